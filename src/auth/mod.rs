@@ -1,0 +1,1 @@
+//! Credentials of endpoints, one file per scheme.

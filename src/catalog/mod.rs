@@ -1,0 +1,1 @@
+//! Tables and types as PostgreSQL describes them, bound to forms.

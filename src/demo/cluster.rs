@@ -1,0 +1,173 @@
+//! A throwaway PostgreSQL server: for the demo, and for tests that want a real one.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// What goes wrong with a throwaway server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There are no server binaries.
+    #[error("no PostgreSQL server binaries found (initdb, postgres); set PG_BIN to their folder")]
+    NoBinaries,
+    /// As root a server must run as somebody else, and there is nobody.
+    #[error("as root, PostgreSQL runs as the user \"postgres\", and there is none")]
+    NoUser,
+    /// A program of the server failed.
+    #[error("{program} failed: {output}")]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// What it said.
+        output: String,
+    },
+    /// A file or process could not be made.
+    #[error("the throwaway PostgreSQL could not be prepared")]
+    Io(#[from] io::Error),
+}
+
+/// A running server in a temporary folder, on a free port of the loopback; superuser `postgres`, trust
+/// authentication, `wal_level = logical`. Stopped and removed when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    bin: PathBuf,
+    folder: TempDir,
+    port: u16,
+    owner: Option<(u32, u32)>,
+}
+
+impl Cluster {
+    /// Starts a server with further settings, each as `name=value`.
+    pub fn start(settings: &[&str]) -> Result<Self, Error> {
+        let bin = find_binaries().ok_or(Error::NoBinaries)?;
+        let owner = if is_root()? { Some(postgres_user().ok_or(Error::NoUser)?) } else { None };
+        let folder = tempfile::Builder::new().prefix("walhook-pg-").tempdir()?;
+        if let Some((uid, gid)) = owner {
+            chown(folder.path(), Some(uid), Some(gid))?;
+        }
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let cluster = Self { bin, folder, port, owner };
+        cluster.run(
+            "initdb",
+            &[
+                "-D",
+                &cluster.data(),
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+            ],
+        )?;
+        let mut conf = format!(
+            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
+             wal_level = logical\nfsync = off\nmax_connections = 100\n",
+            cluster.folder.path().display()
+        );
+        for setting in settings {
+            conf.push_str(setting);
+            conf.push('\n');
+        }
+        let path = cluster.folder.path().join("data/postgresql.conf");
+        let written = fs::read_to_string(&path)? + &conf;
+        fs::write(&path, written)?;
+        cluster.up()?;
+        Ok(cluster)
+    }
+
+    /// Starts the server again after [`Cluster::down`].
+    pub fn up(&self) -> Result<(), Error> {
+        let log = self.folder.path().join("log");
+        self.run("pg_ctl", &["-D", &self.data(), "-l", &log.display().to_string(), "-w", "start"])
+    }
+
+    /// Stops the server: `fast`, or `immediate` for a crash.
+    pub fn down(&self, mode: &str) -> Result<(), Error> {
+        self.run("pg_ctl", &["-D", &self.data(), "-m", mode, "-w", "stop"])
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of the server's binaries.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// The folder with the Unix socket, the log and `data`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The address of a database, as the superuser.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn data(&self) -> String {
+        self.folder.path().join("data").display().to_string()
+    }
+
+    fn run(&self, program: &'static str, arguments: &[&str]) -> Result<(), Error> {
+        let output = self.folder.path().join(format!("{program}.out"));
+        let file = fs::File::create(&output)?;
+        let mut command = Command::new(self.bin.join(program));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
+        command.stdout(file.try_clone()?).stderr(file).process_group(0);
+        if let Some((uid, gid)) = self.owner {
+            command.uid(uid).gid(gid);
+        }
+        if command.status()?.success() {
+            return Ok(());
+        }
+        Err(Error::Program { program, output: fs::read_to_string(&output).unwrap_or_default() })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.down("immediate");
+    }
+}
+
+fn find_binaries() -> Option<PathBuf> {
+    let has_server = |folder: &Path| folder.join("initdb").exists() && folder.join("postgres").exists();
+    if let Some(folder) = std::env::var_os("PG_BIN") {
+        return Some(PathBuf::from(folder)).filter(|folder| has_server(folder));
+    }
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    versions.sort_unstable();
+    let installed = versions.into_iter().rev().map(|(_, folder)| folder);
+    let on_path = std::env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    installed.chain(on_path).find(|folder| has_server(folder))
+}
+
+fn is_root() -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs::metadata("/proc/self")?.uid() == 0)
+}
+
+fn postgres_user() -> Option<(u32, u32)> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let line = passwd.lines().find(|line| line.starts_with("postgres:"))?;
+    let mut parts = line.split(':').skip(2).map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}

@@ -1,0 +1,3 @@
+//! A complete show on a throwaway PostgreSQL.
+
+pub mod cluster;

@@ -1,0 +1,1 @@
+//! The loop from the queue to the endpoints.

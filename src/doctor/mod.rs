@@ -1,0 +1,1 @@
+//! What a database needs for walhook: found, printed, applied, removed.

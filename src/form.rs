@@ -1,0 +1,189 @@
+//! Forms: tables as the business knows them.
+
+use crate::change::{Datum, Relation, Row};
+use crate::value::Type;
+use std::sync::Arc;
+
+/// A form as the operator describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Its name: `HPD:Help Desk`.
+    pub name: String,
+    /// For `noun.verb` names: `request`.
+    pub noun: String,
+    /// The schema of the table; none means the first of the search path that has the table.
+    pub schema: Option<String>,
+    /// The table.
+    pub table: String,
+    /// The columns of the entry id; empty means the primary key.
+    pub entry_id: Vec<String>,
+    /// The column of the record id (a GUID).
+    pub record_id: Option<String>,
+    /// Where old values come from.
+    pub old_values: OldValues,
+    /// What becomes of several changes of one entry in one transaction.
+    pub fold: Fold,
+    /// Bookkeeping columns: an update of these alone is no event.
+    pub ignore: Vec<String>,
+    /// Values that mean NULL here, in PostgreSQL's text form.
+    pub unset: Vec<String>,
+    /// Columns that never leave.
+    pub hidden: Vec<String>,
+    /// Fields with a name, an id or both; other columns appear under their own name.
+    pub fields: Vec<Field>,
+    /// Whether a delete and an insert of one key in one transaction are a merge; none means yes, but for
+    /// partitioned tables, where a row that moves to another partition looks the same.
+    pub delete_insert: Option<bool>,
+    /// Whether an update that changed nothing is an event all the same.
+    pub unchanged_updates: bool,
+}
+
+/// A field as the operator describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name: `Short Description`.
+    pub name: String,
+    /// The column it stands for.
+    pub column: String,
+    /// Its number in products that number fields.
+    pub id: Option<u64>,
+}
+
+/// Where the old values of a form come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OldValues {
+    /// The log's where the identity is FULL, else none.
+    #[default]
+    Auto,
+    /// The log's; the table must have `REPLICA IDENTITY FULL`.
+    Log,
+    /// None, even where the log has them.
+    None,
+}
+
+/// What becomes of several changes of one entry in one transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fold {
+    /// One event per entry and transaction.
+    #[default]
+    Transaction,
+    /// One event per row change.
+    Row,
+}
+
+/// A form bound to its table as the log described it last: names have become column numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoundForm {
+    /// The form.
+    pub form: Arc<Form>,
+    /// The table.
+    pub relation: Arc<Relation>,
+    /// The fields in column order; hidden columns are not among them.
+    pub fields: Vec<BoundField>,
+    /// The columns that identify the row for ordering: the primary key, or the entry id where there is none.
+    pub key: Vec<usize>,
+    /// The columns of the entry id.
+    pub entry_id: Vec<usize>,
+    /// The column of the record id.
+    pub record_id: Option<usize>,
+    /// Per column: an update of these alone is no event (bookkeeping and hidden columns).
+    pub ignored: Vec<bool>,
+    /// Whether old rows are to be used at all.
+    pub uses_old_values: bool,
+    /// Whether a delete and an insert of one key in one transaction are a merge.
+    pub delete_insert_is_merge: bool,
+}
+
+/// A field bound to its column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoundField {
+    /// Its name.
+    pub name: String,
+    /// Its number, where it has one.
+    pub id: Option<u64>,
+    /// The column's number in the rows.
+    pub column: usize,
+    /// The column's type.
+    pub type_: Type,
+}
+
+impl BoundForm {
+    /// The value of a column with the form's unset values as NULL.
+    pub fn datum<'a>(&self, row: &'a Row, column: usize) -> Datum<'a> {
+        match row.datum(column) {
+            Datum::Text(text) if self.form.unset.iter().any(|unset| unset == text) => Datum::Null,
+            datum => datum,
+        }
+    }
+
+    /// The entry id of a row: the values of its columns joined by `|`; `|` and `\` inside a value are escaped
+    /// by `\`.
+    pub fn entry_id_of(&self, row: &Row) -> String {
+        let mut id = String::new();
+        for (number, &column) in self.entry_id.iter().enumerate() {
+            if number > 0 {
+                id.push('|');
+            }
+            let Datum::Text(text) = row.datum(column) else { continue };
+            if self.entry_id.len() == 1 {
+                id.push_str(text);
+                continue;
+            }
+            for character in text.chars() {
+                if matches!(character, '|' | '\\') {
+                    id.push('\\');
+                }
+                id.push(character);
+            }
+        }
+        id
+    }
+
+    /// The lane of a row: a number that all rows with the same identity key of this form share.
+    pub fn lane_of(&self, row: &Row) -> Lane {
+        let mut hash = Fnv::new();
+        hash.write(self.form.name.as_bytes());
+        for &column in &self.key {
+            match row.datum(column) {
+                Datum::Text(text) => {
+                    hash.write(&[1]);
+                    hash.write(&(text.len() as u64).to_le_bytes());
+                    hash.write(text.as_bytes());
+                }
+                Datum::Null | Datum::Unchanged => hash.write(&[0]),
+            }
+        }
+        Lane(hash.finish())
+    }
+
+    /// Whether two rows have the same identity key.
+    pub fn same_key(&self, one: &Row, other: &Row) -> bool {
+        self.key.iter().all(|&column| one.datum(column) == other.datum(column))
+    }
+}
+
+/// What must stay in order: the deliveries of one entry to one webhook share a lane.
+///
+/// A hash of the form and the row's identity key, the same in every process. Two entries that share one by
+/// chance are ordered more strictly than needed, nothing worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane(pub u64);
+
+/// FNV-1a, 64 bits (RFC 9923): stable across releases, which the standard library's hasher is not.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    }
+
+    fn finish(self) -> u64 {
+        self.0
+    }
+}

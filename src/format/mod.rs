@@ -1,0 +1,57 @@
+//! The bodies of deliveries, one file per format.
+
+mod arsys;
+mod native;
+
+use crate::delivery::DeliveryId;
+use crate::delivery::DeliveryNumber;
+use crate::event::FormEvent;
+use crate::webhook::Webhook;
+
+/// Every format. A new one is a file and a line here.
+pub const FORMATS: &[&dyn Format] = &[&native::Native, &arsys::Arsys];
+
+/// The format of a webhook that names none.
+pub const DEFAULT: &str = "native";
+
+/// The format of that name.
+pub fn find(name: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.name() == name)
+}
+
+/// How an event becomes a body.
+///
+/// A body is a head of its own and a tail. The tail must depend on nothing but the event and the parts of the
+/// webhook that [`shares_tail`] compares, so that deliveries of one event can share it.
+pub trait Format: Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// For the `content-type` header.
+    fn content_type(&self) -> &'static str {
+        "application/json"
+    }
+
+    /// Appends the beginning of the body.
+    fn head(&self, webhook: &Webhook, delivery: &Identity, event: &FormEvent, out: &mut Vec<u8>);
+
+    /// Appends the rest of the body.
+    fn tail(&self, webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>);
+}
+
+/// What identifies a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The `webhook-id`.
+    pub id: DeliveryId,
+    /// The webhook and the sequence number.
+    pub number: DeliveryNumber,
+}
+
+/// Whether two webhooks of one event have the same tail.
+pub fn shares_tail(one: &Webhook, other: &Webhook) -> bool {
+    one.format == other.format
+        && one.send_unchanged_fields == other.send_unchanged_fields
+        && one.payload_fields == other.payload_fields
+        && one.custom_json == other.custom_json
+}

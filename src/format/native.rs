@@ -1,0 +1,18 @@
+//! `native`.
+
+use super::{Format, Identity};
+use crate::event::FormEvent;
+use crate::webhook::Webhook;
+
+/// The format.
+pub(super) struct Native;
+
+impl Format for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn head(&self, _webhook: &Webhook, _delivery: &Identity, _event: &FormEvent, _out: &mut Vec<u8>) {}
+
+    fn tail(&self, _webhook: &Webhook, _event: &FormEvent, _out: &mut Vec<u8>) {}
+}

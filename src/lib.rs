@@ -1,0 +1,60 @@
+//! walhook tells the outside world what happened in a PostgreSQL database, and never forgets to.
+//!
+//! ```text
+//!  application ──► PostgreSQL ──WAL──► capture ──► [ durable queue ] ──► dispatch ──► webhook endpoints
+//!  (unchanged)                         map, match,    (embedded SQLite)   in order per entry,
+//!                                      render                             retry, dead letters, log
+//! ```
+//!
+//! [`capture`] reads the write-ahead log, [`dispatch`] sends requests. They share the [`queue`] and nothing
+//! else, so either can crash, wait or restart without the other noticing. One rule holds it together:
+//!
+//! > **Confirm to PostgreSQL only what the queue durably holds.**
+//!
+//! It is a type: a [`lsn::Durable`] is made by a queue after its fsync, and a [`source::Source`] confirms
+//! nothing else.
+//!
+//! # The house
+//!
+//! A file is a word, a folder is a machine. Arrows point down only; `tests/layers.rs` refuses one that points
+//! up.
+//!
+//! | layer | what | where |
+//! |---|---|---|
+//! | app | command line, configuration, wiring, supervision | [`app`] |
+//! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
+//! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
+//! | ground | what several edges stand on | [`postgres`], [`tls`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`webhook`], [`delivery`], [`retry`], [`remedy`], [`observe`], [`secret`] |
+
+pub mod app;
+
+pub mod admin;
+pub mod capture;
+pub mod demo;
+pub mod dispatch;
+pub mod doctor;
+pub mod upkeep;
+
+pub mod auth;
+pub mod catalog;
+pub mod format;
+pub mod queue;
+pub mod report;
+pub mod source;
+pub mod transport;
+
+pub mod postgres;
+pub mod tls;
+
+pub mod change;
+pub mod delivery;
+pub mod event;
+pub mod form;
+pub mod lsn;
+pub mod observe;
+pub mod remedy;
+pub mod retry;
+pub mod secret;
+pub mod value;
+pub mod webhook;

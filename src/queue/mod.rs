@@ -1,0 +1,378 @@
+//! The durable queue between capture and dispatch.
+
+use crate::change::RowChange;
+use crate::delivery::{
+    AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Settled, State, StreamRecord,
+};
+use crate::event::Verb;
+use crate::form::Lane;
+use crate::lsn::{Durable, Position};
+use crate::remedy::{Remediable, Remedy};
+use crate::webhook::WebhookId;
+use futures_util::future::BoxFuture;
+use std::path::{Path, PathBuf};
+
+/// What goes wrong with a queue.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has it.
+    #[error("queue {} is in use by another walhook", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{} is not a walhook queue", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a later walhook.
+    #[error("queue {} has schema version {found}; this walhook knows versions up to {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The latest version known here.
+        known: u32,
+    },
+    /// The file is damaged.
+    #[error("queue {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// It holds as much as it may.
+    #[error("the queue holds {bytes} bytes of at most {bytes_max}")]
+    Full {
+        /// What it holds.
+        bytes: u64,
+        /// Its limit.
+        bytes_max: u64,
+    },
+    /// The disk or the engine failed.
+    #[error("the queue could not {action}")]
+    Storage {
+        /// What was tried: `enqueue`.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The queue was closed while it was asked.
+    #[error("the queue is closed")]
+    Closed,
+}
+
+impl Remediable for Error {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::InUse { .. } | Self::Full { .. } | Self::Storage { .. } | Self::Closed => Remedy::Wait,
+            Self::Foreign { .. } | Self::Newer { .. } | Self::Damaged { .. } => Remedy::CallOperator,
+        }
+    }
+}
+
+/// An answer of the queue.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
+/// The queue as capture, dispatch, upkeep and the commands see it.
+///
+/// Every method that changes something returns after the change is on disk. A future that is dropped may or
+/// may not have had its effect.
+pub trait Queue: Send + Sync {
+    // --- for capture
+
+    /// What is remembered of the stream; none before the first start.
+    fn stream(&self) -> Answer<'_, Option<StreamRecord>>;
+
+    /// Remembers a stream: its intent, its first position, a new timeline.
+    fn record_stream(&self, record: StreamRecord) -> Answer<'_, ()>;
+
+    /// Ends an epoch: records the gap and the stream that goes on behind it.
+    fn accept_gap(&self, gap: AcceptedGap, record: StreamRecord) -> Answer<'_, ()>;
+
+    /// Throws away what an unfinished transaction had left behind.
+    fn discard_unfinished(&self) -> Answer<'_, ()>;
+
+    /// Stores events, deliveries and progress in one durable transaction. Calls take effect in the order in
+    /// which they are made, and several under way may share an fsync. With progress, returns the proof that
+    /// the source may be told of.
+    fn enqueue(&self, batch: Batch) -> Answer<'_, Option<Durable>>;
+
+    /// Puts row changes of a transaction that is too large for memory on disk. Not durable: gone with the
+    /// process.
+    fn stage(&self, changes: Vec<StagedChange>) -> Answer<'_, ()>;
+
+    /// The staged entries in the order of their first changes, those after the given ordinal, whole entries
+    /// until about `bytes_max` are reached, at least one if any is left.
+    fn staged(&self, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<StagedEntry>>;
+
+    /// The tables that the forms were bound to last.
+    fn bindings(&self) -> Answer<'_, Vec<BindingRecord>>;
+
+    /// Remembers the table that a form is bound to.
+    fn record_binding(&self, binding: BindingRecord) -> Answer<'_, ()>;
+
+    // --- for the registry
+
+    /// Makes the webhooks known: new ones start at sequence 1, those missing from the list and not deleted
+    /// become orphaned, those that come back go on where they were. Returns all, orphans included.
+    fn register(&self, webhooks: Vec<WebhookRecord>) -> Answer<'_, Vec<WebhookStanding>>;
+
+    // --- for dispatch
+
+    /// Claims deliveries that are due, each the first of its lane, round robin over the webhooks. For each
+    /// webhook with something due, `allowance` says how many it may have; at most `claims_max` in all.
+    /// Webhooks that are disabled, suspended or orphaned have none.
+    fn claim<'a>(
+        &'a self,
+        claims_max: usize,
+        allowance: &'a (dyn Fn(WebhookId) -> usize + Send + Sync),
+    ) -> Answer<'a, Vec<Claim>>;
+
+    /// Ends claims: writes the attempts and what becomes of the deliveries, lets the next of each lane go,
+    /// and keeps the webhooks' books (failures in a row, last error, suspension).
+    fn settle(&self, settled: Vec<Settled>) -> Answer<'_, ()>;
+
+    /// Waits until there may be something new to claim: a delivery was enqueued, let go or replayed, a pause
+    /// is over, or a webhook was enabled. May wake without need, never misses.
+    fn due(&self) -> BoxFuture<'_, ()>;
+
+    /// Gives back all claims: for the start of dispatch, when there can be none that stand.
+    fn void_claims(&self) -> Answer<'_, ()>;
+
+    // --- for people
+
+    /// All webhooks that the queue knows, with their books.
+    fn webhooks(&self) -> Answer<'_, Vec<WebhookStanding>>;
+
+    /// Clears a suspension, or the operator's own disabling.
+    fn enable_webhook(&self, webhook: WebhookId) -> Answer<'_, ()>;
+
+    /// Deletes a webhook's books and drops what it had queued. Returns how many were dropped.
+    fn delete_webhook(&self, webhook: WebhookId) -> Answer<'_, u64>;
+
+    /// Deliveries that fit, newest first, at most `limit`.
+    fn deliveries(&self, filter: Filter, limit: usize) -> Answer<'_, Vec<DeliverySummary>>;
+
+    /// One delivery with its body and attempts.
+    fn delivery(&self, which: DeliveryRef) -> Answer<'_, Option<DeliveryDetail>>;
+
+    /// Makes dead letters that fit due again, in commit order. Returns how many.
+    fn replay(&self, filter: Filter) -> Answer<'_, u64>;
+
+    /// Gives up deliveries that fit and are not finished, or are dead. Returns how many.
+    fn drop_deliveries(&self, filter: Filter) -> Answer<'_, u64>;
+
+    /// Ranges of sequence numbers that are kept without bodies.
+    fn ranges(&self, webhook: Option<WebhookId>) -> Answer<'_, Vec<SequenceRange>>;
+
+    /// Row changes that were put aside.
+    fn quarantined(&self) -> Answer<'_, Vec<crate::delivery::Quarantined>>;
+
+    /// How full it is.
+    fn size(&self) -> Answer<'_, Size>;
+
+    /// Copies the queue to a file, while it is in use.
+    fn backup<'a>(&'a self, path: &'a Path) -> Answer<'a, ()>;
+
+    // --- for upkeep
+
+    /// Removes finished deliveries that ended before the given time (microseconds since 1970 UTC), in bounded
+    /// steps; their sequence numbers stay as ranges. Returns how many went in this step; 0 means none is left.
+    fn purge(&self, ended_before_us: i64) -> Answer<'_, u64>;
+}
+
+/// A row change of a large transaction, on its way to disk.
+#[derive(Clone, Debug)]
+pub struct StagedChange {
+    /// The row change's number in the transaction.
+    pub ordinal: u64,
+    /// The number of the form in capture's list.
+    pub form: u32,
+    /// The entry's identity key, as bytes that differ for different keys.
+    pub key: Vec<u8>,
+    /// The number of the relation as capture counts them in this transaction.
+    pub relation: u32,
+    /// The change.
+    pub change: RowChange,
+}
+
+/// All changes of one entry in a large transaction, in order.
+#[derive(Clone, Debug)]
+pub struct StagedEntry {
+    /// The ordinal of its first change.
+    pub first: u64,
+    /// Its changes.
+    pub changes: Vec<StagedChange>,
+}
+
+/// The table that a form is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingRecord {
+    /// The form.
+    pub form: String,
+    /// The table's oid.
+    pub relation: u32,
+    /// The schema's name when it was bound.
+    pub schema: String,
+    /// The table's name when it was bound.
+    pub table: String,
+    /// The columns that the configuration names, each with its `attnum`, so that a rename can be followed.
+    pub columns: Vec<(String, i16)>,
+}
+
+/// What the queue needs to know of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookRecord {
+    /// Its number.
+    pub id: WebhookId,
+    /// Its name.
+    pub name: String,
+    /// Whether the registration enables it.
+    pub enabled: bool,
+    /// How much the bodies that wait for it may take.
+    pub backlog_bytes_max: u64,
+}
+
+/// Whether a webhook is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookState {
+    /// It is.
+    Enabled,
+    /// The operator switched it off: new changes are not enqueued, what is queued waits.
+    Disabled,
+    /// Its endpoint is gone or failed for too long: changes go on being enqueued and wait.
+    Suspended,
+    /// Its registration vanished: what is queued is held until it comes back or is deleted.
+    Orphaned,
+}
+
+/// A webhook's books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookStanding {
+    /// Its number.
+    pub id: WebhookId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is served.
+    pub state: WebhookState,
+    /// The sequence number of its next delivery.
+    pub next_sequence: u64,
+    /// How many deliveries wait, are due or are under way.
+    pub pending: u64,
+    /// How much their bodies take, in bytes.
+    pub pending_bytes: u64,
+    /// How many dead letters there are.
+    pub dead: u64,
+    /// How many were delivered, ever.
+    pub delivered: u64,
+    /// How many were dropped, ever.
+    pub dropped: u64,
+    /// Failures in a row, over all its deliveries.
+    pub failures: u32,
+    /// When the first of them was, in microseconds since 1970 UTC.
+    pub failing_since_us: Option<i64>,
+    /// What became of the last attempt that failed, until one succeeds; or why it is suspended.
+    pub last_error: Option<String>,
+    /// The commit time of the oldest delivery that is not finished, in microseconds since 1970 UTC.
+    pub oldest_committed_at_us: Option<i64>,
+}
+
+/// Which deliveries are meant. Everything that is set must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this webhook's.
+    pub webhook: Option<WebhookId>,
+    /// Only this delivery.
+    pub sequence: Option<u64>,
+    /// Only those in these states; empty means any.
+    pub states: Vec<State>,
+    /// Only those of this form.
+    pub form: Option<String>,
+    /// Only those of this entry.
+    pub entry_id: Option<String>,
+    /// Only those committed at or after, in microseconds since 1970 UTC.
+    pub since_us: Option<i64>,
+    /// Only those committed before.
+    pub until_us: Option<i64>,
+}
+
+/// One delivery, by either of its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryRef {
+    /// `7/1234`.
+    Number(DeliveryNumber),
+    /// `msg_…`; found by reading through.
+    Id(DeliveryId),
+}
+
+/// A delivery in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySummary {
+    /// Its name.
+    pub number: DeliveryNumber,
+    /// Its identity.
+    pub id: DeliveryId,
+    /// Where it stands.
+    pub state: State,
+    /// The form.
+    pub form: String,
+    /// What happened.
+    pub verb: Verb,
+    /// The entry.
+    pub entry_id: String,
+    /// Its lane.
+    pub lane: Lane,
+    /// The address of the change.
+    pub position: Position,
+    /// When it was committed, in microseconds since 1970 UTC.
+    pub committed_at_us: i64,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// When it is due, where it is retrying, in microseconds since 1970 UTC.
+    pub due_at_us: Option<i64>,
+    /// What became of the last attempt.
+    pub last_outcome: Option<String>,
+}
+
+/// A delivery with everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryDetail {
+    /// What a list shows.
+    pub summary: DeliverySummary,
+    /// The body.
+    pub body: Body,
+    /// The attempts, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// Consecutive deliveries of one webhook that share their end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceRange {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The first sequence number.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// Their end: `Dead` for those given up by the backlog's limit, else what they were when purged.
+    pub state: State,
+    /// The position of the first, where it is known.
+    pub from: Option<Position>,
+    /// The position of the last, where it is known.
+    pub to: Option<Position>,
+}
+
+/// How full a queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// What it holds, in bytes, without space that can be used again.
+    pub bytes: u64,
+    /// Its limit.
+    pub bytes_max: u64,
+}

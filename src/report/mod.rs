@@ -1,0 +1,1 @@
+//! Listeners: log, metrics, health.

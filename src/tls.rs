@@ -1,0 +1,1 @@
+//! TLS for PostgreSQL and HTTP: one provider, the modes of libpq.

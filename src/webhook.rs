@@ -1,0 +1,135 @@
+//! Webhooks: who wants to hear of what, and where.
+
+use crate::event::{FormEvent, Verb};
+use crate::retry::Schedule;
+use crate::secret::Secret;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// A webhook's number; it names the webhook for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WebhookId(pub u64);
+
+impl fmt::Display for WebhookId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its number.
+    pub id: WebhookId,
+    /// Its name, unique in the configuration file.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The names of the forms it listens to.
+    pub forms: Vec<String>,
+    /// The events it listens to.
+    pub events: Vec<Verb>,
+    /// The fields it wants, by name or number; empty means all.
+    pub payload_fields: Vec<String>,
+    /// Whether an update brings all wanted fields or only those that changed (where the format chooses).
+    pub send_unchanged_fields: bool,
+    /// A JSON object that is sent along unchanged.
+    pub custom_json: Option<String>,
+    /// Whether it takes new changes.
+    pub enabled: bool,
+    /// The name of the format of its bodies.
+    pub format: &'static str,
+    /// Where its deliveries go.
+    pub callback: Callback,
+    /// The secrets of its signatures, newest first; none means unsigned.
+    pub signing_secrets: Vec<Secret>,
+    /// How it is sent to.
+    pub sending: Sending,
+}
+
+impl Webhook {
+    /// Whether it listens to an event.
+    pub fn wants(&self, event: &FormEvent) -> bool {
+        self.enabled && self.events.contains(&event.verb) && self.forms.contains(&event.form.form.name)
+    }
+}
+
+/// Where deliveries go and how they authenticate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// The URL, absolute, http or https.
+    pub url: Url,
+    /// The authentication.
+    pub authentication: Authentication,
+}
+
+/// Credentials for an endpoint, as the scheme of that name reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    /// The scheme's name: `NO_AUTH`, `BASIC`, `BEARER`, `HEADERS`.
+    pub scheme: &'static str,
+    /// The scheme's settings.
+    pub settings: BTreeMap<String, Secret>,
+}
+
+/// How a webhook is sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// When a delivery that failed is tried again.
+    pub schedule: Schedule,
+    /// What a dead letter means for the later deliveries of its entry.
+    pub on_exhausted: OnExhausted,
+    /// How many attempts may be under way at once.
+    pub in_flight_max: usize,
+    /// How many attempts may start in a second; none means no limit.
+    pub per_second_max: Option<u32>,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// How much the bodies that wait for this webhook may take; beyond it they become a dead range.
+    pub backlog_bytes_max: u64,
+}
+
+/// What a dead letter means for the later deliveries of its entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// They go on.
+    #[default]
+    Skip,
+    /// They wait until it is replayed or dropped.
+    Block,
+}
+
+/// The webhooks as registered now. A new version replaces the whole.
+#[derive(Clone, Debug, Default)]
+pub struct Webhooks(BTreeMap<WebhookId, Arc<Webhook>>);
+
+impl Webhooks {
+    /// The webhook of that number.
+    pub fn find(&self, id: WebhookId) -> Option<&Arc<Webhook>> {
+        self.0.get(&id)
+    }
+
+    /// All of them, by number.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.0.values()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Webhook> for Webhooks {
+    fn from_iter<I: IntoIterator<Item = Webhook>>(webhooks: I) -> Self {
+        Self(webhooks.into_iter().map(|webhook| (webhook.id, Arc::new(webhook))).collect())
+    }
+}

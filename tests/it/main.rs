@@ -1,0 +1,3 @@
+//! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
+
+mod cluster;

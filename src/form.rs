@@ -1,6 +1,6 @@
 //! Forms: tables as the business knows them.
 
-use crate::change::{Datum, Relation, Row};
+use crate::change::{Datum, Relation, ReplicaIdentity, Row};
 use crate::value::Type;
 use std::sync::Arc;
 
@@ -139,21 +139,36 @@ impl BoundForm {
         id
     }
 
-    /// The lane of a row: a number that all rows with the same identity key of this form share.
-    pub fn lane_of(&self, row: &Row) -> Lane {
-        let mut hash = Fnv::new();
-        hash.write(self.form.name.as_bytes());
+    /// The row's identity key, as bytes that differ for different keys.
+    pub fn key_of(&self, row: &Row) -> Vec<u8> {
+        let mut key = Vec::with_capacity(16 * self.key.len());
         for &column in &self.key {
             match row.datum(column) {
                 Datum::Text(text) => {
-                    hash.write(&[1]);
-                    hash.write(&(text.len() as u64).to_le_bytes());
-                    hash.write(text.as_bytes());
+                    key.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                    key.extend_from_slice(text.as_bytes());
                 }
-                Datum::Null | Datum::Unchanged => hash.write(&[0]),
+                // no text is so long: PostgreSQL's values end at 1 GiB
+                Datum::Null | Datum::Unchanged => key.extend_from_slice(&u32::MAX.to_be_bytes()),
             }
         }
+        key
+    }
+
+    /// The lane of an entry by its identity key.
+    pub fn lane_of(&self, key: &[u8]) -> Lane {
+        let mut hash = Fnv::new();
+        hash.write(self.form.name.as_bytes());
+        hash.write(&[0]);
+        hash.write(key);
         Lane(hash.finish())
+    }
+
+    /// Whether a column's value is known even where only the key of an old row is.
+    pub fn identifies(&self, column: usize) -> bool {
+        self.key.contains(&column)
+            || self.entry_id.contains(&column)
+            || (self.relation.identity != ReplicaIdentity::Full && self.relation.columns[column].in_identity)
     }
 
     /// Whether two rows have the same identity key.

@@ -1,6 +1,7 @@
 //! The bodies of deliveries, one file per format.
 
 mod arsys;
+mod fields;
 mod native;
 
 use crate::delivery::DeliveryId;

@@ -202,3 +202,75 @@ impl Fnv {
         self.0
     }
 }
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::{BoundField, BoundForm, Fold, Form, OldValues};
+    use crate::change::{Column, Datum, Relation, ReplicaIdentity, Row};
+    use crate::value::Type;
+    use std::sync::Arc;
+
+    /// A form whose fields are its columns, the first one the key, with `REPLICA IDENTITY FULL`.
+    pub(crate) fn form(name: &str, columns: &[(&str, Type)]) -> BoundForm {
+        let relation = Relation {
+            id: 1,
+            schema: "public".into(),
+            name: "incident".into(),
+            identity: ReplicaIdentity::Full,
+            columns: columns
+                .iter()
+                .map(|(name, _)| Column {
+                    name: (*name).into(),
+                    type_oid: 25,
+                    type_modifier: -1,
+                    in_identity: true,
+                })
+                .collect(),
+        };
+        let form = Form {
+            name: name.into(),
+            noun: "request".into(),
+            schema: None,
+            table: "incident".into(),
+            entry_id: vec![],
+            record_id: None,
+            old_values: OldValues::Auto,
+            fold: Fold::Transaction,
+            ignore: vec![],
+            unset: vec![],
+            hidden: vec![],
+            fields: vec![],
+            delete_insert: None,
+            unchanged_updates: false,
+        };
+        let fields = columns.iter().enumerate();
+        BoundForm {
+            form: Arc::new(form),
+            relation: Arc::new(relation),
+            fields: fields
+                .map(|(column, (name, type_))| BoundField {
+                    name: (*name).into(),
+                    id: None,
+                    column,
+                    type_: type_.clone(),
+                })
+                .collect(),
+            key: vec![0],
+            entry_id: vec![0],
+            record_id: None,
+            ignored: vec![false; columns.len()],
+            uses_old_values: true,
+            delete_insert_is_merge: true,
+        }
+    }
+
+    /// A row from words; `NULL` is NULL, `?` a large value that was not sent.
+    pub(crate) fn row(words: &[&str]) -> Row {
+        let data = words.iter().map(|word| match *word {
+            "NULL" => Datum::Null,
+            "?" => Datum::Unchanged,
+            word => Datum::Text(word),
+        });
+        data.collect()
+    }
+}

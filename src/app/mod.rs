@@ -1,1 +1,2 @@
 //! The command line, the configuration and the wiring.
+mod supervise;

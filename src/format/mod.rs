@@ -2,6 +2,8 @@
 
 mod arsys;
 mod fields;
+#[cfg(test)]
+mod golden;
 mod native;
 
 use crate::delivery::DeliveryId;

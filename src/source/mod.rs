@@ -87,3 +87,65 @@ pub trait Source: Send {
     /// Ends the stream: the last confirmation has reached the server when this returns.
     fn close(self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
+#[derive(Debug, thiserror::Error)]
+#[error("x")]
+pub struct Error;
+impl crate::remedy::Remediable for Error {
+    fn remedy(&self) -> crate::remedy::Remedy {
+        crate::remedy::Remedy::Wait
+    }
+}
+pub mod postgres {
+    use super::*;
+    use crate::postgres::Address;
+    pub struct Control;
+    pub struct Identity {
+        pub system_id: String,
+        pub timeline: u32,
+        pub wal_end: Lsn,
+        pub database: String,
+    }
+    pub struct SlotState {
+        pub confirmed_flush_lsn: Lsn,
+    }
+    pub struct Created {
+        pub consistent_point: Lsn,
+    }
+    pub struct Stream;
+    impl Control {
+        pub async fn connect(_: &Address) -> Result<Self, Error> {
+            Err(Error)
+        }
+        pub async fn has_publication(&mut self, _: &str) -> Result<bool, Error> {
+            Err(Error)
+        }
+        pub async fn identify(&mut self) -> Result<Identity, Error> {
+            Err(Error)
+        }
+        pub async fn slot(&mut self, _: &str) -> Result<Option<SlotState>, Error> {
+            Err(Error)
+        }
+        pub async fn create_slot(&mut self, _: &str) -> Result<Created, Error> {
+            Err(Error)
+        }
+        pub async fn timeline_history(&mut self, _: u32) -> Result<Vec<(u32, Lsn)>, Error> {
+            Err(Error)
+        }
+        pub async fn start(self, _: &str, _: Lsn, _: &[String]) -> Result<Stream, Error> {
+            Err(Error)
+        }
+    }
+    impl Source for Stream {
+        type Error = Error;
+        async fn next(&mut self) -> Result<Message, Error> {
+            Err(Error)
+        }
+        fn try_next(&mut self) -> Result<Option<Message>, Error> {
+            Err(Error)
+        }
+        fn confirm(&self, _: Durable) {}
+        async fn close(self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+}

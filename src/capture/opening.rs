@@ -1,0 +1,168 @@
+//! From a connection to a running stream: compares, creates, binds, starts.
+
+use super::start::{Server, Start, decide};
+use super::subscriptions::Subscriptions;
+use super::{Capture, Error, Tally};
+use crate::catalog::Catalog;
+use crate::delivery::{Batch, StreamRecord};
+use crate::form::Form;
+use crate::lsn::{Lsn, Progress};
+use crate::observe::{Observation, Observers};
+use crate::postgres::Address;
+use crate::queue::{Queue, WebhookRecord};
+use crate::source::postgres::Control;
+use crate::webhook::Webhooks;
+use futures_util::stream::FuturesOrdered;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What capture is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The source database.
+    pub address: Address,
+    /// The replication slot.
+    pub slot: String,
+    /// The publications: that of whole tables, and that of tables that publish inserts only.
+    pub publications: Vec<String>,
+    /// The forms.
+    pub forms: Vec<Arc<Form>>,
+    /// The webhooks.
+    pub webhooks: Arc<Webhooks>,
+    /// How much of one transaction may be staged on disk, in bytes.
+    pub staging_bytes_max: u64,
+    /// Whether a slot that this queue knows nothing of may be taken over.
+    pub adopt_slot: bool,
+}
+
+/// Runs capture until the shutdown. Whatever stops it, it may be started again: it goes on from what the
+/// queue holds.
+pub async fn run(
+    settings: &Settings,
+    queue: &dyn Queue,
+    observers: &Observers,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    queue.discard_unfinished().await?;
+    let standings = queue.register(settings.webhooks.iter().map(|one| record_of(one)).collect()).await?;
+    let subscriptions = Subscriptions::new(&settings.webhooks, &standings);
+    let opened = tokio::select! {
+        opened = open(settings, queue, observers) => opened?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let Opened { control, catalog, stream } = opened;
+    let from = stream.progress.end_lsn;
+    let source = control.start(&settings.slot, from, &settings.publications).await?;
+    observers.tell(Observation::StreamStarted { slot: settings.slot.clone(), from });
+    let capture = Capture {
+        source,
+        catalog,
+        queue,
+        subscriptions,
+        observers: observers.clone(),
+        epoch: stream.epoch,
+        staging_bytes_max: settings.staging_bytes_max,
+        open: None,
+        batch: Batch::default(),
+        batch_bytes: 0,
+        tally: Tally::default(),
+        progress: stream.progress,
+        handed_over: stream.progress,
+        under_way: FuturesOrdered::new(),
+    };
+    capture.follow(shutdown).await
+}
+
+fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {
+    WebhookRecord {
+        id: webhook.id,
+        name: webhook.name.clone(),
+        enabled: webhook.enabled,
+        backlog_bytes_max: webhook.sending.backlog_bytes_max,
+    }
+}
+
+struct Opened {
+    control: Control,
+    catalog: Catalog,
+    stream: StreamRecord,
+}
+
+async fn open(settings: &Settings, queue: &dyn Queue, observers: &Observers) -> Result<Opened, Error> {
+    let mut control = Control::connect(&settings.address).await?;
+    for publication in &settings.publications {
+        if !control.has_publication(publication).await? {
+            return Err(Error::NoPublication { publication: publication.clone() });
+        }
+    }
+    let stream = place(settings, queue, observers, &mut control).await?;
+    let records = queue.bindings().await?;
+    let mut catalog =
+        Catalog::open(&settings.address, settings.forms.clone(), &settings.publications, records).await?;
+    for record in catalog.take_records() {
+        queue.record_binding(record).await?;
+    }
+    Ok(Opened { control, catalog, stream })
+}
+
+/// Where the stream starts. What is decided is in the queue before it is used.
+async fn place(
+    settings: &Settings,
+    queue: &dyn Queue,
+    observers: &Observers,
+    control: &mut Control,
+) -> Result<StreamRecord, Error> {
+    let remembered = queue.stream().await?;
+    let server = look(settings, remembered.as_ref(), control).await?;
+    let epoch = remembered.as_ref().map_or(0, |stream| stream.epoch);
+    let at = |creating, lsn: Lsn| StreamRecord {
+        system_id: server.system_id.clone(),
+        timeline: server.timeline,
+        database: server.database.clone(),
+        slot: settings.slot.clone(),
+        epoch,
+        creating,
+        progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: lsn },
+    };
+    let placed = match decide(remembered.as_ref(), &server) {
+        Start::Resume(_) => {
+            let remembered = remembered.expect("there is a position to resume from");
+            StreamRecord { timeline: server.timeline, slot: settings.slot.clone(), ..remembered }
+        }
+        Start::Create => {
+            queue.record_stream(at(true, Lsn::ZERO)).await?;
+            observers.tell(Observation::SlotBeingCreated { slot: settings.slot.clone() });
+            let created = control.create_slot(&settings.slot).await?;
+            at(false, created.consistent_point)
+        }
+        Start::Adopt(confirmed) => at(false, confirmed),
+        Start::Foreign(confirmed) if settings.adopt_slot => at(false, confirmed),
+        Start::Foreign(_) => return Err(Error::ForeignSlot { slot: settings.slot.clone() }),
+        Start::Gap(reason) => return Err(Error::Gap { reason }),
+    };
+    queue.record_stream(placed.clone()).await?;
+    Ok(placed)
+}
+
+async fn look(
+    settings: &Settings,
+    remembered: Option<&StreamRecord>,
+    control: &mut Control,
+) -> Result<Server, Error> {
+    let identity = control.identify().await?;
+    let slot = control.slot(&settings.slot).await?;
+    let switches = match remembered {
+        Some(stream) if stream.timeline != identity.timeline && identity.timeline > 1 => {
+            control.timeline_history(identity.timeline).await?
+        }
+        _ => Vec::new(),
+    };
+    Ok(Server {
+        system_id: identity.system_id,
+        timeline: identity.timeline,
+        wal_end: identity.wal_end,
+        database: identity.database,
+        slot_confirmed: slot.map(|slot| slot.confirmed_flush_lsn),
+        switches,
+    })
+}

@@ -1,3 +1,4 @@
 //! A complete show on a throwaway PostgreSQL.
 
 pub mod cluster;
+pub mod receiver;

@@ -1,5 +1,6 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
 mod cluster;
+mod operations;
 mod patterns;
 mod running;

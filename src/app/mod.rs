@@ -1,1 +1,3 @@
 //! The command line, the configuration and the wiring.
+
+pub mod config;

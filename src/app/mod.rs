@@ -1,2 +1,4 @@
 //! The command line, the configuration and the wiring.
+
+pub mod config;
 mod supervise;

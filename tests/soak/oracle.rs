@@ -244,6 +244,8 @@ fn native(event: &Event, hook: &Hook) -> Value {
     body.insert("entry".into(), entry.into());
     body.insert("lsn".into(), json!(format!("{:X}/{:X}", event.commit_lsn >> 32, event.commit_lsn as u32)));
     body.insert("xid".into(), json!(event.xid));
+    let committed_at = jiff::Timestamp::from_microsecond(event.committed_at_us).unwrap();
+    body.insert("committed_at".into(), json!(committed_at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()));
     if let Some(Some(guid)) = table.record_id.map(|column| &event.entry[column]) {
         body.insert("record_id".into(), guid.json());
     }

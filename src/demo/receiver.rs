@@ -88,6 +88,7 @@ struct Shared {
     arrivals_max: usize,
     arrivals: Mutex<Vec<Arrival>>,
     count: watch::Sender<u64>,
+    connections: watch::Sender<usize>,
 }
 
 impl Receiver {
@@ -100,6 +101,7 @@ impl Receiver {
             arrivals_max,
             arrivals: Mutex::default(),
             count: watch::Sender::new(0),
+            connections: watch::Sender::new(0),
         });
         let mut receiver = Self { address: listener.local_addr()?, shared, listening: JoinSet::new() };
         receiver.listen(listener);
@@ -157,6 +159,13 @@ impl Receiver {
         }
     }
 
+    /// Waits until no connection is open: what a killed sender had sent has been read then, to the last byte.
+    pub async fn wait_until_alone(&self) {
+        let mut connections = self.shared.connections.subscribe();
+        // the sender of the watch lives as long as we do
+        let _ = connections.wait_for(|&connections| connections == 0).await;
+    }
+
     fn listen(&mut self, listener: TcpListener) {
         let shared = Arc::clone(&self.shared);
         self.listening.spawn(async move {
@@ -186,6 +195,7 @@ impl Shared {
     }
 
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+        let _open = Open::note(&self.connections);
         stream.set_nodelay(true)?;
         let mut read = BytesMut::with_capacity(16 * 1024);
         while let Some(request) = read_request(&mut stream, &mut read).await? {
@@ -233,6 +243,22 @@ impl Shared {
             arrival.status = status;
         }
         self.count.send_modify(|_| {});
+    }
+}
+
+/// Counts a connection for as long as it is open, however it ends.
+struct Open<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Open<'a> {
+    fn note(connections: &'a watch::Sender<usize>) -> Self {
+        connections.send_modify(|connections| *connections += 1);
+        Self(connections)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|connections| *connections -= 1);
     }
 }
 

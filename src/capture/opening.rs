@@ -4,7 +4,7 @@ use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
 use super::{Capture, Error, Tally};
 use crate::catalog::Catalog;
-use crate::delivery::{Batch, StreamRecord};
+use crate::delivery::{AcceptedGap, Batch, StreamRecord};
 use crate::form::Form;
 use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
@@ -23,8 +23,8 @@ pub struct Settings {
     pub address: Address,
     /// The replication slot.
     pub slot: String,
-    /// The publications: that of whole tables, and that of tables that publish inserts only.
-    pub publications: Vec<String>,
+    /// The publication of whole tables, which must exist, and the one of tables that publish inserts only.
+    pub publications: [String; 2],
     /// The forms.
     pub forms: Vec<Arc<Form>>,
     /// The webhooks.
@@ -50,9 +50,9 @@ pub async fn run(
         opened = open(settings, queue, observers) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let Opened { control, catalog, stream } = opened;
+    let Opened { control, catalog, stream, publications } = opened;
     let from = stream.progress.end_lsn;
-    let source = control.start(&settings.slot, from, &settings.publications).await?;
+    let source = control.start(&settings.slot, from, &publications).await?;
     observers.tell(Observation::StreamStarted { slot: settings.slot.clone(), from });
     let capture = Capture {
         source,
@@ -73,6 +73,39 @@ pub async fn run(
     capture.follow(shutdown).await
 }
 
+/// Goes on behind a gap: records the range that is skipped and raises the epoch. None if there is no gap.
+///
+/// The stream itself is started by [`run`]; where the slot is gone, it also creates the new one.
+pub async fn accept_gap(
+    settings: &Settings,
+    queue: &dyn Queue,
+    now_us: i64,
+) -> Result<Option<AcceptedGap>, Error> {
+    let mut control = Control::connect(&settings.address).await?;
+    let Some(remembered) = queue.stream().await? else { return Ok(None) };
+    let server = look(settings, Some(&remembered), &mut control).await?;
+    let Start::Gap(reason) = decide(Some(&remembered), &server) else { return Ok(None) };
+    let to = server.slot_confirmed.unwrap_or(server.wal_end);
+    let gap = AcceptedGap {
+        epoch: remembered.epoch,
+        from: remembered.progress.end_lsn,
+        to,
+        reason,
+        accepted_at_us: now_us,
+    };
+    let stream = StreamRecord {
+        system_id: server.system_id,
+        timeline: server.timeline,
+        database: server.database,
+        slot: settings.slot.clone(),
+        epoch: remembered.epoch + 1,
+        creating: server.slot_confirmed.is_none(),
+        progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: server.slot_confirmed.unwrap_or(Lsn::ZERO) },
+    };
+    queue.accept_gap(gap.clone(), stream).await?;
+    Ok(Some(gap))
+}
+
 fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {
     WebhookRecord {
         id: webhook.id,
@@ -86,23 +119,34 @@ struct Opened {
     control: Control,
     catalog: Catalog,
     stream: StreamRecord,
+    publications: Vec<String>,
 }
 
 async fn open(settings: &Settings, queue: &dyn Queue, observers: &Observers) -> Result<Opened, Error> {
     let mut control = Control::connect(&settings.address).await?;
-    for publication in &settings.publications {
-        if !control.has_publication(publication).await? {
-            return Err(Error::NoPublication { publication: publication.clone() });
-        }
-    }
+    let publications = publications(settings, &mut control).await?;
     let stream = place(settings, queue, observers, &mut control).await?;
     let records = queue.bindings().await?;
     let mut catalog =
-        Catalog::open(&settings.address, settings.forms.clone(), &settings.publications, records).await?;
+        Catalog::open(&settings.address, settings.forms.clone(), &publications, records).await?;
     for record in catalog.take_records() {
         queue.record_binding(record).await?;
     }
-    Ok(Opened { control, catalog, stream })
+    Ok(Opened { control, catalog, stream, publications })
+}
+
+/// The publications to read: the first must be there, for a slot that reads a missing one fails while
+/// decoding; the second only if the database was set up with it.
+async fn publications(settings: &Settings, control: &mut Control) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for publication in &settings.publications {
+        if control.has_publication(publication).await? {
+            found.push(publication.clone());
+        } else if found.is_empty() {
+            return Err(Error::NoPublication { publication: publication.clone() });
+        }
+    }
+    Ok(found)
 }
 
 /// Where the stream starts. What is decided is in the queue before it is used.

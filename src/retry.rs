@@ -13,13 +13,13 @@ pub struct Schedule {
 }
 
 /// The longest pause that an endpoint can ask for by `Retry-After`; whoever asks for more gets this.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// How many failures in a row suspend a webhook, if they took at least [`SUSPENDED_AFTER`].
 pub const SUSPENDING_FAILURES: u32 = 20;
 
 /// How long a webhook must have been failing before it is suspended.
-pub const SUSPENDED_AFTER: Duration = Duration::from_hours(24);
+pub const SUSPENDED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// How far a pause may stray from the schedule to either side, so that what failed together does not come
 /// again together.
@@ -30,18 +30,8 @@ impl Default for Schedule {
     fn default() -> Self {
         const MINUTE: u64 = 60;
         const HOUR: u64 = 3600;
-        let seconds = [
-            5,
-            30,
-            2 * MINUTE,
-            10 * MINUTE,
-            30 * MINUTE,
-            HOUR,
-            3 * HOUR,
-            6 * HOUR,
-            12 * HOUR,
-            24 * HOUR,
-        ];
+        let seconds =
+            [5, 30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR];
         Self { pauses: seconds.map(Duration::from_secs).to_vec() }
     }
 }
@@ -126,13 +116,7 @@ pub struct Decision {
 /// makes a pause longer, never shorter, and at most [`RETRY_AFTER_MAX`]. A delivery that met 410 stays to be
 /// tried as soon as the webhook is enabled again, however many attempts it has had: the answer was about the
 /// endpoint, not about this delivery.
-pub fn decide(
-    webhook: &Webhook,
-    outcome: &Outcome,
-    failures: u32,
-    run: FailureRun,
-    random: f64,
-) -> Decision {
+pub fn decide(webhook: &Webhook, outcome: &Outcome, failures: u32, run: FailureRun, random: f64) -> Decision {
     let dead = match webhook.sending.on_exhausted {
         OnExhausted::Skip => Settlement::Dead,
         OnExhausted::Block => Settlement::Blocking,

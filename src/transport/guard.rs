@@ -23,7 +23,7 @@ pub enum Trust {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
     /// No webhook may go there.
-    #[error("address {address}{} is refused always: {reason}", of(host))]
+    #[error("address {address}{} is refused always: {reason}", of(host.as_ref()))]
     Always {
         /// The address.
         address: IpAddr,
@@ -33,7 +33,7 @@ pub enum Forbidden {
         reason: &'static str,
     },
     /// It would have to be allowed.
-    #[error("address {address}{} is not public, and [dispatch] allow does not contain it", of(host))]
+    #[error("address {address}{} is not public, and [dispatch] allow does not contain it", of(host.as_ref()))]
     NotAllowed {
         /// The address.
         address: IpAddr,
@@ -42,8 +42,8 @@ pub enum Forbidden {
     },
 }
 
-fn of(host: &Option<String>) -> String {
-    host.as_ref().map(|host| format!(" of \"{host}\"")).unwrap_or_default()
+fn of(host: Option<&String>) -> String {
+    host.map(|host| format!(" of \"{host}\"")).unwrap_or_default()
 }
 
 /// What an address is to us.
@@ -137,8 +137,7 @@ fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     let at = |start: usize| Ipv4Addr::new(bytes[start], bytes[start + 1], bytes[start + 2], bytes[start + 3]);
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0xffff, _, _] | [0, 0, 0, 0, 0, 0, _, _] => Some(at(12)),
-        [0, 0, 0, 0, 0xffff, 0, _, _] => Some(at(12)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] => Some(at(12)),
         [0x2002, ..] => Some(at(2)),
         [0x64, 0xff9b, 0, 0, 0, 0, _, _] => Some(at(12)),
         _ => None,
@@ -160,7 +159,7 @@ fn class_of_v4(address: Ipv4Addr) -> Class {
         }
         [169, 254, ..] => Class::Never(LINK_LOCAL),
         [0 | 224..=239, ..] | [255, 255, 255, 255] => Class::Never(NO_HOST),
-        [10 | 127, ..]
+        [10 | 127 | 240..=255, ..]
         | [100, 64..=127, ..]
         | [172, 16..=31, ..]
         | [192, 168, ..]
@@ -168,8 +167,7 @@ fn class_of_v4(address: Ipv4Addr) -> Class {
         | [192, 88, 99, _]
         | [198, 18 | 19, ..]
         | [198, 51, 100, _]
-        | [203, 0, 113, _]
-        | [240..=255, ..] => Class::Inner,
+        | [203, 0, 113, _] => Class::Inner,
         _ => Class::Public,
     }
 }
@@ -183,7 +181,7 @@ fn class_of_v6(address: Ipv6Addr) -> Class {
         [0xfe80..=0xfebf, ..] => Class::Never(LINK_LOCAL),
         [0xff00..=0xffff, ..] | [0, 0, 0, 0, 0, 0, 0, 0] => Class::Never(NO_HOST),
         // Teredo, ORCHID and other protocol assignments; documentation
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Class::Inner,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Class::Inner,
         [0x2000..=0x3fff, ..] => Class::Public,
         _ => Class::Inner,
     }

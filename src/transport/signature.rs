@@ -73,7 +73,7 @@ pub fn public_key(secret: &Secret) -> Result<Option<String>, KeyError> {
 }
 
 enum Key {
-    Symmetric(hmac::Key),
+    Symmetric(Box<hmac::Key>),
     Private(Box<Ed25519KeyPair>),
 }
 
@@ -85,7 +85,7 @@ impl Key {
             if !SYMMETRIC_BYTES.contains(&bytes.len()) {
                 return Err(KeyError::SymmetricLength { found: bytes.len() });
             }
-            return Ok(Self::Symmetric(hmac::Key::new(hmac::HMAC_SHA256, &bytes)));
+            return Ok(Self::Symmetric(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes))));
         }
         if let Some(encoded) = text.strip_prefix(PRIVATE_PREFIX) {
             let bytes = LENIENT.decode(encoded).map_err(|_| KeyError::Encoding)?;

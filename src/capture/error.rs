@@ -18,6 +18,12 @@ pub enum Error {
     /// A connection.
     #[error("no connection to the source database")]
     Postgres(#[from] postgres::Error),
+    /// Forms that do not fit their tables.
+    #[error("{}", reasons.join("; "))]
+    Forms {
+        /// What is wrong with each and what to do.
+        reasons: Vec<String>,
+    },
     /// Changes are missing, or may be.
     #[error("changes may be missing: {reason}")]
     Gap {
@@ -53,7 +59,8 @@ impl Remediable for Error {
             Self::Queue(error) => error.remedy(),
             Self::Catalog(error) => error.remedy(),
             Self::Postgres(error) => error.remedy(),
-            Self::Gap { .. }
+            Self::Forms { .. }
+            | Self::Gap { .. }
             | Self::ForeignSlot { .. }
             | Self::NoPublication { .. }
             | Self::TransactionTooLarge { .. } => Remedy::CallOperator,
@@ -66,6 +73,7 @@ impl Remediable for Error {
             Self::Queue(error) => error.hint(),
             Self::Catalog(error) => error.hint(),
             Self::Postgres(error) => error.hint(),
+            Self::Forms { .. } => Some("`walhook check` tells everything that is wrong".into()),
             Self::Gap { .. } => Some(
                 "find out which changes are missing, then go on behind them with `walhook resume --accept-gap`"
                     .into(),

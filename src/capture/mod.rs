@@ -11,6 +11,7 @@
 
 mod error;
 mod fold;
+mod forms;
 mod opening;
 mod start;
 mod subscriptions;
@@ -19,13 +20,14 @@ mod transaction;
 pub use error::Error;
 pub use opening::{Settings, run};
 
-use crate::catalog::Catalog;
 use crate::change::{RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, Quarantined};
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Queue, StagedEntry};
 use crate::source::{Message, Source};
+use bytes::Bytes;
+use forms::Forms;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
@@ -52,7 +54,7 @@ const PAGE_BYTES_MAX: usize = 2 << 20;
 /// The loop with its books.
 struct Capture<'q, S> {
     source: S,
-    catalog: Catalog,
+    forms: Forms<'q>,
     queue: &'q dyn Queue,
     subscriptions: Subscriptions,
     observers: Observers,
@@ -99,7 +101,7 @@ where
                 Some(durable) = self.under_way.next() => self.confirm(durable?),
                 message = self.source.next(), if !self.batch_is_full() => self.take(message?).await?,
                 _ = idle.tick() => self.hand_over_idle_position(),
-                _ = compare.tick() => self.compare_bindings().await?,
+                _ = compare.tick() => self.forms.compare().await?,
             }
         }
         while let Some(durable) = self.under_way.next().await {
@@ -136,16 +138,12 @@ where
                     open.facts.origin = Some(name);
                 }
             }
-            Message::Relation(relation) => {
-                for bound in self.catalog.bind(relation).await? {
-                    self.observers.tell(bound);
-                }
-                for record in self.catalog.take_records() {
-                    self.queue.record_binding(record).await?;
-                }
+            Message::Relation(relation) => self.forms.bind(relation).await?,
+            Message::Change { relation, change } => self.take_change(relation, change).await?,
+            Message::Undecodable { relation, reason, bytes } => {
+                let ordinal = self.open.as_mut().map_or(0, Open::count);
+                self.put_aside(ordinal, relation, reason, bytes);
             }
-            Message::Change { relation, change } => self.take_change(relation, &change).await?,
-            Message::Undecodable { relation, reason, bytes } => self.put_aside(relation, reason, bytes),
             Message::Truncate { relations } => self.tell_of_truncation(&relations),
             Message::Logical { .. } => {}
             Message::Commit { end_lsn, .. } => {
@@ -158,11 +156,19 @@ where
         Ok(())
     }
 
-    async fn take_change(&mut self, relation: RelationId, change: &RowChange) -> Result<(), Error> {
+    async fn take_change(&mut self, relation: RelationId, change: RowChange) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let ordinal = open.count();
-        for bound in self.catalog.bound_to(relation) {
-            open.push(ordinal, bound.number, &bound.form, change.clone());
+        if let Some(reason) = self.forms.broken(relation) {
+            let bytes = format!("{change:?}").into();
+            self.put_aside(ordinal, Some(relation), reason, bytes);
+            return Ok(());
+        }
+        if let Some((last, others)) = self.forms.of(relation).split_last() {
+            for form in others {
+                open.push(ordinal, form, change.clone());
+            }
+            open.push(ordinal, last, change);
         }
         if open.collected_bytes() <= IN_MEMORY_BYTES_MAX {
             return Ok(());
@@ -180,26 +186,21 @@ where
         Ok(())
     }
 
-    fn put_aside(&mut self, relation: Option<RelationId>, reason: String, bytes: bytes::Bytes) {
+    /// A row change that cannot become an event goes to the quarantine, and the stream goes on.
+    fn put_aside(&mut self, ordinal: u64, relation: Option<RelationId>, reason: String, bytes: Bytes) {
         let Some(open) = &mut self.open else { return };
-        let position = open.position(open.changes_counted());
-        open.count();
-        let bound = relation.and_then(|relation| self.catalog.bound_to(relation).first());
-        if relation.is_some() && bound.is_none() {
+        let form = relation.and_then(|relation| self.forms.name_of(relation));
+        if relation.is_some() && form.is_none() {
             return; // a table of no form
         }
-        let form = bound.map(|bound| bound.form.form.name.clone());
-        self.observers.tell(Observation::Quarantined {
-            position,
-            form: form.clone(),
-            reason: reason.clone(),
-        });
+        let position = open.position(ordinal);
+        self.observers.tell(Observation::Quarantined { position, form: form.clone(), reason: reason.clone() });
         open.quarantined.push(Quarantined { position, form, reason, bytes });
     }
 
     fn tell_of_truncation(&self, relations: &[RelationId]) {
-        for bound in relations.iter().flat_map(|&relation| self.catalog.bound_to(relation)) {
-            self.observers.tell(Observation::Truncated { form: bound.form.form.name.clone() });
+        for bound in relations.iter().flat_map(|&relation| self.forms.of(relation)) {
+            self.observers.tell(Observation::Truncated { form: bound.form.name.clone() });
         }
     }
 
@@ -229,6 +230,7 @@ where
         if open.is_staged() {
             // published at once, and by itself: nothing else may come in between
             self.enqueue_batch();
+            self.queue.discard_unfinished().await?;
         }
         Ok(())
     }
@@ -308,13 +310,6 @@ where
             self.source.confirm(durable);
             self.observers.tell(Observation::Confirmed { end_lsn: durable.end_lsn() });
         }
-    }
-
-    async fn compare_bindings(&mut self) -> Result<(), Error> {
-        for observation in self.catalog.compare().await? {
-            self.observers.tell(observation);
-        }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a connection to a running stream: compares, creates, binds, starts.
 
+use super::forms::Forms;
 use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
 use super::{Capture, Error, Tally};
@@ -50,13 +51,13 @@ pub async fn run(
         opened = open(settings, queue, observers) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let Opened { control, catalog, stream, publications } = opened;
+    let Opened { control, forms, stream, publications } = opened;
     let from = stream.progress.end_lsn;
     let source = control.start(&settings.slot, from, &publications).await?;
     observers.tell(Observation::StreamStarted { slot: settings.slot.clone(), from });
     let capture = Capture {
         source,
-        catalog,
+        forms,
         queue,
         subscriptions,
         observers: observers.clone(),
@@ -115,24 +116,26 @@ fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {
     }
 }
 
-struct Opened {
+struct Opened<'q> {
     control: Control,
-    catalog: Catalog,
+    forms: Forms<'q>,
     stream: StreamRecord,
     publications: Vec<String>,
 }
 
-async fn open(settings: &Settings, queue: &dyn Queue, observers: &Observers) -> Result<Opened, Error> {
+async fn open<'q>(
+    settings: &Settings,
+    queue: &'q dyn Queue,
+    observers: &Observers,
+) -> Result<Opened<'q>, Error> {
     let mut control = Control::connect(&settings.address).await?;
     let publications = publications(settings, &mut control).await?;
     let stream = place(settings, queue, observers, &mut control).await?;
     let records = queue.bindings().await?;
-    let mut catalog =
-        Catalog::open(&settings.address, settings.forms.clone(), &publications, records).await?;
-    for record in catalog.take_records() {
-        queue.record_binding(record).await?;
-    }
-    Ok(Opened { control, catalog, stream, publications })
+    let catalog =
+        Catalog::open(&settings.address, settings.forms.clone(), &publications, records.clone()).await?;
+    let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
+    Ok(Opened { control, forms, stream, publications })
 }
 
 /// The publications to read: the first must be there, for a slot that reads a missing one fails while

@@ -60,19 +60,19 @@ impl Open {
         Position { epoch: self.epoch, commit_lsn: self.commit_lsn, ordinal }
     }
 
-    /// Takes a change of a form's table. `number` is the form's number among all forms.
-    pub(super) fn push(&mut self, ordinal: u64, number: u32, form: &Arc<BoundForm>, change: RowChange) {
+    /// Takes a change of a form's table.
+    pub(super) fn push(&mut self, ordinal: u64, form: &Arc<BoundForm>, change: RowChange) {
         let place = 2 * ordinal;
         if !changes_key(form, &change) {
-            self.collect(place, number, form, change);
+            self.collect(place, form, change);
             return;
         }
         // one entry goes and another comes: both halves see the whole change
-        self.collect(place, number, form, change.clone());
-        self.collect(place + 1, number, form, change);
+        self.collect(place, form, change.clone());
+        self.collect(place + 1, form, change);
     }
 
-    fn collect(&mut self, place: u64, number: u32, form: &Arc<BoundForm>, change: RowChange) {
+    fn collect(&mut self, place: u64, form: &Arc<BoundForm>, change: RowChange) {
         let row = match &change {
             RowChange::Insert { new } => Some(new),
             RowChange::Update { old, new } if place.is_multiple_of(2) => Some(old.row().unwrap_or(new)),
@@ -86,17 +86,14 @@ impl Open {
             key.extend_from_slice(&place.to_be_bytes());
         }
         self.bytes += change.footprint_bytes() + key.len() + size_of::<StagedChange>();
-        let relation = self.number_of_bound(form);
-        self.changes.push(StagedChange { ordinal: place, form: number, key, relation, change });
-    }
-
-    fn number_of_bound(&mut self, form: &Arc<BoundForm>) -> u32 {
-        let known = self.bound.iter().rposition(|bound| Arc::ptr_eq(bound, form));
-        let number = known.unwrap_or_else(|| {
+        let relation = self.bound.iter().rposition(|bound| Arc::ptr_eq(bound, form)).unwrap_or_else(|| {
             self.bound.push(Arc::clone(form));
             self.bound.len() - 1
         });
-        number as u32
+        // the same form bound anew goes on under its first number: an entry's changes stay together
+        let first = self.bound.iter().position(|bound| bound.form.name == form.form.name).unwrap_or(relation);
+        let (form, relation) = (first as u32, relation as u32);
+        self.changes.push(StagedChange { ordinal: place, form, key, relation, change });
     }
 
     /// What the collected changes hold on to, in bytes.

@@ -128,7 +128,7 @@ struct Ended {
 /// What is to be told of an attempt once it is on disk.
 struct Told {
     body_bytes: usize,
-    observations: Vec<Observation>,
+    observation: Observation,
 }
 
 /// What a round waits for.
@@ -213,9 +213,7 @@ impl<'a> Round<'a> {
             Progress::Settled => {
                 for told in self.told.drain(..) {
                     self.books.settle(told.body_bytes);
-                    for observation in told.observations {
-                        self.dispatch.observers.tell(observation);
-                    }
+                    self.dispatch.observers.tell(told.observation);
                 }
             }
         }
@@ -254,7 +252,7 @@ impl<'a> Round<'a> {
             None => {}
         }
         let since_commit_us = u64::try_from(now_us.saturating_sub(claim.committed_at_us)).unwrap_or(0);
-        let mut observations = vec![Observation::Attempted {
+        let observation = Observation::Attempted {
             number: claim.number,
             webhook: webhook.name.clone(),
             form: claim.form.clone(),
@@ -265,12 +263,8 @@ impl<'a> Round<'a> {
             settlement: decision.settlement,
             duration,
             since_commit: Duration::from_micros(since_commit_us),
-        }];
-        if let Some(reason) = &decision.suspend {
-            let (webhook, reason) = (webhook.name.clone(), reason.clone());
-            observations.push(Observation::WebhookSuspended { webhook, reason });
-        }
-        let told = Told { body_bytes: books::size_of(&claim), observations };
+        };
+        let told = Told { body_bytes: books::size_of(&claim), observation };
         let attempt = Attempt { number: claim.attempt, started_at_us, duration, outcome };
         let retry::Decision { settlement, suspend } = decision;
         self.ended.push((Settled { claim, attempt, settlement, suspend }, told));

@@ -1,7 +1,8 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
+// also in what the tests stand on, which clippy does not count among the tests
+#![allow(clippy::unwrap_used)]
+
 mod cluster;
-mod config;
-mod operations;
-mod patterns;
-mod running;
+mod dispatch;
+mod receiver;

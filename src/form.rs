@@ -71,6 +71,22 @@ pub enum Fold {
     Row,
 }
 
+/// The table that a form is bound to, as it is remembered from one start to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingRecord {
+    /// The form.
+    pub form: String,
+    /// The table's oid.
+    pub relation: u32,
+    /// The schema in which the form's name was found.
+    pub schema: String,
+    /// The table as the form names it; the table itself may have been renamed since.
+    pub table: String,
+    /// The columns that the configuration names, each with its `attnum`, so that a rename can be followed. A
+    /// hidden one can stand here several times: all columns that ever had its name stay hidden.
+    pub columns: Vec<(String, i16)>,
+}
+
 /// A form bound to its table as the log described it last: names have become column numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BoundForm {
@@ -80,7 +96,8 @@ pub struct BoundForm {
     pub relation: Arc<Relation>,
     /// The fields in column order; hidden columns are not among them.
     pub fields: Vec<BoundField>,
-    /// The columns that identify the row for ordering: the primary key, or the entry id where there is none.
+    /// The columns that identify the row for ordering and folding: the primary key; where old rows do not have
+    /// it, the columns of the replica identity's index; where there is neither, the entry id.
     pub key: Vec<usize>,
     /// The columns of the entry id.
     pub entry_id: Vec<usize>,

@@ -5,13 +5,12 @@
 //! a column may have been renamed or dropped since. So columns are matched by name first; what is left over is
 //! matched by its place among the others, for both lists are in the order of the column numbers.
 
-use super::check::recorded;
+use super::check::{configured_columns, recorded};
 use super::fault::{Fault, Key};
 use super::table::Table;
 use super::types::Types;
 use crate::change::{Relation, ReplicaIdentity};
-use crate::form::{BoundField, BoundForm, Form, OldValues};
-use crate::queue::BindingRecord;
+use crate::form::{BindingRecord, BoundField, BoundForm, Form, OldValues};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -25,6 +24,14 @@ pub(super) struct Facts<'a> {
     pub(super) types: &'a Types,
 }
 
+impl Facts<'_> {
+    /// The log calls a partitioned table FULL if the whole is, but has what the identities of the partitions
+    /// say.
+    fn all_partitions_are_full(&self) -> bool {
+        self.table.is_none_or(|table| table.leaves_not_full.is_empty())
+    }
+}
+
 /// Binds a form. Fails where the rows would not tell which entry they are.
 pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fault> {
     let places = Places::new(facts);
@@ -35,7 +42,7 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
         ignored[column] = true;
     }
     let relation = facts.relation;
-    let is_full = relation.identity == ReplicaIdentity::Full && facts.table.is_none_or(Table::is_full);
+    let is_full = relation.identity == ReplicaIdentity::Full && facts.all_partitions_are_full();
     Ok(BoundForm {
         form: Arc::clone(form),
         relation: Arc::clone(relation),
@@ -49,23 +56,37 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
     })
 }
 
-/// The configured columns of a form with their numbers, for the next start.
-pub(super) fn column_numbers<'a>(
-    names: impl Iterator<Item = &'a str>,
-    facts: &Facts<'_>,
-) -> Vec<(String, i16)> {
-    let places = Places::new(facts);
-    let mut numbers: Vec<(String, i16)> = Vec::new();
-    for name in names {
-        let number =
-            places.find(name).and_then(|column| places.numbers[column]).or_else(|| places.number(name));
-        if let Some(number) = number {
-            if !numbers.iter().any(|(known, _)| known == name) {
-                numbers.push((name.to_owned(), number));
+/// What is to be remembered of a form at a table: where the name was found, and the configured columns with
+/// their numbers. A column that is not there keeps the number that it had, to be followed; a hidden one keeps
+/// it beside the number of the column that is called so now.
+pub(super) fn record(form: &Form, table: &Table, before: Option<&BindingRecord>) -> BindingRecord {
+    let mut columns: Vec<(String, i16)> = Vec::new();
+    for (key, name) in configured_columns(form) {
+        let current = table.column(name).map(|column| column.number);
+        let earlier = recorded(before, name);
+        let kept = if key == Key::Hidden { earlier.collect() } else { Vec::new() };
+        let numbers = match current {
+            Some(number) => [vec![number], kept].concat(),
+            None => recorded(before, name).collect(),
+        };
+        for number in numbers {
+            let column = (name.to_owned(), number);
+            if !columns.contains(&column) {
+                columns.push(column);
             }
         }
     }
-    numbers
+    let (schema, name) = match before {
+        Some(before) if table.name != form.table => (&before.schema, &before.table),
+        _ => (&table.schema, &table.name),
+    };
+    BindingRecord {
+        form: form.name.clone(),
+        relation: table.oid,
+        schema: schema.clone(),
+        table: name.clone(),
+        columns,
+    }
 }
 
 /// Where the columns are that a form names.
@@ -82,7 +103,7 @@ impl<'a> Places<'a> {
 
     /// The column of a name: the one called so, else the one that was when the form was bound.
     fn find(&self, name: &str) -> Option<usize> {
-        self.called(name).or_else(|| self.numbered(self.number(name)?))
+        self.called(name).or_else(|| self.numbered_like(name).next())
     }
 
     fn called(&self, name: &str) -> Option<usize> {
@@ -93,9 +114,10 @@ impl<'a> Places<'a> {
         self.numbers.iter().position(|known| *known == Some(number))
     }
 
-    fn number(&self, name: &str) -> Option<i16> {
-        let current = || Some(self.facts.table?.column(name)?.number);
-        recorded(self.facts.record, name).or_else(current)
+    /// The columns that have a number which the name had when the form was bound, or has now.
+    fn numbered_like(&self, name: &str) -> impl Iterator<Item = usize> {
+        let current = self.facts.table.and_then(|table| table.column(name)).map(|column| column.number);
+        recorded(self.facts.record, name).chain(current).filter_map(|number| self.numbered(number))
     }
 
     /// Which columns are hidden. A renamed one stays hidden, beside a new one of the old name. If one cannot be
@@ -103,12 +125,12 @@ impl<'a> Places<'a> {
     fn hidden(&self, form: &Form) -> Vec<bool> {
         let mut hidden = vec![false; self.numbers.len()];
         for name in &form.hidden {
-            let called = self.called(name);
-            let numbered = self.number(name).and_then(|number| self.numbered(number));
-            for column in [called, numbered].into_iter().flatten() {
+            let mut is_found = false;
+            for column in self.called(name).into_iter().chain(self.numbered_like(name)) {
                 hidden[column] = true;
+                is_found = true;
             }
-            if called.or(numbered).is_none() {
+            if !is_found {
                 for (column, number) in self.numbers.iter().enumerate() {
                     hidden[column] |= number.is_none();
                 }
@@ -131,9 +153,9 @@ impl<'a> Places<'a> {
 
     /// The columns that every old row of an update or delete has.
     fn known_of_old_rows(&self) -> Vec<usize> {
-        let relation_is_full = self.facts.relation.identity == ReplicaIdentity::Full;
-        if relation_is_full && self.facts.table.is_some_and(|table| !table.is_full()) {
-            return self.primary_key().unwrap_or_default(); // a partition is not FULL
+        let is_called_full = self.facts.relation.identity == ReplicaIdentity::Full;
+        if is_called_full && !self.facts.all_partitions_are_full() {
+            return self.primary_key().unwrap_or_default();
         }
         self.in_identity()
     }
@@ -243,10 +265,10 @@ fn primary_key_of_log(places: &Places<'_>) -> Option<Vec<usize>> {
 /// inserts come, the entry id. A primary key that the identity does not cover is not used.
 fn key(places: &Places<'_>, entry_id: &[usize]) -> Vec<usize> {
     let known = places.known_of_old_rows();
-    if let Some(key) = primary_key_of_log(places) {
-        if known.is_empty() || key.iter().all(|column| known.contains(column)) {
-            return key;
-        }
+    if let Some(key) = primary_key_of_log(places)
+        && (known.is_empty() || key.iter().all(|column| known.contains(column)))
+    {
+        return key;
     }
     if places.facts.relation.identity == ReplicaIdentity::Index && !known.is_empty() {
         return known;

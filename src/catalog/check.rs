@@ -3,8 +3,7 @@
 use super::fault::{Fault, Key};
 use super::nearby::nearby;
 use super::table::{Table, TableColumn};
-use crate::form::{Form, OldValues};
-use crate::queue::BindingRecord;
+use crate::form::{BindingRecord, Form, OldValues};
 use std::collections::HashMap;
 
 /// Everything that a form says of a table, and everything that is wrong with it. `record` is what the form was
@@ -52,19 +51,15 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn find(&self, name: &str) -> Option<&'a TableColumn> {
-        let followed = || self.recorded(name).and_then(|number| self.table.column_number(number));
+        let followed = || recorded(self.record, name).find_map(|number| self.table.column_number(number));
         self.table.column(name).or_else(followed)
-    }
-
-    fn recorded(&self, name: &str) -> Option<i16> {
-        recorded(self.record, name)
     }
 
     fn fault(&self, key: Key, name: &str) -> Option<Fault> {
         let table = self.table.sql_name.clone();
         let column = name.to_owned();
         let Some(found) = self.find(name) else {
-            if self.recorded(name).is_some() {
+            if recorded(self.record, name).next().is_some() {
                 return Some(Fault::DroppedColumn { table, key, column });
             }
             let nearby = nearby(name, self.table.columns.iter().map(|column| column.name.as_str()));
@@ -80,17 +75,21 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The number that a column had when the form was bound.
-pub(super) fn recorded(record: Option<&BindingRecord>, name: &str) -> Option<i16> {
-    let (_, number) = record?.columns.iter().find(|(recorded, _)| recorded == name)?;
-    Some(*number)
+/// The numbers that a column of this name had when the form was bound, the latest first.
+pub(super) fn recorded<'a>(
+    record: Option<&'a BindingRecord>,
+    name: &str,
+) -> impl Iterator<Item = i16> + use<'a> {
+    let name = name.to_owned();
+    let columns = record.map_or(&[][..], |record| &record.columns);
+    columns.iter().filter(move |(recorded, _)| *recorded == name).map(|(_, number)| *number)
 }
 
 fn unloggable(table: &Table) -> Option<Fault> {
-    if let Some(root) = &table.root {
-        if !table.published.as_itself {
-            return Some(Fault::Partition { table: table.sql_name.clone(), root: root.clone() });
-        }
+    if let Some(root) = &table.root
+        && !table.published.as_itself
+    {
+        return Some(Fault::Partition { table: table.sql_name.clone(), root: root.clone() });
     }
     let what = match (table.kind.as_str(), table.persistence.as_str()) {
         ("v", _) => "a view",

@@ -20,12 +20,11 @@ mod types;
 pub use fault::{Fault, Key};
 
 use crate::change::{Relation, RelationId};
-use crate::form::{BoundForm, Form};
+use crate::form::{BindingRecord, BoundForm, Form};
 use crate::postgres::{self, Address, Session};
-use crate::queue::BindingRecord;
 use crate::remedy::{Remediable, Remedy};
-use bind::{Facts, bind, column_numbers};
-use check::{check, configured_columns};
+use bind::{Facts, bind, record};
+use check::check;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,6 +130,8 @@ pub struct Catalog {
     publications: Vec<String>,
     records: BTreeMap<String, BindingRecord>,
     tables: Tables,
+    /// How the forms stood when the tables were read.
+    statuses: Vec<BindingStatus>,
     types: Types,
     /// Every table that the log has described, mapped or not.
     seen: HashMap<RelationId, Seen>,
@@ -168,6 +169,7 @@ impl Catalog {
             publications: publications.to_vec(),
             records: records.into_iter().map(|record| (record.form.clone(), record)).collect(),
             tables: Tables::default(),
+            statuses: Vec::new(),
             types: Types::default(),
             seen: HashMap::new(),
         };
@@ -176,8 +178,8 @@ impl Catalog {
     }
 
     /// How every form stands to its table as the catalogue was read last, in the order of the forms.
-    pub fn statuses(&self) -> Vec<BindingStatus> {
-        self.forms.iter().map(|form| self.status_of(form)).collect()
+    pub fn statuses(&self) -> &[BindingStatus] {
+        &self.statuses
     }
 
     /// Reads the catalogue anew and tells how every form stands. For the start and once a minute: tables that
@@ -185,16 +187,16 @@ impl Catalog {
     /// read again.
     ///
     /// A form that is broken here may still be bound: the log can have changes from before.
-    pub async fn compare(&mut self) -> Result<Vec<BindingStatus>, Error> {
+    pub async fn compare(&mut self) -> Result<&[BindingStatus], Error> {
         self.types.forget();
         self.read().await?;
         self.bind_all().await?;
-        Ok(self.statuses())
+        Ok(&self.statuses)
     }
 
     /// Takes over other forms. Tables that the log has described already, and will not describe again, are
     /// bound at once.
-    pub async fn take_over(&mut self, forms: Vec<Arc<Form>>) -> Result<Vec<BindingStatus>, Error> {
+    pub async fn take_over(&mut self, forms: Vec<Arc<Form>>) -> Result<&[BindingStatus], Error> {
         self.forms = forms;
         self.compare().await
     }
@@ -237,6 +239,13 @@ impl Catalog {
         let bound_before: Vec<RelationId> = self.records.values().map(|record| record.relation).collect();
         let reader = Reader { session: &self.session };
         self.tables = Tables::read(&reader, &self.forms, &bound_before, &self.publications).await?;
+        let judged: Vec<_> = self.forms.iter().map(|form| self.judge(form)).collect();
+        self.statuses = judged.iter().map(|(status, _)| status.clone()).collect();
+        for (status, record) in judged {
+            if let Some(record) = record {
+                self.records.insert(status.form, record);
+            }
+        }
         Ok(())
     }
 
@@ -256,51 +265,37 @@ impl Catalog {
         }
         let mut seen = Seen { relation, bound: Vec::new(), statuses: Vec::new() };
         for form in forms {
-            let status = self.bind_form(&form, &mut seen);
-            seen.statuses.push(status);
+            self.bind_form(&form, &mut seen);
         }
         self.seen.insert(seen.relation.id, seen);
         Ok(())
     }
 
-    /// Binds a form to a table and remembers it.
-    fn bind_form(&mut self, form: &Arc<Form>, seen: &mut Seen) -> BindingStatus {
+    fn bind_form(&self, form: &Arc<Form>, seen: &mut Seen) {
         let relation = &seen.relation;
-        let table = self.tables.by_oid(relation.id).cloned();
         let facts = Facts {
             relation,
-            table: table.as_deref(),
+            table: self.tables.by_oid(relation.id).map(Arc::as_ref),
             record: self.record_of(form, relation.id),
             types: &self.types,
         };
-        let mut status = self.status_of(form);
+        let Some(mut status) = self.statuses.iter().find(|status| status.form == form.name).cloned() else {
+            return;
+        };
         match bind(form, &facts) {
             Ok(bound) => {
                 if status.is_broken() {
-                    // The log has it, whatever the catalogue says by now; `statuses` tells of that.
+                    // The log has the table, whatever the catalogue says by now; `statuses` tells of that.
                     status.standing = Standing::Bound;
                 }
-                let columns = column_numbers(configured_columns(form).map(|(_, name)| name), &facts);
                 seen.bound.push(Arc::new(bound));
-                if let (Aim::At { table: aim, .. }, Some(table)) = (self.aim(form), table) {
-                    if aim.oid == table.oid {
-                        let record = BindingRecord {
-                            form: form.name.clone(),
-                            relation: table.oid,
-                            schema: table.schema.clone(),
-                            table: table.name.clone(),
-                            columns,
-                        };
-                        self.records.insert(form.name.clone(), record);
-                    }
-                }
             }
             Err(fault) => {
                 status.standing = Standing::Broken;
                 status.faults = vec![fault];
             }
         }
-        status
+        seen.statuses.push(status);
     }
 
     /// Whether a form may mean a table of the log, judged without asking the server.
@@ -338,10 +333,6 @@ impl Catalog {
     /// to, whatever it is called now.
     fn aim(&self, form: &Form) -> Aim {
         let record = self.records.get(&form.name);
-        let called = match &form.schema {
-            Some(schema) => format!("{schema}.{}", form.table),
-            None => form.table.clone(),
-        };
         match self.tables.named_by(form, record.map(|record| record.schema.as_str())) {
             Named::Table(table) => {
                 let is_another = record.is_some_and(|record| {
@@ -352,16 +343,16 @@ impl Catalog {
                 let standing = if is_another { Standing::Replaced } else { Standing::Bound };
                 Aim::At { table, standing }
             }
-            Named::Several(schemas) => Aim::Nowhere(Fault::Ambiguous { table: called, schemas }),
-            Named::Nothing => match record {
+            Named::Several(schemas) => Aim::Nowhere(Fault::Ambiguous { table: called(form), schemas }),
+            Named::Nothing => match record.filter(|record| is_of(record, form)) {
                 Some(record) => match self.tables.by_oid(record.relation) {
                     Some(table) => {
                         let table = Arc::clone(table);
-                        Aim::At { table, standing: Standing::Renamed { was: called } }
+                        Aim::At { table, standing: Standing::Renamed { was: called(form) } }
                     }
-                    None => Aim::Nowhere(Fault::Dropped { table: called }),
+                    None => Aim::Nowhere(Fault::Dropped { table: called(form) }),
                 },
-                None => Aim::Nowhere(self.missing(form, called)),
+                None => Aim::Nowhere(self.missing(form, called(form))),
             },
         }
     }
@@ -376,34 +367,40 @@ impl Catalog {
         Fault::Missing { table, nearby }
     }
 
-    fn status_of(&self, form: &Form) -> BindingStatus {
-        let form_name = form.name.clone();
+    /// How a form stands now, and what to remember of it, if it is not broken.
+    fn judge(&self, form: &Form) -> (BindingStatus, Option<BindingRecord>) {
         let (table, mut standing) = match self.aim(form) {
             Aim::At { table, standing } => (table, standing),
             Aim::Nowhere(fault) => {
-                let table = match &form.schema {
-                    Some(schema) => format!("{schema}.{}", form.table),
-                    None => form.table.clone(),
-                };
-                return BindingStatus {
-                    form: form_name,
-                    table,
-                    standing: Standing::Broken,
-                    faults: vec![fault],
-                };
+                let (standing, faults) = (Standing::Broken, vec![fault]);
+                let status = BindingStatus { form: form.name.clone(), table: called(form), standing, faults };
+                return (status, None);
             }
         };
         let publication = self.publications.first().map_or("walhook", String::as_str);
         let exists = self.tables.publications.iter().any(|name| name == publication);
-        let mut faults = check(form, &table, self.record_of(form, table.oid), (publication, exists));
+        let before = self.record_of(form, table.oid);
+        let mut faults = check(form, &table, before, (publication, exists));
         if standing == Standing::Replaced && !table.published.as_itself {
             faults.insert(0, Fault::Replaced { table: table.sql_name.clone() });
         }
-        if faults.iter().any(Fault::breaks) {
+        let is_broken = faults.iter().any(Fault::breaks);
+        if is_broken {
             standing = Standing::Broken;
         }
-        BindingStatus { form: form_name, table: table.sql_name.clone(), standing, faults }
+        let record = (!is_broken).then(|| record(form, &table, before));
+        (BindingStatus { form: form.name.clone(), table: table.sql_name.clone(), standing, faults }, record)
     }
+}
+
+/// A form's table as the form names it.
+fn called(form: &Form) -> String {
+    form.schema.as_ref().map_or_else(|| form.table.clone(), |schema| format!("{schema}.{}", form.table))
+}
+
+/// Whether a record is of what the form names, and not of what it named before it was edited.
+fn is_of(record: &BindingRecord, form: &Form) -> bool {
+    record.table == form.table && form.schema.as_ref().is_none_or(|schema| *schema == record.schema)
 }
 
 async fn connect(address: &Address) -> Result<Session, Error> {

@@ -7,7 +7,7 @@ use crate::delivery::{
     AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Settled, State, StreamRecord,
 };
 use crate::event::Verb;
-use crate::form::Lane;
+use crate::form::{BindingRecord, Lane};
 use crate::lsn::{Durable, Position};
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::WebhookId;
@@ -284,21 +284,6 @@ pub struct StagedEntry {
     pub first: u64,
     /// Its changes.
     pub changes: Vec<StagedChange>,
-}
-
-/// The table that a form is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindingRecord {
-    /// The form.
-    pub form: String,
-    /// The table's oid.
-    pub relation: u32,
-    /// The schema's name when it was bound.
-    pub schema: String,
-    /// The table's name when it was bound.
-    pub table: String,
-    /// The columns that the configuration names, each with its `attnum`, so that a rename can be followed.
-    pub columns: Vec<(String, i16)>,
 }
 
 /// What the queue needs to know of a webhook.

@@ -56,7 +56,7 @@ pub(super) fn write_array(element: &Type, delimiter: char, text: &str, out: &mut
 }
 
 /// Appends `1 2 3` as an array.
-pub(super) fn write_vector(element: &Type, text: &str, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn write_vector(element: &Type, text: &str, out: &mut Vec<u8>) {
     out.push(b'[');
     if !text.is_empty() {
         for (number, value) in text.split(' ').enumerate() {
@@ -67,7 +67,6 @@ pub(super) fn write_vector(element: &Type, text: &str, out: &mut Vec<u8>) -> Opt
         }
     }
     out.push(b']');
-    Some(())
 }
 
 /// The array behind its bounds, which are there where one does not start at 1. JSON knows none.
@@ -94,8 +93,8 @@ fn write_element<'a>(element: &Type, delimiter: u8, text: &'a str, out: &mut Vec
         write_json(element, &value, out);
         return Some(rest);
     }
-    let ends = |&byte: &u8| byte == delimiter || matches!(byte, b'{' | b'}' | b'"' | b'\\');
-    let (value, rest) = text.split_at(text.as_bytes().iter().position(|byte| ends(byte))?);
+    let ends = |byte: u8| byte == delimiter || matches!(byte, b'{' | b'}' | b'"' | b'\\');
+    let (value, rest) = text.split_at(text.bytes().position(ends)?);
     if value.is_empty() {
         return None;
     }

@@ -21,7 +21,10 @@ pub fn write_json(type_: &Type, text: &str, out: &mut Vec<u8>) {
         Type::Bytea => write_base64(text, out),
         Type::Hstore => hstore::write_hstore(text, out),
         Type::Array { element, delimiter } => array::write_array(element, *delimiter, text, out),
-        Type::Vector { element } => array::write_vector(element, text, out),
+        Type::Vector { element } => {
+            array::write_vector(element, text, out);
+            Some(())
+        }
         Type::Composite(attributes) => composite::write_composite(attributes, text, out),
     };
     if written.is_none() {

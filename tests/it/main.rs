@@ -1,8 +1,4 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
-// also in what the tests stand on, which clippy does not count among the tests
-#![allow(clippy::unwrap_used)]
-
 mod cluster;
-mod dispatch;
-mod receiver;
+mod values;

@@ -1,4 +1,5 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
 mod cluster;
-mod values;
+mod doctor;
+mod report;

@@ -1,4 +1,5 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
+mod cli;
 mod cluster;
 mod config;

@@ -13,6 +13,8 @@ pub mod keys;
 mod masking;
 mod problem;
 mod reader;
+mod schema;
+mod show;
 mod suggest;
 mod table;
 mod units;
@@ -21,6 +23,9 @@ mod webhook;
 pub use declared::FILE;
 pub use interpolate::Environment;
 pub use problem::{Problem, Problems};
+pub use schema::schema;
+pub use show::show;
+pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
 
 use crate::form::Form;
 use crate::retry::Schedule;
@@ -34,6 +39,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
 use toml::de::DeTable;
+
+/// The documented example: every key with its default.
+pub const EXAMPLE: &str = include_str!("../../../config.example.toml");
 
 /// A larger file is not a configuration.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -108,9 +108,12 @@ pub struct Setup {
     /// Do it, instead of printing it
     #[arg(long)]
     pub apply: bool,
-    /// Also create this role, for walhook to log in as
+    /// The role that walhook will log in as; by default that of the configuration's address
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
+    /// Also create that role if there is none
+    #[arg(long)]
+    pub create_role: bool,
     /// Also set REPLICA IDENTITY FULL on the tables of these forms, so that old values are in the log; this
     /// alters the application's tables and makes their updates and deletes write more WAL
     #[arg(long, value_name = "FORM", num_args = 1..)]
@@ -126,9 +129,12 @@ pub struct Teardown {
     /// Do it, instead of printing it
     #[arg(long)]
     pub apply: bool,
-    /// Also drop this role
+    /// The role that walhook logs in as; by default that of the configuration's address
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
+    /// Also drop that role
+    #[arg(long)]
+    pub drop_role: bool,
     /// Log in with this address instead of the configuration's, as a role that may do more
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,

@@ -112,3 +112,51 @@ fn a_closed_pipe_ends_quietly() {
     assert_eq!(stderr(&output), "");
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn setup_makes_what_check_misses_and_teardown_removes_it() {
+    let cluster = walhook::demo::cluster::Cluster::start(&[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = format!(
+        "[source]\nurl = \"{}\"\n[[forms]]\ntable = \"public.incident\"\n[[webhooks]]\nname = \"w\"\n\
+         form = \"incident\"\nevents = [\"create\"]\ncallback.url = \"http://{}/hook\"\n",
+        cluster.url("postgres"),
+        endpoint.local_addr().unwrap()
+    );
+    std::fs::write(folder.path().join("walhook.toml"), file).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let address = walhook::postgres::Address::parse(&cluster.url("postgres")).unwrap();
+        let session = walhook::postgres::connect(&address, "test").await.unwrap();
+        session.batch_execute("create table public.incident (id int primary key, what text)").await.unwrap();
+    });
+
+    let missing = walhook(folder.path(), &["check"]);
+    assert_eq!(missing.status.code(), Some(1), "{}{}", stdout(&missing), stderr(&missing));
+    assert!(stdout(&missing).contains("publication \"walhook\""), "{}", stdout(&missing));
+
+    let printed = walhook(folder.path(), &["setup"]);
+    assert_eq!(printed.status.code(), Some(0), "{}", stderr(&printed));
+    assert!(stdout(&printed).contains("create publication"), "{}", stdout(&printed));
+    assert_eq!(walhook(folder.path(), &["check"]).status.code(), Some(1), "printing must change nothing");
+
+    let applied = walhook(folder.path(), &["setup", "--apply"]);
+    assert_eq!(applied.status.code(), Some(0), "{}{}", stdout(&applied), stderr(&applied));
+    let checked = walhook(folder.path(), &["--json", "check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(json["ok"], true);
+    let found = json["findings"].as_array().unwrap();
+    assert!(found.iter().any(|finding| finding["object"] == "webhook \"w\"" && finding["severity"] == "ok"));
+    assert!(stdout(&walhook(folder.path(), &["setup"])).contains("nothing to do"));
+
+    let removed = walhook(folder.path(), &["teardown", "--apply"]);
+    assert_eq!(removed.status.code(), Some(0), "{}{}", stdout(&removed), stderr(&removed));
+    assert_eq!(walhook(folder.path(), &["check"]).status.code(), Some(1));
+
+    drop(cluster);
+    let unreachable = walhook(folder.path(), &["check"]);
+    assert_eq!(unreachable.status.code(), Some(69), "{}", stderr(&unreachable));
+    assert!(stdout(&unreachable).contains("webhook \"w\""), "endpoints are looked at all the same");
+}

@@ -357,7 +357,7 @@ fn authentication_is_read_by_its_scheme() {
     check(&scheme("type = \"BASIK\""), "unknown authentication type \"BASIK\" -> did you mean \"BASIC\"?");
     check(&scheme("username = \"a\""), "\"type\" is missing");
     check(&scheme("type = \"BEARER\""), "BEARER needs \"token\"");
-    check(&scheme("type = \"BEARER\", tokn = \"x\""), "10:49 webhooks[1].callback.authentication.tokn");
+    check(&scheme("type = \"BEARER\", tokn = \"x\""), "10:46 webhooks[1].callback.authentication.tokn");
     check(&scheme("type = \"HEADERS\", X-Key = \"x\""), "has no setting \"X-Key\"");
     check(&scheme("type = \"HEADERS\", headers = { Host = \"x\" }"), "authentication.headers.Host");
     check(&scheme("type = \"BASIC\", username = \"a\", password = 1"), "must be a text in quotes");
@@ -384,6 +384,11 @@ fn no_problem_shows_a_secret() {
     for text in [
         "[source]\nurl = \"postgres://a:geheim@h\"\nurl = 1\n",
         "[source]\nurl = \"postgres://a:geheim@h",
+        "[source]\nurl = \"postgres://a:geheim@h/d?sslmode=wrong\"",
+        "[source]\nurl = \"postgres://a:geheim@h:x/d\"",
+        "[source]\nurl = \"host=h password=geheim foo=geheim\"",
+        "[source]\nurl = \"host=h password='geheim\"",
+        "[source]\nurl = \"geheim\"",
         &with("", "callback.authentication = { type = \"BASIC\", username = \"u\", pasword = \"geheim\" }"),
         &with("", "callback.authentication = \"geheim\""),
         &with("", "callback.authentication = { type = \"HEADERS\", headers = { a = \"geheim\", b = 1 } }"),

@@ -352,11 +352,16 @@ fn authentication_is_read_by_its_scheme() {
     let headers = read("type = \"HEADERS\", headers = { X-Key = \"k\", Authorization = \"t\" }");
     assert_eq!(headers.scheme, "HEADERS");
     assert_eq!(headers.settings["X-Key"].expose(), "k");
-    assert_eq!(read("type = \"bearer\", token = \"${PASSWORD}\"").settings["token"].expose(), "geheim\"\\");
+    assert_eq!(read("type = \"bearer\", token = \"${HOST}\"").settings["token"].expose(), "receiver.example");
     assert_eq!(read("type = \"NO_AUTH\"").scheme, "NO_AUTH");
-    check(&scheme("type = \"BASIK\""), "there is no authentication \"BASIK\" -> did you mean \"BASIC\"?");
+    check(&scheme("type = \"BASIK\""), "unknown authentication type \"BASIK\" -> did you mean \"BASIC\"?");
     check(&scheme("username = \"a\""), "\"type\" is missing");
     check(&scheme("type = \"BEARER\""), "BEARER needs \"token\"");
+    check(&scheme("type = \"BEARER\", tokn = \"x\""), "10:46 webhooks[1].callback.authentication.tokn");
+    check(&scheme("type = \"HEADERS\", X-Key = \"x\""), "has no setting \"X-Key\"");
+    check(&scheme("type = \"HEADERS\", headers = { Host = \"x\" }"), "authentication.headers.Host");
+    check(&scheme("type = \"BASIC\", username = \"a\", password = 1"), "must be a text in quotes");
+    check(&scheme("type = \"NO_AUTH\", password = \"a\""), "NO_AUTH has no setting");
 }
 
 #[test]
@@ -364,7 +369,7 @@ fn signing_secrets_are_checked() {
     let secret = |secret: &str| with("", &format!("signature.secret = {secret}"));
     check(&secret("\"geheim\""), "a signing secret begins with whsec_");
     check(&secret("\"whsec_?\""), "is not base64");
-    check(&secret("\"whsec_Zm9v\""), "is too short");
+    check(&secret("\"whsec_Zm9v\""), "has 3 bytes, not 24 to 64");
     check(&secret("[]"), "there is no secret to sign with");
 }
 
@@ -379,6 +384,11 @@ fn no_problem_shows_a_secret() {
     for text in [
         "[source]\nurl = \"postgres://a:geheim@h\"\nurl = 1\n",
         "[source]\nurl = \"postgres://a:geheim@h",
+        "[source]\nurl = \"postgres://a:geheim@h/d?sslmode=wrong\"",
+        "[source]\nurl = \"postgres://a:geheim@h:x/d\"",
+        "[source]\nurl = \"host=h password=geheim foo=geheim\"",
+        "[source]\nurl = \"host=h password='geheim\"",
+        "[source]\nurl = \"geheim\"",
         &with("", "callback.authentication = { type = \"BASIC\", username = \"u\", pasword = \"geheim\" }"),
         &with("", "callback.authentication = \"geheim\""),
         &with("", "callback.authentication = { type = \"HEADERS\", headers = { a = \"geheim\", b = 1 } }"),
@@ -446,4 +456,112 @@ fn numbers_of_webhooks_survive_reordering_and_editing() {
     let other = format!("{}{}{form}", webhook("b", "delete"), webhook("a", "update"));
     assert_eq!(ids(&one), ids(&other));
     assert_eq!(parse(&one).unwrap(), parse(&one).unwrap());
+}
+
+/// The example with its keys switched on: `#key` becomes `key`, `# prose` stays.
+fn uncommented() -> String {
+    let lines = walhook::app::config::EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') && !rest.is_empty() => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn example_environment(name: &str) -> Option<String> {
+    let secret = name == "RECEIVER_SIGNING_SECRET";
+    Some(if secret { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into() } else { "geheim".into() })
+}
+
+/// What the example has at a declared key, over all tables of a list.
+fn example_values<'a>(tables: &[&'a toml::Value], name: &str) -> Vec<&'a toml::Value> {
+    tables.iter().filter_map(|table| table.get(name)).collect()
+}
+
+fn check_example(keys: &[walhook::app::config::keys::Key], tables: &[&toml::Value], path: &str) {
+    use walhook::app::config::keys::{Kind, Presence};
+    for key in keys.iter().filter(|key| key.works()) {
+        let path = format!("{path}.{}", key.name);
+        let values = example_values(tables, key.name);
+        assert!(!values.is_empty(), "the example has no {path}");
+        match key.kind {
+            Kind::Table(inner) => check_example(inner, &values, &path),
+            Kind::Tables(inner) => {
+                let all: Vec<_> = values.iter().flat_map(|list| list.as_array().unwrap()).collect();
+                check_example(inner, &all, &path);
+            }
+            Kind::Map(Kind::TextOrTable(inner)) => {
+                let all: Vec<_> = values.iter().flat_map(|map| map.as_table().unwrap().values()).collect();
+                assert!(all.iter().any(|value| value.is_str()), "{path} has no text");
+                check_example(inner, &all, &path);
+            }
+            _ => {
+                if let Presence::Default(default) = key.presence {
+                    let wanted: toml::Table = toml::from_str(&format!("x = {default}")).unwrap();
+                    assert_eq!(values[0], &wanted["x"], "the default of {path}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_example_has_every_key_with_its_real_default_and_no_other() {
+    let text = uncommented();
+    let config = match Config::parse(Path::new("config.example.toml"), &text, &example_environment) {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems}"),
+    };
+    let value: toml::Value = toml::from_str(&text).unwrap();
+    check_example(walhook::app::config::FILE, &[&value], "");
+    for scheme in walhook::auth::SCHEMES {
+        let used =
+            config.webhooks.iter().any(|webhook| webhook.callback.authentication.scheme == scheme.name());
+        assert!(used, "the example has no {}", scheme.name());
+        for setting in scheme.settings() {
+            assert!(text.contains(&format!("{} = ", setting.name)), "the example has no {}", setting.name);
+        }
+    }
+    for format in walhook::format::FORMATS {
+        assert!(text.contains(&format!("\"{}\"", format.name())), "the example has no {}", format.name());
+    }
+    // as it comes it is all comments, and so says nothing but defaults
+    let defaults = parse("").unwrap();
+    assert_eq!(parse(walhook::app::config::EXAMPLE).unwrap(), defaults);
+    assert_eq!(walhook::retry::Schedule::default(), defaults.dispatch.schedule);
+}
+
+#[test]
+fn what_is_shown_masks_secrets_and_can_be_read_again() {
+    let text = format!(
+        "[source]\nurl = \"postgres://walhook:geheim@db/helpdesk\"\n[queue]\npath = \"/var/lib/q.db\"\n{}",
+        with(
+            "fields.\"A \\\"x\\\"\" = { column = \"a\", id = 3 }\nunset = [\"$${X}\\n\"]\nmerge.delete_insert = true",
+            "custom_json = { a = \"ü\" }\nper_second_max = 3\ndescription = \"d\"\n\
+             callback.authentication = { type = \"NO_AUTH\" }"
+        )
+    );
+    let config = parse(&text).unwrap();
+    let shown = walhook::app::config::show(&config);
+    assert!(!shown.contains("geheim"), "{shown}");
+    let again = match parse(&shown.replace("********", "geheim")) {
+        Ok(again) => again,
+        Err(problems) => panic!("{shown}\n{problems}"),
+    };
+    assert_eq!(again, config, "{shown}");
+
+    let example = Config::parse(Path::new("w.toml"), &uncommented(), &example_environment).unwrap();
+    let shown = walhook::app::config::show(&example);
+    assert!(!shown.contains("geheim") && !shown.contains("whsec"), "{shown}");
+    assert!(shown.contains(r#"headers = { "X-Api-Key" = "********" }"#), "{shown}");
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema = walhook::app::config::schema();
+    assert_eq!(schema["properties"]["source"]["properties"]["slot"]["default"], "walhook");
+    let webhook = &schema["properties"]["webhooks"]["items"];
+    assert_eq!(webhook["additionalProperties"], false);
+    assert_eq!(webhook["properties"]["format"]["enum"], serde_json::json!(["native", "arsys"]));
+    assert!(webhook["required"].as_array().unwrap().contains(&"callback".into()));
+    assert!(webhook["properties"].get("condition").is_none(), "what is planned is no key");
 }

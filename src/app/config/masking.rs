@@ -90,10 +90,10 @@ fn url_passwords(text: &str) -> Vec<Range<usize>> {
         let rest = &text[authority..];
         // a password may hold anything but what ends the line or the string
         let end = rest.find(['"', '\'', '\n', ' ']).unwrap_or(rest.len());
-        if let Some(last_at) = rest[..end].rfind('@') {
-            if let Some(colon) = rest[..last_at].find(':') {
-                places.push(authority + colon + 1..authority + last_at);
-            }
+        if let Some(last_at) = rest[..end].rfind('@')
+            && let Some(colon) = rest[..last_at].find(':')
+        {
+            places.push(authority + colon + 1..authority + last_at);
         }
         from = authority;
     }

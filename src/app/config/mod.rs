@@ -13,6 +13,8 @@ pub mod keys;
 mod masking;
 mod problem;
 mod reader;
+mod schema;
+mod show;
 mod suggest;
 mod table;
 mod units;
@@ -21,8 +23,12 @@ mod webhook;
 pub use declared::FILE;
 pub use interpolate::Environment;
 pub use problem::{Problem, Problems};
+pub use schema::schema;
+pub use show::show;
+pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
 
 use crate::form::Form;
+use crate::postgres::{self, Address};
 use crate::retry::Schedule;
 use crate::secret::Secret;
 use crate::webhook::Webhooks;
@@ -34,6 +40,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
 use toml::de::DeTable;
+
+/// The documented example: every key with its default.
+pub const EXAMPLE: &str = include_str!("../../../config.example.toml");
 
 /// A larger file is not a configuration.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -76,6 +85,13 @@ pub struct Source {
     pub publication: String,
     /// The output plugin.
     pub plugin: &'static str,
+}
+
+impl Source {
+    /// The address of the database, completed by the environment.
+    pub fn address(&self) -> Result<Address, postgres::Error> {
+        Address::parse(self.url.as_ref().map_or("", Secret::expose))
+    }
 }
 
 /// `[queue]`.
@@ -214,6 +230,19 @@ fn source(reader: &mut Reader<'_>, table: &Table) -> Source {
     if table.text("publication").is_some() && !(1..=55).contains(&publication.len()) {
         let message = "the name of the publication has 1 to 55 bytes";
         reader.refuse(table.place("publication"), &join(&table.path, "publication"), message, None);
+    }
+    if let Some(url) = table.secret("url") {
+        // the same on every machine: what the surroundings add is not the file's fault
+        let nowhere = postgres::Environment { user: Some("walhook".to_owned()), ..Default::default() };
+        if let Err(error) = Address::parse_with(url.expose(), &nowhere) {
+            let remedy = "write it as for psql: \"postgres://walhook@db:5432/helpdesk?sslmode=verify-full\"";
+            reader.refuse(
+                table.place("url"),
+                &join(&table.path, "url"),
+                error.to_string(),
+                remedy.to_owned(),
+            );
+        }
     }
     Source {
         url: table.secret("url").cloned(),

@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
 
     fn json(&mut self, raw: &Raw<'_>, path: &str) -> Option<Value> {
         let json = match raw.get_ref() {
-            DeValue::Table(_) => self.to_json(raw, path)?,
+            DeValue::Table(_) => self.json_value(raw, path)?,
             DeValue::String(_) => {
                 let text = self.text(raw, path)?;
                 match serde_json::from_str(&text) {
@@ -329,7 +329,7 @@ impl<'a> Reader<'a> {
         Some(Value::Json(json.to_string()))
     }
 
-    fn to_json(&mut self, raw: &Raw<'_>, path: &str) -> Option<serde_json::Value> {
+    fn json_value(&mut self, raw: &Raw<'_>, path: &str) -> Option<serde_json::Value> {
         let json = match raw.get_ref() {
             DeValue::String(_) => serde_json::Value::from(self.text(raw, path)?),
             DeValue::Boolean(flag) => serde_json::Value::from(*flag),
@@ -344,12 +344,12 @@ impl<'a> Reader<'a> {
             }
             DeValue::Datetime(time) => serde_json::Value::from(time.to_string()),
             DeValue::Array(list) => {
-                list.iter().map(|raw| self.to_json(raw, path)).collect::<Option<Vec<_>>>()?.into()
+                list.iter().map(|raw| self.json_value(raw, path)).collect::<Option<Vec<_>>>()?.into()
             }
             DeValue::Table(table) => {
                 let mut object = serde_json::Map::new();
                 for (name, value) in table {
-                    object.insert(name.get_ref().to_string(), self.to_json(value, path)?);
+                    object.insert(name.get_ref().to_string(), self.json_value(value, path)?);
                 }
                 serde_json::Value::Object(object)
             }

@@ -8,6 +8,7 @@ use crate::form::Form;
 use crate::format;
 use crate::retry::Schedule;
 use crate::secret::Secret;
+use crate::transport::signature;
 use crate::webhook::{Callback, OnExhausted, Sending, Webhook, WebhookId};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -242,10 +243,8 @@ fn secrets(reader: &mut Reader<'_>, table: &Table) -> Vec<Secret> {
     let mut secrets = Vec::new();
     for (span, value) in table.list("secret").into_iter().flatten() {
         let Some(Value::Secret(secret)) = value else { continue };
-        if let Err(message) = signing_key(secret) {
-            let remedy = "write whsec_ and the base64 text of 24 to 64 random bytes, as `openssl rand -base64 32` \
-                          prints them";
-            reader.refuse(span.clone(), &path, message, remedy.to_owned());
+        if let Err(error) = signature::check(secret) {
+            reader.refuse(span.clone(), &path, error.to_string(), error.hint().to_owned());
         }
         secrets.push(secret.clone());
     }
@@ -254,20 +253,6 @@ fn secrets(reader: &mut Reader<'_>, table: &Table) -> Vec<Secret> {
         reader.refuse(table.place("secret"), &path, "there is no secret to sign with", remedy);
     }
     secrets
-}
-
-/// Standard Webhooks: `whsec_` and the base64 text of 24 to 64 bytes.
-fn signing_key(secret: &Secret) -> Result<(), &'static str> {
-    use base64::Engine;
-    let encoded = secret.expose().strip_prefix("whsec_").ok_or("a signing secret begins with whsec_")?;
-    let key = base64::engine::general_purpose::STANDARD
-        .decode(encoded)
-        .map_err(|_| "what follows whsec_ is not base64")?;
-    match key.len() {
-        24..=64 => Ok(()),
-        ..24 => Err("the signing secret is too short: it needs at least 24 bytes"),
-        _ => Err("the signing secret is too long: it may have at most 64 bytes"),
-    }
 }
 
 fn sending(reader: &mut Reader<'_>, table: &Table, defaults: &Defaults) -> Sending {

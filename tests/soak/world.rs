@@ -200,6 +200,7 @@ pub const SCHEMA: &str = "
 pub struct Hook {
     pub id: u64,
     pub name: &'static str,
+    /// Where at the receiver, or a whole URL elsewhere.
     pub path: &'static str,
     pub format: &'static str,
     /// Numbers of tables.
@@ -244,6 +245,24 @@ pub const HOOKS: [Hook; 3] = [
         custom_json: None,
     },
 ];
+
+const PEOPLE: Hook = Hook {
+    id: 1,
+    name: "alive",
+    path: "/alive",
+    format: "native",
+    tables: &[PERSON],
+    verbs: &["create", "update", "delete"],
+    payload: &[],
+    custom_json: None,
+};
+
+/// One webhook, its endpoint alive.
+pub const ALIVE: [Hook; 1] = [PEOPLE];
+
+/// The same beside one whose port nobody listens on (discard, RFC 863).
+pub const ALIVE_AND_DEAD: [Hook; 2] =
+    [PEOPLE, Hook { id: 2, name: "dead", path: "http://127.0.0.1:9/", ..PEOPLE }];
 
 /// Whether the endpoint of the third webhook refuses an entry for good: these become dead letters.
 pub fn is_refused(entry_id: &str) -> bool {
@@ -298,6 +317,7 @@ pub fn configuration(database_url: &str, queue: &str, base_url: &str, admin: &st
         if let Some(custom) = hook.custom_json {
             writeln!(toml, "custom_json = '{custom}'").unwrap();
         }
+        let base_url = if hook.path.starts_with('/') { base_url } else { "" };
         write!(toml, "[webhooks.callback]\nurl = \"{base_url}{}\"\n", hook.path).unwrap();
     }
     toml

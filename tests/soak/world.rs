@@ -275,8 +275,6 @@ pub fn configuration(database_url: &str, queue: &str, base_url: &str, admin: &st
         "[source]\nurl = {database_url:?}\n\n[queue]\npath = {queue:?}\n\n[admin]\nlisten = {admin:?}\n"
     );
     for table in &TABLES {
-        let (schema, name) = table.name.split_once('.').unwrap();
-        let table_name = format!("{schema}.{}", name.trim_matches('"'));
         let names = |columns: &[usize]| {
             columns
                 .iter()
@@ -286,8 +284,8 @@ pub fn configuration(database_url: &str, queue: &str, base_url: &str, admin: &st
         };
         write!(
             toml,
-            "\n[[forms]]\nname = {:?}\nnoun = {:?}\ntable = {table_name:?}\n",
-            table.form, table.noun
+            "\n[[forms]]\nname = {:?}\nnoun = {:?}\ntable = {:?}\n",
+            table.form, table.noun, table.name
         )
         .unwrap();
         writeln!(toml, "entry_id = [{}]", names(table.key)).unwrap();

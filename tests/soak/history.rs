@@ -155,7 +155,9 @@ impl State {
                 let before = self.rows.remove(key);
                 let before = before.unwrap_or_else(|| panic!("a row was updated that is not there: {key:?}"));
                 let mut after = (*before).clone();
-                set.iter().for_each(|(column, val)| after[*column] = val.clone());
+                for (column, val) in set {
+                    after[*column] = val.clone();
+                }
                 let after = Arc::new(after);
                 self.rows.insert(Key::of(key.table, &after), Arc::clone(&after));
                 (Some(before), Some(after))

@@ -74,7 +74,9 @@ pub fn judge(expected: &[Expected], record: &Record) -> Vec<Violation> {
             }
             attempts.entry(attempt.sequence).or_default().push(attempt);
         }
-        attempts.values_mut().for_each(|attempts| attempts.sort_by_key(|attempt| attempt.start));
+        for attempts in attempts.values_mut() {
+            attempts.sort_by_key(|attempt| attempt.start);
+        }
         let book = Book { expected, attempts, dead: &record.dead };
         book.judge_each(&mut violations);
         book.judge_order(&mut violations);

@@ -4,14 +4,17 @@
 //! short form. A run that fails prints its seed and the first violations and leaves its files under
 //! `target/tmp/soak-SEED`.
 
-#![allow(missing_docs, unreachable_pub, clippy::disallowed_methods)]
+#![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod history;
 mod laws;
+mod neighbours;
 mod oracle;
 mod process;
 mod random;
+mod scenes;
 mod stage;
+mod stored;
 mod workload;
 mod world;
 

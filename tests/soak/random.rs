@@ -1,5 +1,7 @@
 //! Random numbers that stay the same for a seed, whatever becomes of the libraries.
 
+use std::fmt::Write as _;
+
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -38,7 +40,7 @@ impl Random {
     pub fn text(&mut self, length: usize) -> String {
         let mut text = String::with_capacity(length + 16);
         while text.len() < length {
-            text.push_str(&format!("{:016x}", self.next()));
+            write!(text, "{:016x}", self.next()).unwrap();
         }
         text.truncate(length);
         text

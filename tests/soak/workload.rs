@@ -304,6 +304,9 @@ impl Workload {
                     let active = (column::PERSON_ACTIVE, Val::Bool(random.percent(50)));
                     let name = (column::PERSON_NAME, Val::text(random.text(12)));
                     tx.update(PERSON, &key, vec![active, name]).await?;
+                    let tags = (column::PERSON_TAGS, Val::Tags(vec![random.text(3), "{}".into()]));
+                    let props = (column::PERSON_PROPS, Val::Props(random.below(100) as i64));
+                    tx.update(PERSON, &key, vec![if random.percent(50) { tags } else { props }]).await?;
                 }
                 _ => tx.delete(PERSON, &key).await?,
             }

@@ -200,6 +200,7 @@ pub const SCHEMA: &str = "
 pub struct Hook {
     pub id: u64,
     pub name: &'static str,
+    /// Where at the receiver, or a whole URL elsewhere.
     pub path: &'static str,
     pub format: &'static str,
     /// Numbers of tables.
@@ -245,6 +246,24 @@ pub const HOOKS: [Hook; 3] = [
     },
 ];
 
+const PEOPLE: Hook = Hook {
+    id: 1,
+    name: "alive",
+    path: "/alive",
+    format: "native",
+    tables: &[PERSON],
+    verbs: &["create", "update", "delete"],
+    payload: &[],
+    custom_json: None,
+};
+
+/// One webhook, its endpoint alive.
+pub const ALIVE: [Hook; 1] = [PEOPLE];
+
+/// The same beside one whose port nobody listens on (discard, RFC 863).
+pub const ALIVE_AND_DEAD: [Hook; 2] =
+    [PEOPLE, Hook { id: 2, name: "dead", path: "http://127.0.0.1:9/", ..PEOPLE }];
+
 /// Whether the endpoint of the third webhook refuses an entry for good: these become dead letters.
 pub fn is_refused(entry_id: &str) -> bool {
     entry_id.ends_with("13")
@@ -256,8 +275,6 @@ pub fn configuration(database_url: &str, queue: &str, base_url: &str, admin: &st
         "[source]\nurl = {database_url:?}\n\n[queue]\npath = {queue:?}\n\n[admin]\nlisten = {admin:?}\n"
     );
     for table in &TABLES {
-        let (schema, name) = table.name.split_once('.').unwrap();
-        let table_name = format!("{schema}.{}", name.trim_matches('"'));
         let names = |columns: &[usize]| {
             columns
                 .iter()
@@ -267,8 +284,8 @@ pub fn configuration(database_url: &str, queue: &str, base_url: &str, admin: &st
         };
         write!(
             toml,
-            "\n[[forms]]\nname = {:?}\nnoun = {:?}\ntable = {table_name:?}\n",
-            table.form, table.noun
+            "\n[[forms]]\nname = {:?}\nnoun = {:?}\ntable = {:?}\n",
+            table.form, table.noun, table.name
         )
         .unwrap();
         writeln!(toml, "entry_id = [{}]", names(table.key)).unwrap();
@@ -298,6 +315,7 @@ pub fn configuration(database_url: &str, queue: &str, base_url: &str, admin: &st
         if let Some(custom) = hook.custom_json {
             writeln!(toml, "custom_json = '{custom}'").unwrap();
         }
+        let base_url = if hook.path.starts_with('/') { base_url } else { "" };
         write!(toml, "[webhooks.callback]\nurl = \"{base_url}{}\"\n", hook.path).unwrap();
     }
     toml

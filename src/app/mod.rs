@@ -5,6 +5,8 @@ pub mod commands;
 pub mod config;
 pub mod failure;
 pub mod output;
+mod run;
+mod supervise;
 
 use clap::Parser as _;
 use cli::{Cli, Color, Command};

@@ -2,13 +2,13 @@
 
 use super::config::{Config, Problems};
 use super::supervise::{supervise, with_causes};
-use crate::admin::{self, Surface};
+use crate::admin::{Admin, Shown};
 use crate::capture;
 use crate::clock::Clock;
 use crate::dispatch::{Dispatch, HttpCourier, Limits};
 use crate::doctor;
 use crate::observe::{Observation, Observers};
-use crate::postgres::Address;
+use crate::postgres;
 use crate::queue::Queue;
 use crate::transport::{self, Transport, Trust};
 use crate::upkeep::{self, Upkeep};
@@ -30,12 +30,12 @@ pub(super) struct Parts {
     /// Who listens.
     pub(super) observers: Observers,
     /// The HTTP surface.
-    pub(super) surface: Surface,
+    pub(super) shown: Shown,
 }
 
 /// Runs until SIGTERM or SIGINT. Trouble of one task does not end the others.
 pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
-    let Parts { config, adopt_slot, queue, observers, surface } = parts;
+    let Parts { config, adopt_slot, queue, observers, shown } = parts;
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
@@ -85,7 +85,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         let listen = config.admin.listen;
         async move {
-            let start = || admin::serve(listen, surface.clone(), shutdown.clone());
+            let start = || async { Admin::bind(listen).await?.serve(shown.clone(), shutdown.clone()).await };
             supervise("admin", &observers, &shutdown, start).await;
         }
     });
@@ -98,6 +98,23 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
     Ok(())
 }
 
+/// What a configuration says to capture.
+pub(super) fn capture_settings(
+    config: &Config,
+    adopt_slot: bool,
+) -> Result<capture::Settings, postgres::Error> {
+    let publication = &config.source.publication;
+    Ok(capture::Settings {
+        address: config.source.address()?,
+        slot: config.source.slot.clone(),
+        publications: [publication.clone(), doctor::inserts_publication(publication)],
+        forms: config.forms.clone(),
+        webhooks: Arc::new(config.webhooks.clone()),
+        staging_bytes_max: config.capture.staging_bytes_max,
+        adopt_slot,
+    })
+}
+
 /// Runs capture with the configuration of now, until there is another one.
 async fn capture_until_reload(
     configs: &watch::Receiver<Arc<Config>>,
@@ -108,16 +125,7 @@ async fn capture_until_reload(
 ) -> Result<(), capture::Error> {
     let mut configs = configs.clone();
     let config = Arc::clone(&configs.borrow_and_update());
-    let address = Address::parse(config.source.url.as_ref().map_or("", |url| url.expose()))?;
-    let settings = capture::Settings {
-        address,
-        slot: config.source.slot.clone(),
-        publications: doctor::publications(&config.source.publication),
-        forms: config.forms.clone(),
-        webhooks: Arc::new(config.webhooks.clone()),
-        staging_bytes_max: config.capture.staging_bytes_max,
-        adopt_slot,
-    };
+    let settings = capture_settings(&config, adopt_slot)?;
     let stop = shutdown.child_token();
     let capture = capture::run(&settings, queue, observers, &stop);
     tokio::pin!(capture);

@@ -3,9 +3,9 @@
 use super::Error;
 use crate::catalog::{BindingStatus, Catalog, Standing};
 use crate::change::{Relation, RelationId};
-use crate::form::BoundForm;
+use crate::form::{BindingRecord, BoundForm};
 use crate::observe::{Observation, Observers};
-use crate::queue::{BindingRecord, Queue};
+use crate::queue::Queue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,8 +29,9 @@ impl<'q> Forms<'q> {
         queue: &'q dyn Queue,
         observers: Observers,
     ) -> Result<Self, Error> {
-        let remembered: BTreeMap<_, _> = records.into_iter().map(|record| (record.form.clone(), record)).collect();
-        let statuses = catalog.statuses();
+        let remembered: BTreeMap<_, _> =
+            records.into_iter().map(|record| (record.form.clone(), record)).collect();
+        let statuses = catalog.statuses().to_vec();
         let never_worked =
             statuses.iter().filter(|status| status.is_broken() && !remembered.contains_key(&status.form));
         let reasons: Vec<String> =
@@ -53,7 +54,7 @@ impl<'q> Forms<'q> {
 
     /// Compares all forms with the catalogue: renames are followed, what no longer fits is told.
     pub(super) async fn compare(&mut self) -> Result<(), Error> {
-        let statuses = self.catalog.compare().await?;
+        let statuses = self.catalog.compare().await?.to_vec();
         self.tell(statuses);
         self.remember().await
     }

@@ -18,7 +18,7 @@ mod subscriptions;
 mod transaction;
 
 pub use error::Error;
-pub use opening::{Settings, run};
+pub use opening::{Settings, accept_gap, run};
 
 use crate::change::{RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, Quarantined};
@@ -194,7 +194,11 @@ where
             return; // a table of no form
         }
         let position = open.position(ordinal);
-        self.observers.tell(Observation::Quarantined { position, form: form.clone(), reason: reason.clone() });
+        self.observers.tell(Observation::Quarantined {
+            position,
+            form: form.clone(),
+            reason: reason.clone(),
+        });
         open.quarantined.push(Quarantined { position, form, reason, bytes });
     }
 

@@ -11,11 +11,16 @@ use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
 use crate::queue::{Queue, WebhookRecord};
-use crate::source::postgres::Control;
+use crate::source::Control;
 use crate::webhook::Webhooks;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The output plugin that is read.
+const PLUGIN: &str = "pgoutput";
+/// What the server shows of our sessions.
+const APPLICATION_NAME: &str = "walhook";
 
 /// What capture is told.
 #[derive(Clone, Debug)]
@@ -82,7 +87,7 @@ pub async fn accept_gap(
     queue: &dyn Queue,
     now_us: i64,
 ) -> Result<Option<AcceptedGap>, Error> {
-    let mut control = Control::connect(&settings.address).await?;
+    let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
     let Some(remembered) = queue.stream().await? else { return Ok(None) };
     let server = look(settings, Some(&remembered), &mut control).await?;
     let Start::Gap(reason) = decide(Some(&remembered), &server) else { return Ok(None) };
@@ -128,7 +133,7 @@ async fn open<'q>(
     queue: &'q dyn Queue,
     observers: &Observers,
 ) -> Result<Opened<'q>, Error> {
-    let mut control = Control::connect(&settings.address).await?;
+    let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
     let publications = publications(settings, &mut control).await?;
     let stream = place(settings, queue, observers, &mut control).await?;
     let records = queue.bindings().await?;
@@ -141,15 +146,11 @@ async fn open<'q>(
 /// The publications to read: the first must be there, for a slot that reads a missing one fails while
 /// decoding; the second only if the database was set up with it.
 async fn publications(settings: &Settings, control: &mut Control) -> Result<Vec<String>, Error> {
-    let mut found = Vec::new();
-    for publication in &settings.publications {
-        if control.has_publication(publication).await? {
-            found.push(publication.clone());
-        } else if found.is_empty() {
-            return Err(Error::NoPublication { publication: publication.clone() });
-        }
+    let missing = control.missing_publications(&settings.publications).await?;
+    if missing.contains(&settings.publications[0]) {
+        return Err(Error::NoPublication { publication: settings.publications[0].clone() });
     }
-    Ok(found)
+    Ok(settings.publications.iter().filter(|name| !missing.contains(name)).cloned().collect())
 }
 
 /// Where the stream starts. What is decided is in the queue before it is used.
@@ -179,7 +180,7 @@ async fn place(
         Start::Create => {
             queue.record_stream(at(true, Lsn::ZERO)).await?;
             observers.tell(Observation::SlotBeingCreated { slot: settings.slot.clone() });
-            let created = control.create_slot(&settings.slot).await?;
+            let created = control.create_slot(&settings.slot, PLUGIN).await?;
             at(false, created.consistent_point)
         }
         Start::Adopt(confirmed) => at(false, confirmed),
@@ -200,7 +201,8 @@ async fn look(
     let slot = control.slot(&settings.slot).await?;
     let switches = match remembered {
         Some(stream) if stream.timeline != identity.timeline && identity.timeline > 1 => {
-            control.timeline_history(identity.timeline).await?
+            let history = control.timeline_history(identity.timeline).await?;
+            history.into_iter().map(|switch| (switch.timeline, switch.at)).collect()
         }
         _ => Vec::new(),
     };
@@ -209,7 +211,7 @@ async fn look(
         timeline: identity.timeline,
         wal_end: identity.wal_end,
         database: identity.database,
-        slot_confirmed: slot.map(|slot| slot.confirmed_flush_lsn),
+        slot_confirmed: slot.map(|slot| slot.confirmed_flush_lsn.unwrap_or(Lsn(u64::MAX))),
         switches,
     })
 }

@@ -16,9 +16,10 @@ pub mod webhooks;
 
 use super::cli::{Common, LogFormat};
 use super::config::Config;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::output::Output;
 use crate::queue::Queue;
+use crate::queue::sqlite::{Options, SqliteQueue};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,12 +47,7 @@ impl Context {
 
     /// Opens the queue of the configuration beside a walhook that may be running.
     pub async fn open_queue(&self, config: &Config) -> Result<Arc<dyn Queue>, Failure> {
-        let path = &config.queue.path;
-        if !path.exists() {
-            let message = format!("there is no queue {}", path.display());
-            return Err(Failure::new(Exit::Unreachable, message)
-                .hint("`walhook run` creates it; `path` in [queue] says where"));
-        }
-        Err(Failure::usage("not built"))
+        let options = Options { bytes_max: config.queue.bytes_max, ..Options::default() };
+        Ok(SqliteQueue::open_beside(&config.queue.path, options)?)
     }
 }

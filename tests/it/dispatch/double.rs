@@ -14,11 +14,12 @@ use walhook::delivery::{
     StreamRecord,
 };
 use walhook::event::Verb;
+use walhook::form::BindingRecord;
 use walhook::form::Lane;
 use walhook::lsn::Durable;
 use walhook::queue::{
-    Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange,
-    Size, StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
+    Answer, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange, Size,
+    StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
 };
 use walhook::webhook::WebhookId;
 

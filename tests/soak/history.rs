@@ -74,6 +74,7 @@ pub struct Told {
 }
 
 /// A committed transaction as the witness saw it.
+#[allow(clippy::struct_field_names)]
 #[derive(Clone, Debug, Default)]
 pub struct Committed {
     pub xid: u32,

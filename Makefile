@@ -1,0 +1,46 @@
+# walhook: the commands of every day. `make` alone lists them.
+
+CARGO ?= cargo
+# The full form of the soak; `make test` plays a short one.
+SEED ?= 1
+KILLS ?= 30
+CHANGES ?= 20000
+BULK ?= 200000
+
+.PHONY: help demo test check soak endurance bench postgres
+
+help:
+	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
+	@echo "make test    all tests, with real PostgreSQL servers; the long ones in their short form"
+	@echo "make check   format, lints, documentation, licences"
+	@echo "make soak    the end-to-end proof in full: make soak SEED=7 KILLS=30 CHANGES=20000 BULK=200000"
+	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
+	@echo "make bench   measurements"
+
+demo: postgres
+	$(CARGO) run --quiet --profile fast -- demo $(DEMO)
+
+test: postgres
+	$(CARGO) test --all-targets
+	$(CARGO) test --doc
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
+
+soak: postgres
+	SEED=$(SEED) KILLS=$(KILLS) CHANGES=$(CHANGES) BULK=$(BULK) \
+	$(CARGO) test --profile fast --test soak -- --nocapture nothing_is_lost
+
+endurance: postgres
+	BULK=200000 BACKLOG=1000000 IDLE_MB=500 NEIGHBOUR_ROWS=20000 \
+	$(CARGO) test --profile fast --test soak -- --nocapture neighbours
+
+bench: postgres
+	$(CARGO) bench
+
+postgres:
+	@scripts/postgres

@@ -1,4 +1,5 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
+mod catalog;
 mod cluster;
 mod values;

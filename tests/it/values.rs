@@ -415,7 +415,8 @@ impl Table {
 
     /// An array constructor would join these to one array of more dimensions.
     fn is_array(&self) -> bool {
-        self.type_.ends_with("[]") || ["int2vector", "oidvector", "tags", "deeper"].contains(&self.type_.as_str())
+        self.type_.ends_with("[]")
+            || ["int2vector", "oidvector", "tags", "deeper"].contains(&self.type_.as_str())
     }
 
     fn sql(&self) -> String {

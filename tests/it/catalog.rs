@@ -1,5 +1,7 @@
 //! Forms and tables, on a real server and with what its log really says of tables.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use bytes::Buf;
 use std::sync::Arc;
 use walhook::catalog::{BindingStatus, Catalog, Standing};
@@ -72,7 +74,7 @@ async fn forms_are_bound_by_what_the_log_says_of_their_tables() {
 #[tokio::test]
 async fn everything_that_is_wrong_is_told_at_once_with_its_remedy() {
     let database = Database::start(
-        r#"
+        "
         create table incident (number text primary key, status text, secret text, up text generated always as (upper(status)) stored);
         create table keyless (a text, b text);
         create table full_keyless (a text, b text);
@@ -91,7 +93,7 @@ async fn everything_that_is_wrong_is_told_at_once_with_its_remedy() {
         create table two.twice (id int primary key);
         alter publication walhook add table incident, full_keyless, keyed, nothing;
         alter publication walhook_inserts add table keyless;
-        "#,
+        ",
     )
     .await;
     let entry_id = |table: &str, columns: &[&str]| Form {
@@ -135,19 +137,19 @@ async fn everything_that_is_wrong_is_told_at_once_with_its_remedy() {
         r#"public.incident: two fields are called "status": columns "number" and "status": give one of the fields another name than "status""#,
         r#"public.incident: column "secret" is hidden but record_id names it: take the column out of hidden, or out of record_id"#,
         r#"public.incident: old_values = "log" needs whole old rows, but the replica identity of public.incident is not FULL: alter table public.incident replica identity full;"#,
-        r#"public.incidnt: table public.incidnt does not exist: did you mean public.incident?"#,
-        r#"keyed_: table keyed_ does not exist: did you mean keyed?"#,
-        r#"keyless: public.keyless has no primary key, and the form has no entry_id: set entry_id to columns that identify a row"#,
-        r#"full_keyless: public.full_keyless has no primary key, and the form has no entry_id: set entry_id to columns that identify a row"#,
+        "public.incidnt: table public.incidnt does not exist: did you mean public.incident?",
+        "keyed_: table keyed_ does not exist: did you mean keyed?",
+        "keyless: public.keyless has no primary key, and the form has no entry_id: set entry_id to columns that identify a row",
+        "full_keyless: public.full_keyless has no primary key, and the form has no entry_id: set entry_id to columns that identify a row",
         r#"keyed: column "code" is not in the replica identity of public.keyed, so deletes and updates would not tell the entry: alter table public.keyed replica identity full;"#,
         r#"nothing: column "id" is not in the replica identity of public.nothing, so deletes and updates would not tell the entry: alter table public.nothing replica identity default;"#,
         r#"unpublished: public.unpublished is not in publication "walhook": alter publication "walhook" add table public.unpublished;"#,
         r#"unpublished_keyless: column "a" is not in the replica identity of public.unpublished_keyless, so deletes and updates would not tell the entry: alter table public.unpublished_keyless replica identity full;"#,
         r#"unpublished_keyless: public.unpublished_keyless is not in publication "walhook": alter table public.unpublished_keyless replica identity full; alter publication "walhook" add table public.unpublished_keyless;"#,
-        r#"incidents: public.incidents is a view: its changes are not in the log: map the tables behind it"#,
-        r#"counted: public.counted is a materialized view: its changes are not in the log: map the tables behind it"#,
-        r#"scratch: public.scratch is an unlogged table: its changes are not in the log: alter table public.scratch set logged;"#,
-        r#"pg_catalog.pg_class: pg_catalog.pg_class is a table of PostgreSQL itself: its changes are not in the log: map an ordinary table"#,
+        "incidents: public.incidents is a view: its changes are not in the log: map the tables behind it",
+        "counted: public.counted is a materialized view: its changes are not in the log: map the tables behind it",
+        "scratch: public.scratch is an unlogged table: its changes are not in the log: alter table public.scratch set logged;",
+        "pg_catalog.pg_class: pg_catalog.pg_class is a table of PostgreSQL itself: its changes are not in the log: map an ordinary table",
         r#"twice: table twice exists in several schemas: one, two: say which one, such as table = "one.twice""#,
         r#"one.twice: one.twice is not in publication "walhook": alter publication "walhook" add table one.twice;"#,
     ];
@@ -213,6 +215,53 @@ async fn renamed_columns_and_tables_are_followed_though_the_log_is_behind() {
     let mut catalog = database.catalog_with(vec![configured], catalog.binding_records()).await;
     let [form] = database.bind_log(&mut catalog).await.try_into().unwrap();
     assert_eq!(form.ignored, [false, false, false, true, false, true]);
+}
+
+#[tokio::test]
+async fn a_hidden_column_stays_hidden_even_when_it_is_gone_from_the_catalogue() {
+    let database = Database::start(
+        "create table person (id int primary key, name text, password text, extra text);
+         alter publication walhook add table person;",
+    )
+    .await;
+    let configured = Form { hidden: vec!["password".to_owned()], ..form("person") };
+    let records = database.catalog(vec![configured.clone()]).await.binding_records();
+    database
+        .run(
+            "alter table person rename password to token; insert into person values (1, 'Ann', 'secret');
+             alter table person drop token;",
+        )
+        .await;
+    let mut catalog = database.catalog_with(vec![configured], records).await;
+    assert_eq!(faults(catalog.statuses()).len(), 1);
+    assert!(!catalog.statuses()[0].is_broken(), "a dropped column is told, and breaks nothing");
+    let [form] = database.bind_log(&mut catalog).await.try_into().unwrap();
+    let names: Vec<_> = form.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, ["id", "name", "extra"]);
+}
+
+#[tokio::test]
+async fn columns_that_the_publication_leaves_out_are_no_fields() {
+    let database = Database::start(
+        "create table person (id int primary key, name text, born date, code text);
+         alter publication walhook add table person (id, born, code);
+         insert into person values (1);",
+    )
+    .await;
+    let configured =
+        Form { fields: vec![field("Birthday", "born"), field("Name", "name")], ..form("person") };
+    let mut catalog = database.catalog(vec![configured]).await;
+    assert_eq!(
+        faults(catalog.statuses()),
+        ["person: fields names column \"name\" of public.person, which the publication leaves out: \
+          take the column out of fields, or add it to the publication's column list"]
+    );
+    let configured = Form { fields: vec![field("Birthday", "born")], ..form("person") };
+    catalog.take_over(vec![Arc::new(configured)]).await.unwrap();
+    database.run("insert into person values (2); alter table person rename born to birthday").await;
+    let [form] = database.bind_log(&mut catalog).await.try_into().unwrap();
+    let names: Vec<_> = form.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, ["id", "Birthday", "code"]);
 }
 
 #[tokio::test]
@@ -457,11 +506,14 @@ async fn a_row_type_that_changed_is_read_again() {
     database.run("alter type place add attribute floor int").await;
     catalog.compare().await.unwrap();
     assert_eq!(attributes(&catalog.forms_of(bound[0].relation.id)[0]), ["room", "floor"]);
-    // A type that is gone by the time its table is read is text.
+    // Table and type are gone by the time the log of their last changes is read.
     database.run("insert into desk values (2, row('r', 1)); drop table desk; drop type place;").await;
     let relation = database.log().await.pop().unwrap();
     let id = relation.id;
     catalog.compare().await.unwrap();
+    catalog.relation(relation.clone()).await.unwrap();
+    assert_eq!(attributes(&catalog.forms_of(id)[0]), ["room", "floor"], "known from before");
+    let mut catalog = database.catalog_with(vec![form("desk")], catalog.binding_records()).await;
     catalog.relation(relation).await.unwrap();
     let form = &catalog.forms_of(id)[0];
     assert_eq!((&form.fields[1].type_, &form.key[..]), (&Type::Text, &[0][..]), "the log alone is enough");

@@ -1,5 +1,7 @@
 //! Values become JSON exactly as the server's `to_jsonb` has it: the server is asked, for every type it has.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use base64::Engine;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

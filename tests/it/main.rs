@@ -1,5 +1,6 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
+mod catalog;
 mod cli;
 mod cluster;
 mod config;

@@ -131,9 +131,9 @@ impl RawConnection {
                 b'E' => {
                     let error = ServerError::read(&frame.body);
                     if error.is_fatal() {
-                        return Err(Error::Statement(error));
+                        return Err(Error::Statement(Box::new(error)));
                     }
-                    refusal = Some(error);
+                    refusal = Some(Box::new(error));
                 }
                 b'Z' => return refusal.map_or(Ok(rows), |error| Err(Error::Statement(error))),
                 b'T' | b'C' | b'I' | b'N' | b'S' | b'A' => {}
@@ -178,7 +178,7 @@ impl RawConnection {
                         host: self.host.clone(),
                         user: address.user.clone(),
                         database: address.database.clone(),
-                        error: ServerError::read(&frame.body),
+                        error: Box::new(ServerError::read(&frame.body)),
                     });
                 }
                 b'N' => {}
@@ -336,6 +336,9 @@ impl Connected for RawConnection {
             }
         }
         connection.frame_bytes_max = FRAME_BYTES_MAX;
+        if settings::has_transaction_timeout(&connection.server_version) {
+            connection.query(settings::NO_TRANSACTION_TIMEOUT).await?;
+        }
         Ok(connection)
     }
 

@@ -2,7 +2,7 @@
 
 use super::address::{self, Address, Host};
 use super::open::{self, Connected};
-use super::wire::{ClearTextRefused, Wire};
+use super::wire::{self, Wire};
 use super::{Error, settings};
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -90,18 +90,11 @@ fn login_error(error: tokio_postgres::Error, address: &Address, host: &Host, has
     if !has_password && reason == "password missing" {
         return Error::NoPassword { host: host.to_string(), user: address.user.clone() };
     }
-    let source = error.into_source();
-    match source.map(<dyn std::error::Error + Send + Sync>::downcast::<std::io::Error>) {
-        Some(Ok(source)) if !is_clear_text_refused(&source) => {
-            Error::Unreachable { host: host.to_string(), source: *source }
-        }
+    match error.into_source().map(<dyn std::error::Error + Send + Sync>::downcast::<std::io::Error>) {
+        Some(Ok(source)) => wire::broken(&host.to_string(), *source),
+        Some(Err(_)) => Error::Login { host: host.to_string(), reason },
         None => Error::Unreachable { host: host.to_string(), source: std::io::Error::other(reason) },
-        Some(_) => Error::Login { host: host.to_string(), reason },
     }
-}
-
-fn is_clear_text_refused(error: &std::io::Error) -> bool {
-    error.get_ref().and_then(|inner| inner.downcast_ref::<ClearTextRefused>()).is_some()
 }
 
 /// Takes the wire as it is: its TLS handshake, if any, is behind it.

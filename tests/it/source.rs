@@ -543,3 +543,66 @@ async fn a_refused_plugin_and_a_lack_of_slots_say_what_to_do() {
     }
     while stage.control().await.create_slot("s", "pgoutput").await.is_err() {}
 }
+
+#[tokio::test]
+async fn a_promotion_shows_in_the_history_of_timelines() {
+    let stage = Stage::set(&["hot_standby = on"], "create publication p").await;
+    stage.control().await.drop_slot("s").await.unwrap();
+    let Stage { cluster, address, sql, .. } = stage;
+    drop(sql);
+    cluster.down("fast").unwrap();
+    std::fs::write(cluster.folder().join("data/standby.signal"), "").unwrap();
+    let owner = std::fs::metadata(cluster.folder().join("data")).unwrap();
+    let owner = (std::os::unix::fs::MetadataExt::uid(&owner), std::os::unix::fs::MetadataExt::gid(&owner));
+    let signal = cluster.folder().join("data/standby.signal");
+    std::os::unix::fs::chown(signal, Some(owner.0), Some(owner.1)).unwrap();
+    cluster.up().unwrap();
+
+    let url = cluster.url("postgres");
+    let with =
+        |attributes: &str| Address::parse(&format!("{url}?target_session_attrs={attributes}")).unwrap();
+    for attributes in ["standby", "read-only", "prefer-standby"] {
+        Control::connect(&with(attributes), "test").await.unwrap();
+    }
+    for attributes in ["primary", "read-write"] {
+        assert!(Control::connect(&with(attributes), "test").await.is_err());
+    }
+    let mut control = Control::connect(&address, "test").await.unwrap();
+    let position = control.wal_position().await.unwrap();
+    assert!(position.flush > Lsn::ZERO);
+    let sql = connect(&address, "test").await.unwrap();
+    assert!(sql.query_one("select pg_promote()", &[]).await.unwrap().get::<_, bool>(0));
+    let mut control = Control::connect(&with("primary"), "test").await.unwrap();
+    assert_eq!(control.identify().await.unwrap().timeline, 2);
+    let history = control.timeline_history(2).await.unwrap();
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0].timeline, 1);
+    assert!(history[0].at >= position.flush, "{history:?}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_harm_only_their_row() {
+    let stage = Stage::set(&[], "create publication p").await;
+    stage.run("create database ascii encoding 'SQL_ASCII' template template0 locale 'C'").await;
+    let address = stage.address.clone().with_database("ascii");
+    let sql = connect(&address, "test").await.unwrap();
+    sql.batch_execute("create table t (id int primary key, a text)").await.unwrap();
+    sql.batch_execute("create publication p for table t").await.unwrap();
+    let mut control = Control::connect(&address, "test").await.unwrap();
+    let start = control.create_slot("ascii", "pgoutput").await.unwrap().consistent_point;
+    let mut stream = control.start("ascii", start, &stage.publications).await.unwrap();
+    sql.batch_execute(r"insert into t values (1, 'ok'), (2, e'\xff'), (3, 'ok')").await.unwrap();
+    let messages = transaction(&mut stream).await;
+    let expected = ["insert (1, ok)", "undecodable a value is not valid UTF-8", "insert (3, ok)"];
+    assert_eq!(show(&messages), expected);
+    let table = messages.iter().find_map(|message| match message {
+        Message::Relation(relation) => Some(relation.id),
+        _ => None,
+    });
+    assert!(
+        messages
+            .iter()
+            .any(|message| matches!(message, Message::Undecodable { relation, .. } if *relation == table))
+    );
+    stream.close().await.unwrap();
+}

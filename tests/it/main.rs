@@ -1,3 +1,4 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
 mod cluster;
+mod queue;

@@ -9,6 +9,7 @@ mod doctor;
 mod operations;
 mod patterns;
 mod postgres;
+mod queue;
 mod receiver;
 mod report;
 mod running;

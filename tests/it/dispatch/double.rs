@@ -168,7 +168,7 @@ impl State {
         self.deliveries.iter_mut().find(|delivery| delivery.number == number).unwrap()
     }
 
-    /// The numbers of those that can be claimed.
+    /// The indices of those that can be claimed, round robin over the webhooks.
     fn claimable(&self, now: Instant) -> Vec<usize> {
         let mut seen = std::collections::BTreeSet::new();
         let mut claimable = Vec::new();
@@ -185,6 +185,12 @@ impl State {
                 claimable.push(index);
             }
         }
+        let mut turns: BTreeMap<WebhookId, usize> = BTreeMap::new();
+        claimable.sort_by_cached_key(|index| {
+            let turn = turns.entry(self.deliveries[*index].number.webhook).or_default();
+            *turn += 1;
+            *turn
+        });
         claimable
     }
 

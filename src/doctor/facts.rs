@@ -18,7 +18,9 @@ pub struct Facts {
     pub me: Role,
     /// The role that `run` logs in as; none if there is no such role.
     pub role: Option<Role>,
-    /// The name of that role as SQL wants it.
+    /// The name of that role.
+    pub role_name: String,
+    /// The same as SQL wants it.
     pub role_quoted: String,
     /// The slot, if there is one of that name.
     pub slot: Option<Slot>,
@@ -300,6 +302,7 @@ impl Facts {
             me,
             role,
             role_quoted: quoted[2].clone(),
+            role_name,
             slot,
             publications,
             form_tables,

@@ -46,8 +46,10 @@ pub(super) fn steps(facts: &Facts, full: &BTreeSet<Oid>) -> Vec<Step> {
         match &publication.found {
             None => steps.push(create(facts, number, &wanted[number], "does not exist")),
             Some(found) if found.all_tables => {
-                steps.push(drop_all_tables(publication));
-                steps.push(create(facts, number, &wanted[number], "does not exist any more then"));
+                let out = drop_all_tables(publication);
+                let mut create = create(facts, number, &wanted[number], "does not exist any more then");
+                create.refused = create.refused.or_else(|| out.refused.clone());
+                steps.extend([out, create]);
             }
             Some(_) => content(facts, number, &wanted, &mut steps),
         }

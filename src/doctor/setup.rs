@@ -29,8 +29,14 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
         return Err(Error::Standby);
     }
     let mut plan = Plan::default();
-    plan.steps.extend(role_step(facts, needs, options, &mut plan.remarks));
-    plan.steps.extend(grants(facts));
+    plan.steps.extend(role_step(facts, options, &mut plan.remarks));
+    let role_missing = facts.role.is_none() && plan.steps.iter().all(|step| step.refused.is_some());
+    if facts.role.is_some() || options.create_role {
+        plan.steps.extend(grants(facts).into_iter().map(|step| {
+            let waits = role_missing.then(|| "the role has to be there first".into());
+            Step { refused: step.refused.or(waits), ..step }
+        }));
+    }
     let full = identities(facts, needs, options, &mut plan)?;
     plan.steps.extend(publications::steps(facts, &full));
     for (number, form) in needs.forms.iter().enumerate() {
@@ -45,12 +51,8 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
     Ok(plan)
 }
 
-fn role_object(facts: &Facts, needs: &Needs) -> String {
-    format!("role {:?}", needs.role.as_ref().unwrap_or(&facts.me.name))
-}
-
-fn role_step(facts: &Facts, needs: &Needs, options: &Options, remarks: &mut Vec<Finding>) -> Option<Step> {
-    let object = role_object(facts, needs);
+fn role_step(facts: &Facts, options: &Options, remarks: &mut Vec<Finding>) -> Option<Step> {
+    let object = format!("role {:?}", facts.role_name);
     let Some(role) = &facts.role else {
         if !options.create_role {
             remarks.push(Finding::new(Severity::Error, object, "does not exist; --create-role makes it"));
@@ -102,7 +104,7 @@ pub(super) fn replication_step(facts: &Facts, role: &super::facts::Role, object:
 
 /// Reading the log needs no privilege on any table: only the door and the names have to be open.
 pub(super) fn grants(facts: &Facts) -> Vec<Step> {
-    let object = format!("role {}", facts.role_quoted);
+    let object = format!("role {:?}", facts.role_name);
     let mut steps = Vec::new();
     if facts.role.as_ref().is_some_and(|role| !role.superuser && !role.may_connect) {
         let values = [("database", facts.server.database_quoted.as_str()), ("role", &facts.role_quoted)];

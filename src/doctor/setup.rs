@@ -40,13 +40,8 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
     let full = identities(facts, needs, options, &mut plan)?;
     plan.steps.extend(publications::steps(facts, &full));
     for (number, form) in needs.forms.iter().enumerate() {
-        let remark = match facts.table_of(number) {
-            None => Some(format!("table {} does not exist", super::forms::wanted_name(form))),
-            Some(table) => table.unpublishable().map(|why| format!("{} {why}", table.quoted)),
-        };
-        if let Some(what) = remark {
-            plan.remarks.push(Finding::new(Severity::Error, format!("form {:?}", form.name), what));
-        }
+        let finding = super::forms::unusable(facts, number, form);
+        plan.remarks.extend(finding.map(|finding| Finding { mend: None, ..finding }));
     }
     Ok(plan)
 }
@@ -121,7 +116,7 @@ pub(super) fn grants(facts: &Facts) -> Vec<Step> {
         });
     }
     let mut schemas = BTreeSet::new();
-    for table in facts.form_tables.iter().flatten().filter_map(|oid| facts.tables.get(oid)) {
+    for table in facts.mapped() {
         if table.role_sees_schema || !schemas.insert(&table.schema) {
             continue;
         }
@@ -197,7 +192,7 @@ pub(super) fn full_step(table: &super::facts::Table) -> Step {
         severity: Severity::Note,
         purpose: format!("have all old values of {} in the log", table.quoted),
         sql: statements.join(";\n"),
-        cost: Some(full_cost(table)),
+        cost: Some(full_cost(table) + "; a short exclusive lock"),
         alters_table: true,
         refused: (!table.mine).then(|| {
             format!("only the owner of {} ({}) or a superuser may do this", table.quoted, table.owner)

@@ -98,7 +98,7 @@ fn a_queue_that_is_not_there_is_said() {
     std::fs::write(folder.path().join("walhook.toml"), "").unwrap();
     let refused = walhook(folder.path(), &["webhooks", "list"]);
     assert_eq!(refused.status.code(), Some(69));
-    assert!(stderr(&refused).contains("there is no queue walhook.db\nhint: `walhook run` creates it"));
+    assert!(stderr(&refused).contains("there is no queue at walhook.db\nhint: `walhook run` makes it"));
     assert!(!folder.path().join("walhook.db").exists(), "looking must not create it");
 }
 

@@ -19,6 +19,7 @@ use super::config::Config;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::queue::Queue;
+use crate::queue::sqlite::{Options, SqliteQueue};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,14 +45,12 @@ impl Context {
         Ok(Config::load(&self.config)?)
     }
 
-    /// Opens the queue of the configuration beside a walhook that may be running.
+    /// Opens the queue of the configuration, beside a walhook that may be running.
     pub async fn open_queue(&self, config: &Config) -> Result<Arc<dyn Queue>, Failure> {
-        let path = &config.queue.path;
-        if !path.exists() {
-            let message = format!("there is no queue {}", path.display());
-            return Err(Failure::new(Exit::Unreachable, message)
-                .hint("`walhook run` creates it; `path` in [queue] says where"));
-        }
-        Err(Failure::usage("not built"))
+        let path = config.queue.path.clone();
+        let options = Options { bytes_max: config.queue.bytes_max, ..Options::default() };
+        // it looks for damage first, which takes its time
+        let opened = tokio::task::spawn_blocking(move || SqliteQueue::open_beside(&path, options));
+        Ok(opened.await.map_err(|error| Failure::new(Exit::Bug, error))??)
     }
 }

@@ -1,0 +1,93 @@
+//! The program under test, as a process.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// `walhook run` in a folder of its own, with its output in `walhook.log` there. Killed when dropped.
+pub struct Walhook {
+    folder: PathBuf,
+    child: Option<Child>,
+    /// The greatest resident memory of any of its lives so far, in kB.
+    pub peak_kb: u64,
+}
+
+impl Walhook {
+    /// Writes the configuration; the process is started by [`Walhook::start`].
+    pub fn new(folder: &Path, configuration: &str) -> Self {
+        fs::write(folder.join("walhook.toml"), configuration).unwrap();
+        Self { folder: folder.to_owned(), child: None, peak_kb: 0 }
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
+        command.arg("--config").arg(self.folder.join("walhook.toml")).current_dir(&self.folder);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "walhook runs already");
+        let log: File =
+            OpenOptions::new().create(true).append(true).open(self.folder.join("walhook.log")).unwrap();
+        let mut command = self.command();
+        command.arg("run").stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// SIGKILL; it is gone when this returns.
+    pub fn kill(&mut self) {
+        self.note_memory();
+        if let Some(mut child) = self.child.take() {
+            // a process that has ended by itself would make every kill after it a lie
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "walhook ended by itself: {ended:?}\n{}", self.log_tail());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        self.note_memory();
+        let mut child = self.child.take()?;
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        child.wait().unwrap().code()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Reads the peak of its memory (`VmHWM`) and gives the current value in kB.
+    pub fn note_memory(&mut self) -> u64 {
+        let Some(child) = &self.child else { return 0 };
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+        };
+        self.peak_kb = self.peak_kb.max(field("VmHWM:").unwrap_or(0));
+        field("VmRSS:").unwrap_or(0)
+    }
+
+    /// Runs another of its commands beside it.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.folder.join("walhook.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Walhook {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

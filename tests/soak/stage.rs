@@ -1,0 +1,113 @@
+//! Where a scene is played: a server with the tables, a receiver, walhook between them, a folder for its files.
+
+use crate::laws::Attempt;
+use crate::process::Walhook;
+use crate::workload::connect;
+use crate::world::{HOOKS, Hook, SCHEMA, configuration};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_postgres::Client;
+use walhook::demo::cluster::Cluster;
+use walhook::demo::receiver::{Arrival, Judge, Receiver};
+
+/// Scenes measure time and memory: one at a time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+pub struct Stage {
+    pub cluster: Arc<Cluster>,
+    pub client: Client,
+    pub receiver: Receiver,
+    pub walhook: Walhook,
+    pub folder: PathBuf,
+    pub began: Instant,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    /// Prepares everything; walhook is not yet started.
+    pub async fn prepare(name: &str, hooks: &'static [Hook], judge: Judge) -> Self {
+        let alone = ALONE.lock().await;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let cluster = tokio::task::spawn_blocking(|| Cluster::start(&["max_wal_size = '256MB'"]));
+        let cluster = Arc::new(cluster.await.unwrap().unwrap());
+        let client = connect(&cluster.url("postgres")).await;
+        // the server's statements, one by one: a slot cannot be made in a transaction that has written
+        for statement in SCHEMA.split(';').filter(|statement| !statement.trim().is_empty()) {
+            client.batch_execute(statement).await.unwrap();
+        }
+        let receiver = Receiver::start(usize::MAX, judge).await.unwrap();
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let toml = configuration(&cluster.url("postgres"), "walhook.db", &receiver.url(""), &admin, hooks);
+        let walhook = Walhook::new(&folder, &toml);
+        Self { cluster, client, receiver, walhook, folder, began: Instant::now(), _alone: alone }
+    }
+
+    /// Starts walhook for the first time and waits until its slot stands: changes count from there on.
+    pub async fn start(&mut self) {
+        self.walhook.start();
+        let query = "select 1 from pg_replication_slots where slot_name = 'walhook' and active";
+        let began = Instant::now();
+        while self.client.query_opt(query, &[]).await.unwrap().is_none() {
+            assert!(self.walhook.is_running(), "walhook ended by itself:\n{}", self.walhook.log_tail());
+            assert!(began.elapsed() < Duration::from_secs(30), "no slot:\n{}", self.walhook.log_tail());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Restarts PostgreSQL as after a crash.
+    pub async fn crash_server(&mut self) {
+        let cluster = Arc::clone(&self.cluster);
+        let restarted = tokio::task::spawn_blocking(move || {
+            cluster.down("immediate")?;
+            cluster.up()
+        });
+        restarted.await.unwrap().unwrap();
+        self.client = connect(&self.cluster.url("postgres")).await;
+    }
+
+    /// How much of the log the server keeps for the slot, in bytes; none while there is no slot.
+    pub async fn retained_bytes(&self) -> Option<i64> {
+        let query = "select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint
+                     from pg_replication_slots where slot_name = 'walhook'";
+        self.client.query_opt(query, &[]).await.unwrap()?.get(0)
+    }
+
+    /// How far the slot is confirmed.
+    pub async fn confirmed_lsn(&self) -> u64 {
+        let query = "select (confirmed_flush_lsn - '0/0')::text
+                     from pg_replication_slots where slot_name = 'walhook'";
+        let row = self.client.query_opt(query, &[]).await.unwrap();
+        row.and_then(|row| row.get::<_, Option<String>>(0)).map_or(0, |lsn| lsn.parse().unwrap())
+    }
+
+    /// The receiver's record in the words of the laws.
+    pub fn attempts(&self, arrivals: &[Arrival]) -> Vec<Attempt> {
+        let micros = |instant: Instant| instant.duration_since(self.began).as_micros() as u64;
+        let attempt = |arrival: &Arrival| {
+            let request = &arrival.request;
+            let header = |name: &str| request.header(name).unwrap_or_default();
+            let hook = HOOKS.iter().find(|hook| hook.path == request.path);
+            Attempt {
+                hook: hook.map_or(0, |hook| hook.id),
+                id: header("webhook-id").to_owned(),
+                sequence: header("walhook-sequence").parse().unwrap_or(0),
+                replay: header("walhook-replay") == "1",
+                body: request.body.clone(),
+                start: micros(request.started),
+                end: arrival.ended.map_or(u64::MAX, micros),
+                accepted: arrival.is_accepted(),
+            }
+        };
+        arrivals.iter().map(attempt).collect()
+    }
+}
+
+/// A number from the environment, such as `SEED=7`.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("the setting is a number"))
+}

@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod failure;
 pub mod output;
+pub mod signals;
 
 use clap::Parser as _;
 use cli::{Cli, Color, Command};

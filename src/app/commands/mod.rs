@@ -14,7 +14,7 @@ pub mod teardown;
 mod times;
 pub mod webhooks;
 
-use super::cli::{Common, LogFormat};
+use super::cli::{Color, Common, LogFormat};
 use super::config::Config;
 use super::failure::{Exit, Failure};
 use super::output::Output;
@@ -32,12 +32,19 @@ pub struct Context {
     pub output: Output,
     /// How the log is written, where the operator chose.
     pub log_format: Option<LogFormat>,
+    /// When colours are used.
+    pub color: Color,
 }
 
 impl Context {
     /// From the options of every command.
     pub fn new(common: Common) -> Self {
-        Self { config: common.config, output: Output { json: common.json }, log_format: common.log_format }
+        Self {
+            config: common.config,
+            output: Output { json: common.json },
+            log_format: common.log_format,
+            color: common.color,
+        }
     }
 
     /// Reads the configuration.

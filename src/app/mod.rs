@@ -5,8 +5,12 @@ pub mod commands;
 pub mod config;
 pub mod failure;
 pub mod output;
+<<<<<<< HEAD
 mod run;
 mod supervise;
+=======
+pub mod signals;
+>>>>>>> config
 
 use clap::Parser as _;
 use cli::{Cli, Color, Command};

@@ -5,12 +5,9 @@ pub mod commands;
 pub mod config;
 pub mod failure;
 pub mod output;
-<<<<<<< HEAD
 mod run;
-mod supervise;
-=======
 pub mod signals;
->>>>>>> config
+mod supervise;
 
 use clap::Parser as _;
 use cli::{Cli, Color, Command};

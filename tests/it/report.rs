@@ -10,20 +10,12 @@ use walhook::delivery::{
     AcceptedGap, Batch, Claim, DeliveryNumber, Outcome, Settled, Settlement, StreamRecord,
 };
 use walhook::event::Verb;
-<<<<<<< HEAD
 use walhook::form::BindingRecord;
 use walhook::lsn::{Durable, Lsn};
 use walhook::observe::{Observation, Observers};
 use walhook::queue::{
     Answer, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange, Size,
     StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
-=======
-use walhook::lsn::{Durable, Lsn};
-use walhook::observe::{Observation, Observers};
-use walhook::queue::{
-    Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange,
-    Size, StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
->>>>>>> doctor
 };
 use walhook::report::health::Health;
 use walhook::report::metrics::Metrics;

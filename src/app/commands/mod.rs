@@ -16,7 +16,7 @@ pub mod webhooks;
 
 use super::cli::{Color, Common, LogFormat};
 use super::config::Config;
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::queue::Queue;
 use crate::queue::sqlite::{Options, SqliteQueue};
@@ -54,15 +54,10 @@ impl Context {
 
     /// Opens the queue of the configuration, beside a walhook that may be running.
     pub async fn open_queue(&self, config: &Config) -> Result<Arc<dyn Queue>, Failure> {
-<<<<<<< HEAD
-        let options = Options { bytes_max: config.queue.bytes_max, ..Options::default() };
-        Ok(SqliteQueue::open_beside(&config.queue.path, options)?)
-=======
         let path = config.queue.path.clone();
         let options = Options { bytes_max: config.queue.bytes_max, ..Options::default() };
         // it looks for damage first, which takes its time
         let opened = tokio::task::spawn_blocking(move || SqliteQueue::open_beside(&path, options));
         Ok(opened.await.map_err(|error| Failure::new(Exit::Bug, error))??)
->>>>>>> config
     }
 }

@@ -7,7 +7,6 @@ use crate::app::run::capture_settings;
 use crate::capture;
 use crate::clock::Clock;
 
-<<<<<<< HEAD
 /// Goes on after a gap that the operator accepts. A walhook that runs meanwhile does so by itself, soon.
 pub async fn perform(context: &Context, _arguments: &Resume) -> Result<Exit, Failure> {
     let config = context.load()?;
@@ -35,10 +34,4 @@ pub async fn perform(context: &Context, _arguments: &Resume) -> Result<Exit, Fai
         ))?;
     }
     Ok(Exit::Well)
-=======
-/// Goes on after a gap that the operator accepts.
-#[allow(clippy::unused_async, reason = "the wiring awaits")]
-pub async fn perform(_context: &Context, _arguments: &Resume) -> Result<Exit, Failure> {
-    Err(Failure::usage("this build cannot do `resume`"))
->>>>>>> config
 }

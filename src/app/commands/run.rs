@@ -15,7 +15,6 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 /// Reads the log and delivers webhooks, until told to stop.
-<<<<<<< HEAD
 pub async fn perform(context: &Context, arguments: &cli::Run) -> Result<Exit, Failure> {
     let config = Arc::new(context.load()?);
     let _flush = log::init(log_format(context)).map_err(|error| Failure::new(Exit::Usage, error))?;
@@ -38,9 +37,4 @@ fn log_format(context: &Context) -> LogFormat {
         None if std::io::stderr().is_terminal() => LogFormat::Human,
         None => LogFormat::Json,
     }
-=======
-#[allow(clippy::unused_async, reason = "the wiring awaits")]
-pub async fn perform(_context: &Context, _arguments: &Run) -> Result<Exit, Failure> {
-    Err(Failure::usage("this build cannot do `run`"))
->>>>>>> config
 }

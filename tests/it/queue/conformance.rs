@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use walhook::change::{Datum, OldRow, Row, RowChange};
 use walhook::delivery::{AcceptedGap, Batch, DeliveryNumber, Quarantined, Settlement, State, StreamRecord};
+use walhook::form::BindingRecord;
 use walhook::form::Lane;
 use walhook::lsn::{Lsn, Position, Progress};
-use walhook::queue::{BindingRecord, DeliveryRef, Error, Filter, Queue, StagedChange, WebhookState};
+use walhook::queue::{DeliveryRef, Error, Filter, Queue, StagedChange, WebhookState};
 use walhook::webhook::WebhookId;
 
 /// Makes a fresh queue with a clock.

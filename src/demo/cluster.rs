@@ -50,7 +50,7 @@ impl Cluster {
         if let Some((uid, gid)) = owner {
             chown(folder.path(), Some(uid), Some(gid))?;
         }
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let cluster = Self { bin, folder, port, owner };
         cluster.run(
             "initdb",
@@ -138,6 +138,20 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.down("immediate");
+    }
+}
+
+/// A free port that the system does not give to clients: one of those may be taken by somebody's connection
+/// between this look and the server's start, or while the server is down.
+fn free_port() -> io::Result<u16> {
+    let mut tries = 0;
+    loop {
+        let port = rand::random_range(15_000..32_000);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) if tries == 100 => return Err(error),
+            Err(_) => tries += 1,
+        }
     }
 }
 

@@ -49,6 +49,18 @@ pub(crate) async fn connect(address: &Address, application_name: &str) -> Result
 }
 
 impl RawConnection {
+    /// A connection past its login, for tests of what comes then.
+    #[cfg(test)]
+    pub(crate) fn over(stream: tokio::net::UnixStream) -> Self {
+        Self {
+            wire: Wire::over(stream),
+            input: BytesMut::new(),
+            host: "test".to_owned(),
+            server_version: String::new(),
+            frame_bytes_max: FRAME_BYTES_MAX,
+        }
+    }
+
     /// Where the server is, for messages.
     pub(crate) fn host(&self) -> &str {
         &self.host

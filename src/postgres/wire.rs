@@ -130,7 +130,13 @@ impl Wire {
         Self { stream, end_point, opening: (!is_private).then(Opening::default) }
     }
 
-    /// Whether others could listen: neither TLS nor a way that stays on this machine.
+    /// For tests.
+    #[cfg(test)]
+    pub(super) fn over(stream: UnixStream) -> Self {
+        Self::new(Stream::Unix(stream), None, true)
+    }
+
+    /// Whether TLS protects it.
     pub(super) fn is_encrypted(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }

@@ -27,6 +27,15 @@ pub enum Error {
         /// How long.
         seconds: u64,
     },
+    /// The reader has taken nothing for long. A server that wants to shut down would wait for it, so it is let
+    /// go; nothing is lost by that.
+    #[error("the stream from {host} was given up: nothing was taken from it for {seconds} s")]
+    Stalled {
+        /// Where.
+        host: String,
+        /// How long.
+        seconds: u64,
+    },
     /// The server shuts down and waits for everything to be confirmed, which may take long; we let it go.
     #[error("PostgreSQL at {host} is shutting down")]
     ShuttingDown {
@@ -138,6 +147,7 @@ impl Remediable for Error {
             Self::Connection(error) => error.remedy(),
             Self::Disconnected { .. }
             | Self::Silent { .. }
+            | Self::Stalled { .. }
             | Self::ShuttingDown { .. }
             | Self::Ended { .. }
             | Self::SlotInUse { .. } => Remedy::Wait,

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// How often while nothing is read: the server's question would wait unread behind the data.
 const STALLED_STATUS_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// How long the reader may take nothing. A server does not shut down before its stream has been read, and its
+/// question whether we are there would wait unread, so this bounds how long we can hold it up.
+const STALL_MAX: Duration = Duration::from_secs(120);
 /// How soon a confirmation follows another one: the server may write its slot to disk for each.
 const CONFIRMATION_PAUSE: Duration = Duration::from_millis(250);
 /// How soon an answer follows another one: a server that shuts down asks without pause.
@@ -77,6 +80,8 @@ pub(super) struct Pump<'a> {
     received: Lsn,
     /// Arrived, but there is no room for it.
     held: Option<Item>,
+    /// Since when the reader has taken nothing, while something is held.
+    stalled: Instant,
     status_interval: Duration,
     status_sent: Instant,
     /// Something has to be said by then.
@@ -101,6 +106,7 @@ impl<'a> Pump<'a> {
             shared,
             received: from,
             held: None,
+            stalled: now,
             status_interval: status_interval.min(STATUS_INTERVAL_MAX),
             status_sent: now,
             status_wanted: None,
@@ -131,6 +137,7 @@ impl<'a> Pump<'a> {
                 () = room => {
                     // silence did not count while nothing was read
                     self.heard = Instant::now();
+                    self.stalled = self.heard;
                     self.retry_held();
                 }
                 frame = arrival => {
@@ -182,6 +189,7 @@ impl<'a> Pump<'a> {
             }
         }
         self.held = self.shared.handover.put(Item::of(frame)).err();
+        self.stalled = self.heard;
         Ok(())
     }
 
@@ -214,6 +222,10 @@ impl<'a> Pump<'a> {
     }
 
     async fn say_something(&mut self) -> Result<(), Error> {
+        if self.held.is_some() && self.stalled.elapsed() > STALL_MAX {
+            let host = self.connection.host().to_owned();
+            return Err(Error::Stalled { host, seconds: STALL_MAX.as_secs() });
+        }
         let silence = if self.held.is_some() { Duration::ZERO } else { self.heard.elapsed() };
         if silence > SILENCE_MAX {
             let host = self.connection.host().to_owned();
@@ -293,4 +305,51 @@ fn now_us() -> i64 {
     const EPOCH: Duration = Duration::from_secs(946_684_800);
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_1970.saturating_sub(EPOCH).as_micros() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    /// A server that sends data without end, and counts what it hears.
+    async fn flood(mut server: UnixStream) -> usize {
+        let mut frame = vec![b'd', 0, 0, 0, 0, b'w'];
+        frame.resize(6 + 24 + 100_000, b'x');
+        let length = (frame.len() - 1) as u32;
+        frame[1..5].copy_from_slice(&length.to_be_bytes());
+        let (mut input, mut output) = server.split();
+        let sending = async { while output.write_all(&frame).await.is_ok() {} };
+        let mut heard = 0;
+        let hearing = async {
+            let mut bytes = [0; 39];
+            while input.read_exact(&mut bytes).await.is_ok() {
+                heard += 1;
+            }
+        };
+        tokio::join!(sending, hearing);
+        heard
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_covered_for_a_while_and_then_given_up() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let shared = Shared::new("s", Lsn(1), 1_000_000);
+        let began = Instant::now();
+        let pump = async {
+            Pump::new(RawConnection::over(ours), &shared, Lsn(1), STATUS_INTERVAL_MAX).run().await;
+            began.elapsed()
+        };
+        let (lasted, heard) = tokio::join!(pump, flood(theirs));
+        assert!(lasted >= STALL_MAX && lasted < STALL_MAX * 2, "{lasted:?}");
+        // about one a second, though the server's questions would stay unread
+        assert!(heard > 100, "{heard}");
+        let mut items = VecDeque::new();
+        shared.handover.take(&mut items).unwrap();
+        assert_eq!(items.len(), 9);
+        let end = shared.handover.take(&mut items);
+        assert!(matches!(end, Err(Some(Error::Stalled { .. }))), "{end:?}");
+    }
 }

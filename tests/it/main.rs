@@ -5,4 +5,5 @@
 
 mod cluster;
 mod dispatch;
+mod queue;
 mod receiver;

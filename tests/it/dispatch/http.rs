@@ -73,7 +73,12 @@ async fn a_request_says_what_it_is_and_is_signed() {
     assert_eq!(outcomes, [answered(503), answered(202)]);
     assert_eq!(delivery.attempts[1].number, 2);
     assert!(delivery.attempts[0].started_at_us < delivery.attempts[1].started_at_us);
+    let ears = Arc::clone(&running.ears);
     running.stop().await.unwrap();
+    assert_eq!(ears.settlements().len(), 2);
+    for untold in ["noted", "Demo123", "d2FsaG9vazpEZW1vMTIz", "tail", SECRET] {
+        assert!(!ears.text().contains(untold), "{untold} was told");
+    }
 }
 
 #[tokio::test]

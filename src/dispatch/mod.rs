@@ -76,10 +76,11 @@ impl Dispatch {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                progress = round.progress() => round.note(progress?).await?,
+                // before progress, of which there can always be some: who switches a webhook off means now
                 () = wait_for_webhooks(&mut webhooks) => {
                     round.books.take_over(&webhooks.borrow_and_update().clone(), Instant::now());
                 }
+                progress = round.progress() => round.note(progress?).await?,
                 () = wait_until(opens_at) => {}
                 () = self.queue.due(), if has_room => {}
             }

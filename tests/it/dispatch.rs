@@ -77,6 +77,11 @@ impl Ears {
         attempts.collect()
     }
 
+    /// Everything, as text.
+    pub(crate) fn text(&self) -> String {
+        format!("{:?}", self.heard.lock().unwrap())
+    }
+
     /// Waits until no delivery of these webhooks waits any more.
     pub(crate) async fn wait_until_drained(&self, queue: &dyn Queue, webhooks: &[u64]) {
         loop {

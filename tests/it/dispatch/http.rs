@@ -73,7 +73,12 @@ async fn a_request_says_what_it_is_and_is_signed() {
     assert_eq!(outcomes, [answered(503), answered(202)]);
     assert_eq!(delivery.attempts[1].number, 2);
     assert!(delivery.attempts[0].started_at_us < delivery.attempts[1].started_at_us);
+    let ears = Arc::clone(&running.ears);
     running.stop().await.unwrap();
+    assert_eq!(ears.settlements().len(), 2);
+    for untold in ["noted", "Demo123", "d2FsaG9vazpEZW1vMTIz", "tail", SECRET] {
+        assert!(!ears.text().contains(untold), "{untold} was told");
+    }
 }
 
 #[tokio::test]
@@ -290,4 +295,28 @@ async fn a_name_is_checked_although_another_webhook_is_connected_there() {
         assert_eq!(outcome.is_success(), arrives, "{outcome:?}");
     }
     assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_no_endpoint() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = certified.signing_key.serialize_der().try_into().unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(acceptor.accept(stream).await.is_err(), "the client went on");
+    });
+    let outcome = send(&format!("https://localhost:{port}/"), Trust::Operator, &Settings::default()).await;
+    assert!(outcome.to_string().starts_with("could not connect: invalid peer certificate: "), "{outcome:?}");
+    server.join_next().await.unwrap().unwrap();
 }

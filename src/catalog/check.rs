@@ -1,6 +1,6 @@
 //! Whether a form and its table fit, as the catalogue stands now.
 
-use super::fault::{Fault, Key};
+use super::fault::{Fault, Key, Unloggable};
 use super::nearby::nearby;
 use super::table::{Table, TableColumn};
 use crate::form::{BindingRecord, Form, OldValues};
@@ -93,12 +93,12 @@ fn unloggable(table: &Table) -> Option<Fault> {
         return Some(Fault::Partition { table: table.sql_name.clone(), root: root.clone() });
     }
     let what = match (table.kind.as_str(), table.persistence.as_str()) {
-        ("v", _) => "a view",
-        ("m", _) => "a materialized view",
-        ("f", _) => "a foreign table",
-        (_, "t") => "a temporary table",
-        (_, "u") => "an unlogged table",
-        _ if table.is_system => "a table of PostgreSQL itself",
+        ("v", _) => Unloggable::View,
+        ("m", _) => Unloggable::MaterializedView,
+        ("f", _) => Unloggable::ForeignTable,
+        (_, "t") => Unloggable::TemporaryTable,
+        (_, "u") => Unloggable::UnloggedTable,
+        _ if table.is_system => Unloggable::SystemTable,
         _ => return None,
     };
     Some(Fault::Unloggable { table: table.sql_name.clone(), what })

@@ -29,6 +29,36 @@ impl fmt::Display for Key {
     }
 }
 
+/// What has rows, but none whose changes the log tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unloggable {
+    /// A view.
+    View,
+    /// A materialized view.
+    MaterializedView,
+    /// A foreign table.
+    ForeignTable,
+    /// A temporary table.
+    TemporaryTable,
+    /// An unlogged table.
+    UnloggedTable,
+    /// A table of PostgreSQL's own catalogue.
+    SystemTable,
+}
+
+impl fmt::Display for Unloggable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::View => "a view",
+            Self::MaterializedView => "a materialized view",
+            Self::ForeignTable => "a foreign table",
+            Self::TemporaryTable => "a temporary table",
+            Self::UnloggedTable => "an unlogged table",
+            Self::SystemTable => "a table of PostgreSQL itself",
+        })
+    }
+}
+
 /// Something between a form and its table that is not as it has to be. Tables are written as in SQL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -65,8 +95,8 @@ pub enum Fault {
     Unloggable {
         /// Its name.
         table: String,
-        /// What it is: `a view`.
-        what: &'static str,
+        /// What it is.
+        what: Unloggable,
     },
     /// It is a part of a partitioned table, whose changes are published under the whole.
     #[error("{table} is a partition of {root}, and its changes are published under that name")]
@@ -216,13 +246,13 @@ impl Fault {
                 let schema = schemas.first().map_or("schema", String::as_str);
                 format!("say which one, such as table = \"{schema}.{table}\"")
             }
-            Self::Unloggable { what: "an unlogged table", table } => {
-                format!("alter table {table} set logged;")
-            }
-            Self::Unloggable { what: "a view" | "a materialized view", .. } => {
-                "map the tables behind it".to_owned()
-            }
-            Self::Unloggable { .. } => "map an ordinary table".to_owned(),
+            Self::Unloggable { what, table } => match what {
+                Unloggable::UnloggedTable => format!("alter table {table} set logged;"),
+                Unloggable::View | Unloggable::MaterializedView => "map the tables behind it".to_owned(),
+                Unloggable::ForeignTable | Unloggable::TemporaryTable | Unloggable::SystemTable => {
+                    "map an ordinary table".to_owned()
+                }
+            },
             Self::Partition { root, .. } => format!("map {root}"),
             Self::Generated { key, .. } => {
                 format!("take the column out of {key}; map the columns it is computed from")

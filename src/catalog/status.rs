@@ -1,0 +1,45 @@
+//! How forms stand to their tables.
+
+use super::Fault;
+
+/// How a form stands to its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As it was, or bound for the first time.
+    Bound,
+    /// The table has another name now, and nothing else has the old one: the form goes with it.
+    Renamed {
+        /// What it was called before.
+        was: String,
+    },
+    /// The table's name belongs to another table now, and that one is published: the form goes with the name.
+    Replaced,
+    /// The form cannot work as it is; the faults say why.
+    Broken,
+}
+
+/// How a form stands to its table, and what is to be said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingStatus {
+    /// The form.
+    pub form: String,
+    /// The table, as in SQL.
+    pub table: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// What is wrong; with another standing than `Broken`, what the operator may want to know.
+    pub faults: Vec<Fault>,
+}
+
+impl BindingStatus {
+    /// Whether the form cannot work as it is.
+    pub fn is_broken(&self) -> bool {
+        self.standing == Standing::Broken
+    }
+
+    /// What is wrong and what to do about it, in one text for people; empty if nothing is.
+    pub fn reason(&self) -> String {
+        let say = |fault: &Fault| format!("{fault}: {}", fault.remedy());
+        self.faults.iter().map(say).collect::<Vec<_>>().join("; ")
+    }
+}

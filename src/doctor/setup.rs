@@ -1,10 +1,11 @@
 //! What is needed on the database: role, grants, publications. The slot is made by `run`.
 
-use super::facts::{Facts, Oid};
+use super::facts::{Facts, Oid, Role, Table};
 use super::finding::{Finding, Severity};
 use super::names::fill;
 use super::plan::{Plan, Step};
 use super::{Error, Needs, publications};
+use crate::form::Form;
 use std::collections::BTreeSet;
 
 const CREATE_ROLE: &str = include_str!("../../sql/setup/create_role.sql");
@@ -42,6 +43,7 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
     for (number, form) in needs.forms.iter().enumerate() {
         let finding = super::forms::unusable(facts, number, form);
         plan.remarks.extend(finding.map(|finding| Finding { mend: None, ..finding }));
+        plan.remarks.extend(facts.table_of(number).and_then(|table| not_altered(facts, form, table, &full)));
     }
     Ok(plan)
 }
@@ -76,7 +78,7 @@ pub(super) fn create_role_sql(facts: &Facts) -> String {
 }
 
 /// The statement that lets the role stream the log, if it may not yet.
-pub(super) fn replication_step(facts: &Facts, role: &super::facts::Role, object: String) -> Option<Step> {
+pub(super) fn replication_step(facts: &Facts, role: &Role, object: String) -> Option<Step> {
     if role.may_replicate() && role.login {
         return None;
     }
@@ -180,8 +182,31 @@ fn identities(
     Ok(full)
 }
 
+/// What the operator loses by not altering a table, and what altering it would take.
+fn not_altered(facts: &Facts, form: &Form, table: &Table, full: &BTreeSet<Oid>) -> Option<Finding> {
+    let all_full = table.is_full() && table.other_identity.is_empty();
+    let possible = table.would_be_safe_with_full(facts.server.version_num);
+    if all_full || full.contains(&table.oid) || table.unpublishable().is_some() || !possible {
+        return None;
+    }
+    let (severity, loss) = if table.is_safe() {
+        (Severity::Note, "has old values in the log only for its key")
+    } else {
+        (Severity::Warning, "has no replica identity, so only its inserts are published")
+    };
+    let step = full_step(table);
+    let what = format!(
+        "{} {loss}; --replica-identity-full {:?} would execute: {}; cost: {}",
+        table.quoted,
+        form.name,
+        step.sql.replace('\n', " "),
+        step.cost.unwrap_or_default()
+    );
+    Some(Finding::new(severity, format!("form {:?}", form.name), what))
+}
+
 /// `REPLICA IDENTITY FULL` for a table and all its partitions.
-pub(super) fn full_step(table: &super::facts::Table) -> Step {
+pub(super) fn full_step(table: &Table) -> Step {
     let statements: Vec<String> = if table.is_full() { &table.other_identity } else { &table.tree }
         .iter()
         .map(|name| fill(REPLICA_IDENTITY_FULL, &[("table", name)]))
@@ -201,12 +226,10 @@ pub(super) fn full_step(table: &super::facts::Table) -> Step {
 }
 
 /// What `REPLICA IDENTITY FULL` costs, in words.
-pub(super) fn full_cost(table: &super::facts::Table) -> String {
+pub(super) fn full_cost(table: &Table) -> String {
     let size = match table.row_bytes {
         Some(bytes) if bytes > 0 => format!(", about {bytes} bytes more for each"),
         _ => String::new(),
     };
-    format!(
-        "every update and delete writes the whole old row to the WAL as well{size}; a short exclusive lock"
-    )
+    format!("every update and delete writes the whole old row to the WAL as well{size}")
 }

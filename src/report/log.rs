@@ -3,7 +3,8 @@
 //! Names, counts, positions and identifiers; never row values, bodies or secrets. What an endpoint answered
 //! stays in the queue, for it may repeat the body.
 
-use super::writer::{self, Flush};
+use super::writer;
+pub use super::writer::Flush;
 use crate::delivery::Settlement;
 use crate::observe::{Observation, Observer};
 use std::io::{self, IsTerminal};

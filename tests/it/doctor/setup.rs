@@ -106,7 +106,20 @@ async fn replica_identity_full_is_set_only_where_the_operator_said_so() {
     assert!(
         plan.steps.iter().any(|step| step.cost.as_ref().is_some_and(|cost| cost.contains("whole old row")))
     );
-    assert_eq!(plan.remarks.len(), 1, "partitions to come would have no identity: {:?}", plan.remarks);
+    let remark = |plan: &walhook::doctor::Plan, form: &str| {
+        let form = format!("form \"The {form}\"");
+        plan.remarks.iter().find(|remark| remark.object == form).map(|remark| remark.what.clone())
+    };
+    assert!(remark(&plan, "raw").unwrap().contains("partitions to come would not inherit the identity"));
+    assert_eq!(remark(&plan, "note"), None);
+    let unasked = house.plan(&setup::Options::default()).await;
+    assert!(unasked.steps.iter().all(|step| !step.alters_table));
+    assert_eq!(
+        remark(&unasked, "note").unwrap(),
+        "helpdesk.note has no replica identity, so only its inserts are published; --replica-identity-full \
+         \"The note\" would execute: alter table helpdesk.note replica identity full; cost: every update and \
+         delete writes the whole old row to the WAL as well; a short exclusive lock"
+    );
     house.set_up(&options).await;
     let safe = "select count(*) from pg_publication_tables where pubname = 'walhook' and tablename in ('note', 'event')";
     assert_eq!(house.count(safe).await, 2);

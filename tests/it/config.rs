@@ -486,8 +486,11 @@ fn uncommented() -> String {
 }
 
 fn example_environment(name: &str) -> Option<String> {
-    let secret = name == "RECEIVER_SIGNING_SECRET";
-    Some(if secret { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into() } else { "geheim".into() })
+    match name {
+        "RECEIVER_SIGNING_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
+        "RECEIVER_PASSWORD" | "RECEIVER_TOKEN" => Some("geheim".into()),
+        _ => None,
+    }
 }
 
 /// What the example has at a declared key, over all tables of a list.

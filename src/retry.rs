@@ -289,7 +289,7 @@ mod tests {
             decide(&hook, outcome, 0, FailureRun { failures, lasting }, 0.5).suspend
         };
         assert_eq!(suspend(&unreachable(), 18, day), None);
-        assert_eq!(suspend(&unreachable(), 19, day - Duration::from_micros(1)), None);
+        assert_eq!(suspend(&unreachable(), 19, Duration::from_secs(86_399)), None);
         assert_eq!(
             suspend(&answered(503, None), 19, day).as_deref(),
             Some("20 failures in a row over 24 hours, the last: 503 Service Unavailable")

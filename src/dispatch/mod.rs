@@ -76,10 +76,11 @@ impl Dispatch {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                progress = round.progress() => round.note(progress?).await?,
+                // before progress, of which there can always be some: who switches a webhook off means now
                 () = wait_for_webhooks(&mut webhooks) => {
                     round.books.take_over(&webhooks.borrow_and_update().clone(), Instant::now());
                 }
+                progress = round.progress() => round.note(progress?).await?,
                 () = wait_until(opens_at) => {}
                 () = self.queue.due(), if has_room => {}
             }
@@ -128,7 +129,7 @@ struct Ended {
 /// What is to be told of an attempt once it is on disk.
 struct Told {
     body_bytes: usize,
-    observations: Vec<Observation>,
+    observation: Observation,
 }
 
 /// What a round waits for.
@@ -150,19 +151,26 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Claims what there is room for, and begins the attempts.
+    /// Claims what there is room for, and begins the attempts. Half of the room at a time, for the fair shares
+    /// grow smaller as it is taken.
     async fn claim(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        let room = self.books.room();
-        if room == 0 {
-            return Ok(());
+        loop {
+            let now = Instant::now();
+            let claims_max = self.books.room().div_ceil(2);
+            if claims_max == 0 {
+                return Ok(());
+            }
+            let books = &self.books;
+            let allowance = |webhook| books.allowance(webhook, now);
+            let claims = self.dispatch.queue.claim(claims_max, &allowance).await?;
+            let had_more = claims.len() == claims_max;
+            for claim in claims {
+                self.begin(claim, now);
+            }
+            if !had_more {
+                return Ok(());
+            }
         }
-        let books = &self.books;
-        let claims = self.dispatch.queue.claim(room, &|webhook| books.allowance(webhook, now)).await?;
-        for claim in claims {
-            self.begin(claim, now);
-        }
-        Ok(())
     }
 
     fn begin(&mut self, claim: Claim, now: Instant) {
@@ -213,9 +221,7 @@ impl<'a> Round<'a> {
             Progress::Settled => {
                 for told in self.told.drain(..) {
                     self.books.settle(told.body_bytes);
-                    for observation in told.observations {
-                        self.dispatch.observers.tell(observation);
-                    }
+                    self.dispatch.observers.tell(told.observation);
                 }
             }
         }
@@ -254,7 +260,7 @@ impl<'a> Round<'a> {
             None => {}
         }
         let since_commit_us = u64::try_from(now_us.saturating_sub(claim.committed_at_us)).unwrap_or(0);
-        let mut observations = vec![Observation::Attempted {
+        let observation = Observation::Attempted {
             number: claim.number,
             webhook: webhook.name.clone(),
             form: claim.form.clone(),
@@ -265,12 +271,8 @@ impl<'a> Round<'a> {
             settlement: decision.settlement,
             duration,
             since_commit: Duration::from_micros(since_commit_us),
-        }];
-        if let Some(reason) = &decision.suspend {
-            let (webhook, reason) = (webhook.name.clone(), reason.clone());
-            observations.push(Observation::WebhookSuspended { webhook, reason });
-        }
-        let told = Told { body_bytes: books::size_of(&claim), observations };
+        };
+        let told = Told { body_bytes: books::size_of(&claim), observation };
         let attempt = Attempt { number: claim.attempt, started_at_us, duration, outcome };
         let retry::Decision { settlement, suspend } = decision;
         self.ended.push((Settled { claim, attempt, settlement, suspend }, told));

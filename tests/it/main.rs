@@ -6,4 +6,6 @@
 mod cli;
 mod cluster;
 mod config;
+mod dispatch;
 mod queue;
+mod receiver;

@@ -115,6 +115,9 @@ fn script<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
             text.push_str(";\n");
         }
         let mut lead = format!("to {}", step.purpose);
+        if step.alters_table {
+            lead.push_str("\n  alters a table of the application");
+        }
         if let Some(cost) = &step.cost {
             lead.push_str("\n  cost: ");
             lead.push_str(cost);

@@ -1,10 +1,11 @@
 //! What is needed on the database: role, grants, publications. The slot is made by `run`.
 
-use super::facts::{Facts, Oid};
+use super::facts::{Facts, Oid, Role, Table};
 use super::finding::{Finding, Severity};
 use super::names::fill;
 use super::plan::{Plan, Step};
 use super::{Error, Needs, publications};
+use crate::form::Form;
 use std::collections::BTreeSet;
 
 const CREATE_ROLE: &str = include_str!("../../sql/setup/create_role.sql");
@@ -29,28 +30,26 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
         return Err(Error::Standby);
     }
     let mut plan = Plan::default();
-    plan.steps.extend(role_step(facts, needs, options, &mut plan.remarks));
-    plan.steps.extend(grants(facts));
+    plan.steps.extend(role_step(facts, options, &mut plan.remarks));
+    let role_missing = facts.role.is_none() && plan.steps.iter().all(|step| step.refused.is_some());
+    if facts.role.is_some() || options.create_role {
+        plan.steps.extend(grants(facts).into_iter().map(|step| {
+            let waits = role_missing.then(|| "the role has to be there first".into());
+            Step { refused: step.refused.or(waits), ..step }
+        }));
+    }
     let full = identities(facts, needs, options, &mut plan)?;
     plan.steps.extend(publications::steps(facts, &full));
     for (number, form) in needs.forms.iter().enumerate() {
-        let remark = match facts.table_of(number) {
-            None => Some(format!("table {} does not exist", super::forms::wanted_name(form))),
-            Some(table) => table.unpublishable().map(|why| format!("{} {why}", table.quoted)),
-        };
-        if let Some(what) = remark {
-            plan.remarks.push(Finding::new(Severity::Error, format!("form {:?}", form.name), what));
-        }
+        let finding = super::forms::unusable(facts, number, form);
+        plan.remarks.extend(finding.map(|finding| Finding { mend: None, ..finding }));
+        plan.remarks.extend(facts.table_of(number).and_then(|table| not_altered(facts, form, table, &full)));
     }
     Ok(plan)
 }
 
-fn role_object(facts: &Facts, needs: &Needs) -> String {
-    format!("role {:?}", needs.role.as_ref().unwrap_or(&facts.me.name))
-}
-
-fn role_step(facts: &Facts, needs: &Needs, options: &Options, remarks: &mut Vec<Finding>) -> Option<Step> {
-    let object = role_object(facts, needs);
+fn role_step(facts: &Facts, options: &Options, remarks: &mut Vec<Finding>) -> Option<Step> {
+    let object = format!("role {:?}", facts.role_name);
     let Some(role) = &facts.role else {
         if !options.create_role {
             remarks.push(Finding::new(Severity::Error, object, "does not exist; --create-role makes it"));
@@ -79,7 +78,7 @@ pub(super) fn create_role_sql(facts: &Facts) -> String {
 }
 
 /// The statement that lets the role stream the log, if it may not yet.
-pub(super) fn replication_step(facts: &Facts, role: &super::facts::Role, object: String) -> Option<Step> {
+pub(super) fn replication_step(facts: &Facts, role: &Role, object: String) -> Option<Step> {
     if role.may_replicate() && role.login {
         return None;
     }
@@ -102,7 +101,7 @@ pub(super) fn replication_step(facts: &Facts, role: &super::facts::Role, object:
 
 /// Reading the log needs no privilege on any table: only the door and the names have to be open.
 pub(super) fn grants(facts: &Facts) -> Vec<Step> {
-    let object = format!("role {}", facts.role_quoted);
+    let object = format!("role {:?}", facts.role_name);
     let mut steps = Vec::new();
     if facts.role.as_ref().is_some_and(|role| !role.superuser && !role.may_connect) {
         let values = [("database", facts.server.database_quoted.as_str()), ("role", &facts.role_quoted)];
@@ -119,7 +118,7 @@ pub(super) fn grants(facts: &Facts) -> Vec<Step> {
         });
     }
     let mut schemas = BTreeSet::new();
-    for table in facts.form_tables.iter().flatten().filter_map(|oid| facts.tables.get(oid)) {
+    for table in facts.mapped() {
         if table.role_sees_schema || !schemas.insert(&table.schema) {
             continue;
         }
@@ -183,8 +182,31 @@ fn identities(
     Ok(full)
 }
 
+/// What the operator loses by not altering a table, and what altering it would take.
+fn not_altered(facts: &Facts, form: &Form, table: &Table, full: &BTreeSet<Oid>) -> Option<Finding> {
+    let all_full = table.is_full() && table.other_identity.is_empty();
+    let possible = table.would_be_safe_with_full(facts.server.version_num);
+    if all_full || full.contains(&table.oid) || table.unpublishable().is_some() || !possible {
+        return None;
+    }
+    let (severity, loss) = if table.is_safe() {
+        (Severity::Note, "has old values in the log only for its key")
+    } else {
+        (Severity::Warning, "has no replica identity, so only its inserts are published")
+    };
+    let step = full_step(table);
+    let what = format!(
+        "{} {loss}; --replica-identity-full {:?} would execute: {}; cost: {}",
+        table.quoted,
+        form.name,
+        step.sql.replace('\n', " "),
+        step.cost.unwrap_or_default()
+    );
+    Some(Finding::new(severity, format!("form {:?}", form.name), what))
+}
+
 /// `REPLICA IDENTITY FULL` for a table and all its partitions.
-pub(super) fn full_step(table: &super::facts::Table) -> Step {
+pub(super) fn full_step(table: &Table) -> Step {
     let statements: Vec<String> = if table.is_full() { &table.other_identity } else { &table.tree }
         .iter()
         .map(|name| fill(REPLICA_IDENTITY_FULL, &[("table", name)]))
@@ -195,7 +217,7 @@ pub(super) fn full_step(table: &super::facts::Table) -> Step {
         severity: Severity::Note,
         purpose: format!("have all old values of {} in the log", table.quoted),
         sql: statements.join(";\n"),
-        cost: Some(full_cost(table)),
+        cost: Some(full_cost(table) + "; a short exclusive lock"),
         alters_table: true,
         refused: (!table.mine).then(|| {
             format!("only the owner of {} ({}) or a superuser may do this", table.quoted, table.owner)
@@ -204,12 +226,10 @@ pub(super) fn full_step(table: &super::facts::Table) -> Step {
 }
 
 /// What `REPLICA IDENTITY FULL` costs, in words.
-pub(super) fn full_cost(table: &super::facts::Table) -> String {
+pub(super) fn full_cost(table: &Table) -> String {
     let size = match table.row_bytes {
         Some(bytes) if bytes > 0 => format!(", about {bytes} bytes more for each"),
         _ => String::new(),
     };
-    format!(
-        "every update and delete writes the whole old row to the WAL as well{size}; a short exclusive lock"
-    )
+    format!("every update and delete writes the whole old row to the WAL as well{size}")
 }

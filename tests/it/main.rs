@@ -7,5 +7,7 @@ mod cli;
 mod cluster;
 mod config;
 mod dispatch;
+mod doctor;
 mod queue;
 mod receiver;
+mod report;

@@ -110,8 +110,15 @@ fn read_url(rest: &str) -> Result<Parameters, Error> {
         let mut ports = Vec::new();
         for host in hosts.split(',') {
             let (name, port) = split_host(host)?;
+            if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+                // what seems to be the port may be the beginning of a password: it is not repeated
+                return wrong(
+                    "the port of a URL is not a number (in a password, write / as %2F, ? as %3F, @ as %40)"
+                        .to_owned(),
+                );
+            }
             names.push(decode_percent(name)?);
-            ports.push(decode_percent(port)?);
+            ports.push(port.to_owned());
         }
         given.put("host", names.join(","))?;
         if ports.iter().any(|port| !port.is_empty()) {

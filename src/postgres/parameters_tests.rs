@@ -55,7 +55,11 @@ fn what_is_wrong_is_named() {
     check_error("mysql://db", "a URL must begin with postgres:// or postgresql://");
     check_error("secret", "a database must be named by a postgres:// URL or by name=value pairs");
     check_error("password='secret", "the value of password lacks its closing quote");
-    check_error("postgres://db:x/d", "port \"x\" is not a number from 1 to 65535");
+    let port = "the port of a URL is not a number (in a password, write / as %2F, ? as %3F, @ as %40)";
+    check_error("postgres://db:x/d", port);
+    check_error("postgres://walhook:se/cret@db/d", port);
+    check_error("postgres://walhook:se?cret@db/d", port);
+    check_error("host=db port=x", "port \"x\" is not a number from 1 to 65535");
     check_error("postgres://db:0/d", "port \"0\" is not a number from 1 to 65535");
     check_error("postgres://a,b/d?port=1,2,3", "there are 3 ports for 2 hosts");
     check_error("postgres://d%4/x", "a percent sign in a URL must be followed by two hexadecimal digits");

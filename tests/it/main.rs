@@ -8,6 +8,8 @@ mod cluster;
 mod config;
 mod dispatch;
 mod doctor;
+mod postgres;
 mod queue;
 mod receiver;
 mod report;
+mod source;

@@ -1,6 +1,6 @@
 //! `walhook.toml`: read, checked as a whole, shown and documented.
 //!
-//! Every key is listed once, in [`declared`]. A file is first read against that list ([`reader`]: types,
+//! Every key is listed once, in `declared`. A file is first read against that list (`reader`: types,
 //! units, words, unknown keys), then its parts are checked against each other. Both passes go on after a
 //! problem, so that all of them are told at once.
 

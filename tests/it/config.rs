@@ -385,6 +385,8 @@ fn no_problem_shows_a_secret() {
         "[source]\nurl = \"postgres://a:geheim@h\"\nurl = 1\n",
         "[source]\nurl = \"postgres://a:geheim@h",
         "[source]\nurl = \"postgres://a:geheim@h/d?sslmode=wrong\"",
+        // without its @ the password was taken for a port, and named
+        "[source]\nurl = \"postgres://a:geheim=db:5432/d\"",
         "[source]\nurl = \"postgres://a:geheim@h:x/d\"",
         "[source]\nurl = \"host=h password=geheim foo=geheim\"",
         "[source]\nurl = \"host=h password='geheim\"",
@@ -399,6 +401,13 @@ fn no_problem_shows_a_secret() {
         &with("", "").replace("https://", "https://a:geheim@"),
         &with("", "signature = { secret = \"whsec_geheim\""),
         &with("", "token = \"geheim\""),
+        // the value of a table made by dotted keys had the key's place, and so the secret was drawn beside it
+        &with("", "authenti.cation = { type = \"BASIC\", password = \"geheim\" }"),
+        &with("", "signature.secret.x = \"geheim\""),
+        // a slip cut `username` in two, and `name` may be shown
+        &with("", "name = \"u\", password = \"geheim\" }"),
+        &with("", "callback.authentication = [{ type = \"BASIC\", password = \"geheim\" }]"),
+        &with("", "name.token = \"geheim\""),
     ] {
         let problems = parse(text).unwrap_err();
         for said in [
@@ -437,6 +446,15 @@ fn what_is_no_toml_is_told_with_all_its_places() {
 }
 
 #[test]
+fn what_a_new_version_of_the_file_cannot_change_at_run_time_is_named() {
+    let old = parse("").unwrap();
+    let new = parse("[source]\nslot = \"other\"\n[dispatch]\ntimeout = \"1s\"\nallow = [\"10.0.0.0/8\"]\n")
+        .unwrap();
+    assert_eq!(old.restart_needed_for(&new), ["[source]", "[dispatch] allow"]);
+    assert_eq!(old.restart_needed_for(&parse(&with("", "")).unwrap()), [""; 0]);
+}
+
+#[test]
 fn numbers_of_webhooks_survive_reordering_and_editing() {
     let webhook = |name: &str, event: &str| {
         format!(
@@ -468,8 +486,11 @@ fn uncommented() -> String {
 }
 
 fn example_environment(name: &str) -> Option<String> {
-    let secret = name == "RECEIVER_SIGNING_SECRET";
-    Some(if secret { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into() } else { "geheim".into() })
+    match name {
+        "RECEIVER_SIGNING_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
+        "RECEIVER_PASSWORD" | "RECEIVER_TOKEN" => Some("geheim".into()),
+        _ => None,
+    }
 }
 
 /// What the example has at a declared key, over all tables of a list.
@@ -598,8 +619,13 @@ fn a_file_that_ends_anywhere_is_refused_without_panic_and_without_secrets() {
     }
 }
 
+/// What is found becomes a line of `no_problem_shows_a_secret`.
+fn cases(cases: u32) -> proptest::prelude::ProptestConfig {
+    proptest::prelude::ProptestConfig { cases, failure_persistence: None, ..Default::default() }
+}
+
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn a_file_with_slips_is_refused_without_panic_and_without_secrets(

@@ -1,6 +1,6 @@
 //! What can be said about a key of the configuration file.
 //!
-//! The keys themselves are listed once, in [`declared`](super::declared). The reader checks a file against
+//! The keys themselves are listed once, in `declared`. The reader checks a file against
 //! that list, `config schema` prints it, and the tests of `config.example.toml` hold the example against it.
 
 /// A key.

@@ -34,7 +34,9 @@ pub(super) fn unread_places(text: &str) -> Vec<Range<usize>> {
             let value_at = line.find('=').map_or(0, |at| at + 1);
             let key = line[..value_at.saturating_sub(1)].trim().trim_matches('"');
             let key = key.rsplit('.').next().unwrap_or(key).trim();
-            if value_at == 0 || !shows_its_value(FILE, key) {
+            // a second key on the line may be any, where a slip has cut the first one short
+            let several = line[value_at..].contains('=');
+            if value_at == 0 || several || !shows_its_value(FILE, key) {
                 places.push(start + value_at..start + line.len());
             }
         }
@@ -81,6 +83,18 @@ fn is_plain(kind: &Kind) -> bool {
     }
 }
 
+/// Whether an address of a database may hold a password, also where it is not well-formed: every address does but
+/// those of which nothing looks like one.
+pub(super) fn may_hold_password(address: &str) -> bool {
+    let Some((_, rest)) = address.split_once("://") else { return address.contains("pass") };
+    // what follows a colon is a password unless it is a port
+    let port = |text: &str| {
+        let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
+        digits.len() < text.len() && (digits.is_empty() || digits.starts_with(['/', ',', '?']))
+    };
+    rest.contains("pass") || rest.match_indices(':').any(|(at, _)| !port(&rest[at + 1..]))
+}
+
 /// Between `//user:` and the last `@` of the authority.
 fn url_passwords(text: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
@@ -108,6 +122,22 @@ mod tests {
     fn passwords_in_urls_are_masked_in_place() {
         assert_eq!(mask("url = \"https://u:p@ß@h/x\"", &[]), "url = \"https://u:****@h/x\"");
         assert_eq!(mask("url = \"https://h:80/x\"", &[]), "url = \"https://h:80/x\"");
+    }
+
+    #[test]
+    fn only_addresses_without_anything_like_a_password_are_quoted() {
+        for (address, wanted) in [
+            ("postgres://walhook@db:5432/helpdesk", false),
+            ("postgres://walhook@db:5432,other:5433/helpdesk?sslmode=x", false),
+            ("host=db user=walhook", false),
+            ("postgres://walhook:secret@db/helpdesk", true),
+            ("postgres://walhook:secret", true),
+            ("postgres://walhook:12x@db/helpdesk", true),
+            ("postgres://walhook@db/helpdesk?password=x", true),
+            ("host=db password=x", true),
+        ] {
+            assert_eq!(may_hold_password(address), wanted, "{address}");
+        }
     }
 
     #[test]

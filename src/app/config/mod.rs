@@ -1,6 +1,6 @@
 //! `walhook.toml`: read, checked as a whole, shown and documented.
 //!
-//! Every key is listed once, in [`declared`]. A file is first read against that list ([`reader`]: types,
+//! Every key is listed once, in `declared`. A file is first read against that list (`reader`: types,
 //! units, words, unknown keys), then its parts are checked against each other. Both passes go on after a
 //! problem, so that all of them are told at once.
 
@@ -187,6 +187,21 @@ impl Config {
         }
     }
 
+    /// The parts of a new version of the file that take effect at the next start only. Everything else (forms,
+    /// webhooks, defaults of sending) can be taken over while walhook runs.
+    pub fn restart_needed_for(&self, new: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("[source]", self.source != new.source),
+            ("[queue]", self.queue != new.queue),
+            ("[capture]", self.capture != new.capture),
+            ("[dispatch] in_flight_max", self.dispatch.in_flight_max != new.dispatch.in_flight_max),
+            ("[dispatch] allow", self.dispatch.allow != new.dispatch.allow),
+            ("[dispatch] grace", self.dispatch.grace != new.dispatch.grace),
+            ("[admin]", self.admin != new.admin),
+        ];
+        parts.into_iter().filter(|(_, changed)| *changed).map(|(part, _)| part).collect()
+    }
+
     /// Makes words of what was read. Where something was wrong, the result is worthless, but goes on to be
     /// checked.
     fn assemble(reader: &mut Reader<'_>, path: &Path, file: &Table) -> Self {
@@ -235,13 +250,15 @@ fn source(reader: &mut Reader<'_>, table: &Table) -> Source {
         // the same on every machine: what the surroundings add is not the file's fault
         let nowhere = postgres::Environment { user: Some("walhook".to_owned()), ..Default::default() };
         if let Err(error) = Address::parse_with(url.expose(), &nowhere) {
-            let remedy = "write it as for psql: \"postgres://walhook@db:5432/helpdesk?sslmode=verify-full\"";
-            reader.refuse(
-                table.place("url"),
-                &join(&table.path, "url"),
-                error.to_string(),
-                remedy.to_owned(),
-            );
+            let example = "write it as for psql: \"postgres://walhook@db:5432/helpdesk?sslmode=verify-full\"";
+            // what is wrong with an address may be its password, and is quoted by the error
+            let (message, remedy) = if masking::may_hold_password(url.expose()) {
+                let why = "what is wrong is not shown, for it may be a part of a password";
+                ("the address of the database cannot be read".to_owned(), format!("{example}; {why}"))
+            } else {
+                (error.to_string(), example.to_owned())
+            };
+            reader.refuse(table.place("url"), &join(&table.path, "url"), message, remedy);
         }
     }
     Source {

@@ -58,13 +58,13 @@ impl<'a> Reader<'a> {
             let (name_span, name) = (name.span(), name.get_ref().as_ref());
             let path = join(path, name);
             let Some(key) = keys.iter().find(|key| key.name == name) else {
-                self.secret.push(value.span());
+                self.hide(value);
                 let known = keys.iter().filter(|key| key.works()).map(|key| key.name);
                 self.refuse(name_span, &path, format!("unknown key {name:?}"), suggest::remedy(name, known));
                 continue;
             };
             if !key.works() {
-                self.secret.push(value.span());
+                self.hide(value);
                 let remedy = "remove the key; a key that would do nothing is refused rather than ignored";
                 self.refuse(name_span, &path, format!("{name:?} is not yet supported"), remedy.to_owned());
                 continue;
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
         match kind {
             Kind::Text => Some(Value::Text(self.text(raw, path)?)),
             Kind::Secret => {
-                self.secret.push(span);
+                self.hide(raw);
                 Some(Value::Secret(Secret::from(self.text(raw, path)?)))
             }
             Kind::Flag => match raw.get_ref() {
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
             Kind::Scheme => match raw.get_ref() {
                 DeValue::Table(table) => Some(Value::Table(self.scheme(table, span, path))),
                 _ => {
-                    self.secret.push(span);
+                    self.hide(raw);
                     self.mismatch(raw, path, "a table such as { type = \"NO_AUTH\" }")
                 }
             },
@@ -164,9 +164,23 @@ impl<'a> Reader<'a> {
     }
 
     fn mismatch(&mut self, raw: &Raw<'_>, path: &str, wanted: &str) -> Option<Value> {
+        if raw.get_ref().is_table() || raw.get_ref().is_array() {
+            // nobody has looked at what is in it
+            self.hide(raw);
+        }
         let found = raw.get_ref().type_str();
         self.refuse(raw.span(), path, format!("{path} must be {wanted}, not a TOML {found}"), None);
         None
+    }
+
+    /// Keeps a value from being shown, with everything in it: a table that is made by dotted keys has the place
+    /// of a key, and its values stand elsewhere.
+    fn hide(&mut self, raw: &Raw<'_>) {
+        match raw.get_ref() {
+            DeValue::Table(table) => table.values().for_each(|value| self.hide(value)),
+            DeValue::Array(list) => list.iter().for_each(|value| self.hide(value)),
+            _ => self.secret.push(raw.span()),
+        }
     }
 
     /// A text with its variables replaced.
@@ -289,7 +303,7 @@ impl<'a> Reader<'a> {
             let read = match value.get_ref() {
                 _ if name.get_ref() == "type" => self.value(value, Kind::Text, &path),
                 DeValue::Table(_) => {
-                    self.secret.push(value_span.clone());
+                    self.hide(value);
                     self.value(value, Kind::Map(&Kind::Secret), &path)
                 }
                 _ => self.value(value, Kind::Secret, &path),

@@ -62,6 +62,9 @@ pub struct Transaction {
     pub origin: Option<String>,
 }
 
+/// Values above this size, in bytes, are left out of bodies and named as not available.
+pub const VALUE_BYTES_MAX: usize = 16 << 20;
+
 /// One thing that happened to one entry.
 #[derive(Clone, Debug)]
 pub struct FormEvent {
@@ -109,17 +112,22 @@ impl FormEvent {
     /// A field's value after the change (on delete: before it). `Unchanged` means that it is not known.
     pub fn value(&self, field: &BoundField) -> Datum<'_> {
         match (&self.new, &self.old) {
-            (Some(new), _) => self.form.datum(new, field.column),
-            (None, OldRow::Full(old)) => self.form.datum(old, field.column),
-            (None, OldRow::Key(old)) if self.form.key.contains(&field.column) => {
-                self.form.datum(old, field.column)
-            }
+            (Some(new), _) => self.within_limit(new, field),
+            (None, OldRow::Full(old)) => self.within_limit(old, field),
+            (None, OldRow::Key(old)) if self.form.identifies(field.column) => self.within_limit(old, field),
             (None, OldRow::Key(_) | OldRow::Absent) => Datum::Unchanged,
         }
     }
 
     /// A field's value before the change. `Unchanged` means that it is not known.
     pub fn old_value(&self, field: &BoundField) -> Datum<'_> {
-        self.old.full().map_or(Datum::Unchanged, |old| self.form.datum(old, field.column))
+        self.old.full().map_or(Datum::Unchanged, |old| self.within_limit(old, field))
+    }
+
+    fn within_limit<'a>(&self, row: &'a Row, field: &BoundField) -> Datum<'a> {
+        match self.form.datum(row, field.column) {
+            Datum::Text(text) if text.len() > VALUE_BYTES_MAX => Datum::Unchanged,
+            datum => datum,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Forms: tables as the business knows them.
 
-use crate::change::{Datum, Relation, Row};
+use crate::change::{Datum, Relation, ReplicaIdentity, Row};
 use crate::value::Type;
 use std::sync::Arc;
 
@@ -71,6 +71,22 @@ pub enum Fold {
     Row,
 }
 
+/// The table that a form is bound to, as it is remembered from one start to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingRecord {
+    /// The form.
+    pub form: String,
+    /// The table's oid.
+    pub relation: u32,
+    /// The schema in which the form's name was found.
+    pub schema: String,
+    /// The table as the form names it; the table itself may have been renamed since.
+    pub table: String,
+    /// The columns that the configuration names, each with its `attnum`, so that a rename can be followed. A
+    /// hidden one can stand here several times: all columns that ever had its name stay hidden.
+    pub columns: Vec<(String, i16)>,
+}
+
 /// A form bound to its table as the log described it last: names have become column numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BoundForm {
@@ -80,7 +96,8 @@ pub struct BoundForm {
     pub relation: Arc<Relation>,
     /// The fields in column order; hidden columns are not among them.
     pub fields: Vec<BoundField>,
-    /// The columns that identify the row for ordering: the primary key, or the entry id where there is none.
+    /// The columns that identify the row for ordering and folding: the primary key; where old rows do not have
+    /// it, the columns of the replica identity's index; where there is neither, the entry id.
     pub key: Vec<usize>,
     /// The columns of the entry id.
     pub entry_id: Vec<usize>,
@@ -139,21 +156,36 @@ impl BoundForm {
         id
     }
 
-    /// The lane of a row: a number that all rows with the same identity key of this form share.
-    pub fn lane_of(&self, row: &Row) -> Lane {
-        let mut hash = Fnv::new();
-        hash.write(self.form.name.as_bytes());
+    /// The row's identity key, as bytes that differ for different keys.
+    pub fn key_of(&self, row: &Row) -> Vec<u8> {
+        let mut key = Vec::with_capacity(16 * self.key.len());
         for &column in &self.key {
             match row.datum(column) {
                 Datum::Text(text) => {
-                    hash.write(&[1]);
-                    hash.write(&(text.len() as u64).to_le_bytes());
-                    hash.write(text.as_bytes());
+                    key.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                    key.extend_from_slice(text.as_bytes());
                 }
-                Datum::Null | Datum::Unchanged => hash.write(&[0]),
+                // no text is so long: PostgreSQL's values end at 1 GiB
+                Datum::Null | Datum::Unchanged => key.extend_from_slice(&u32::MAX.to_be_bytes()),
             }
         }
+        key
+    }
+
+    /// The lane of an entry by its identity key.
+    pub fn lane_of(&self, key: &[u8]) -> Lane {
+        let mut hash = Fnv::new();
+        hash.write(self.form.name.as_bytes());
+        hash.write(&[0]);
+        hash.write(key);
         Lane(hash.finish())
+    }
+
+    /// Whether a column's value is known even where only the key of an old row is.
+    pub fn identifies(&self, column: usize) -> bool {
+        self.key.contains(&column)
+            || self.entry_id.contains(&column)
+            || (self.relation.identity != ReplicaIdentity::Full && self.relation.columns[column].in_identity)
     }
 
     /// Whether two rows have the same identity key.
@@ -185,5 +217,77 @@ impl Fnv {
 
     fn finish(self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::{BoundField, BoundForm, Fold, Form, OldValues};
+    use crate::change::{Column, Datum, Relation, ReplicaIdentity, Row};
+    use crate::value::Type;
+    use std::sync::Arc;
+
+    /// A form whose fields are its columns, the first one the key, with `REPLICA IDENTITY FULL`.
+    pub(crate) fn form(name: &str, columns: &[(&str, Type)]) -> BoundForm {
+        let relation = Relation {
+            id: 1,
+            schema: "public".into(),
+            name: "incident".into(),
+            identity: ReplicaIdentity::Full,
+            columns: columns
+                .iter()
+                .map(|(name, _)| Column {
+                    name: (*name).into(),
+                    type_oid: 25,
+                    type_modifier: -1,
+                    in_identity: true,
+                })
+                .collect(),
+        };
+        let form = Form {
+            name: name.into(),
+            noun: "request".into(),
+            schema: None,
+            table: "incident".into(),
+            entry_id: vec![],
+            record_id: None,
+            old_values: OldValues::Auto,
+            fold: Fold::Transaction,
+            ignore: vec![],
+            unset: vec![],
+            hidden: vec![],
+            fields: vec![],
+            delete_insert: None,
+            unchanged_updates: false,
+        };
+        let fields = columns.iter().enumerate();
+        BoundForm {
+            form: Arc::new(form),
+            relation: Arc::new(relation),
+            fields: fields
+                .map(|(column, (name, type_))| BoundField {
+                    name: (*name).into(),
+                    id: None,
+                    column,
+                    type_: type_.clone(),
+                })
+                .collect(),
+            key: vec![0],
+            entry_id: vec![0],
+            record_id: None,
+            ignored: vec![false; columns.len()],
+            uses_old_values: true,
+            delete_insert_is_merge: true,
+        }
+    }
+
+    /// A row from words; `NULL` is NULL, `?` a large value that was not sent.
+    pub(crate) fn row(words: &[&str]) -> Row {
+        let data = words.iter().map(|word| match *word {
+            "NULL" => Datum::Null,
+            "?" => Datum::Unchanged,
+            word => Datum::Text(word),
+        });
+        data.collect()
     }
 }

@@ -24,7 +24,7 @@
 //! | app | command line, configuration, wiring, supervision | [`app`] |
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
-//! | ground | what several edges stand on | [`postgres`], [`tls`] |
+//! | ground | what several edges stand on | [`postgres`], [`tls`], [`clock`] |
 //! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`webhook`], [`delivery`], [`retry`], [`remedy`], [`observe`], [`secret`] |
 
 pub mod app;
@@ -44,6 +44,7 @@ pub mod report;
 pub mod source;
 pub mod transport;
 
+pub mod clock;
 pub mod postgres;
 pub mod tls;
 

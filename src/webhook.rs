@@ -103,7 +103,7 @@ pub enum OnExhausted {
 }
 
 /// The webhooks as registered now. A new version replaces the whole.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Webhooks(BTreeMap<WebhookId, Arc<Webhook>>);
 
 impl Webhooks {

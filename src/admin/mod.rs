@@ -1,1 +1,148 @@
-//! The HTTP surface.
+//! The HTTP surface: health, readiness and metrics. Further interfaces are a folder and a `merge` each.
+
+mod connections;
+mod health;
+
+use crate::observe::Observers;
+use crate::queue::{Queue, WebhookState};
+use crate::remedy::{Remediable, Remedy};
+use crate::report::health::Health;
+use crate::report::metrics::Metrics;
+use crate::report::{QueueReading, WebhookReading};
+use axum::Router;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Where it listens unless told otherwise: the loopback.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:8640";
+
+/// How long requests under way may take to finish when the process ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What goes wrong with the HTTP surface.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("the admin interface could not listen on {listen}")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The server broke off.
+    #[error("the admin interface broke off")]
+    Serve(#[source] io::Error),
+}
+
+impl Remediable for Error {
+    fn remedy(&self) -> Remedy {
+        match self {
+            // another process may let the port go
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Remedy::Wait,
+            Self::Listen { .. } => Remedy::CallOperator,
+            Self::Serve(_) => Remedy::Wait,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Listen { .. } => Some("set [admin] listen to a free address of this machine".into()),
+            Self::Serve(_) => None,
+        }
+    }
+}
+
+/// What the HTTP surface shows.
+#[derive(Clone)]
+pub struct Shown {
+    /// Whether walhook does its work.
+    pub health: Arc<Health>,
+    /// Counts and sizes.
+    pub metrics: Arc<Metrics>,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+}
+
+impl Shown {
+    /// The observers among it, with further ones.
+    pub fn observers(
+        &self,
+        further: impl IntoIterator<Item = Arc<dyn crate::observe::Observer>>,
+    ) -> Observers {
+        let own: [Arc<dyn crate::observe::Observer>; 2] =
+            [Arc::clone(&self.health) as _, Arc::clone(&self.metrics) as _];
+        Observers::new(own.into_iter().chain(further).collect())
+    }
+
+    /// How full the queue is now.
+    pub(crate) async fn queue_reading(&self) -> Result<QueueReading, crate::queue::Error> {
+        let size = self.queue.size().await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let webhooks = self.queue.webhooks().await?.into_iter().map(|standing| WebhookReading {
+            served: standing.state == WebhookState::Enabled,
+            pending: standing.pending,
+            pending_bytes: standing.pending_bytes,
+            oldest_age: standing.oldest_committed_at_us.map(|committed_at_us| {
+                now.saturating_sub(Duration::from_micros(u64::try_from(committed_at_us).unwrap_or(0)))
+            }),
+            dead: standing.dead,
+            name: standing.name,
+        });
+        Ok(QueueReading { bytes: size.bytes, bytes_max: size.bytes_max, webhooks: webhooks.collect() })
+    }
+}
+
+/// The HTTP surface, listening but not answering yet.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+impl Admin {
+    /// Listens.
+    pub async fn bind(listen: SocketAddr) -> Result<Self, Error> {
+        let failed = |source| Error::Listen { listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, local })
+    }
+
+    /// The address, with the port that was really taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What the operator should know of the address: others than this machine can reach it, and nothing here
+    /// asks who they are.
+    pub fn warning(&self) -> Option<String> {
+        (!self.local.ip().is_loopback()).then(|| {
+            format!("[admin] listen = \"{}\" can be reached by others, and needs no account: metrics show the names of webhooks", self.local)
+        })
+    }
+
+    /// Answers until `shutdown`, then finishes what is under way.
+    pub async fn serve(self, shown: Shown, shutdown: CancellationToken) -> Result<(), Error> {
+        let listener = connections::Limited::new(self.listener);
+        let graceful =
+            axum::serve(listener, routes(shown)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let overdue = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = async { graceful.await } => served.map_err(Error::Serve),
+            () = overdue => Ok(()),
+        }
+    }
+}
+
+fn routes(shown: Shown) -> Router {
+    Router::new().merge(health::routes(shown))
+}

@@ -1,1 +1,84 @@
 //! The command line, the configuration and the wiring.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod failure;
+pub mod output;
+mod run;
+mod supervise;
+
+use clap::Parser as _;
+use cli::{Cli, Color, Command};
+use commands::Context;
+use failure::{Exit, Failure};
+use std::io::{IsTerminal as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Reads the command line, does what it says and answers with the exit code.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // help and version come this way too
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Well };
+        }
+    };
+    match cli.common.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let json = cli.common.json;
+    // a bug has been told by the panic hook; what is left is the exit code
+    match catch_unwind(AssertUnwindSafe(|| perform(cli))) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) if failure.is_closed_pipe() => Exit::Well,
+        Ok(Err(failure)) => {
+            tell(&failure, json);
+            failure.exit
+        }
+        Err(_) => {
+            let _ = writeln!(anstream::stderr(), "error: this is a bug of walhook's; please report it");
+            Exit::Bug
+        }
+    }
+}
+
+fn tell(failure: &Failure, json: bool) {
+    // where nobody reads, the exit code has to do
+    let _ = if json {
+        writeln!(anstream::stdout(), "{:#}", failure.to_json())
+    } else {
+        // anstream takes the colours out again where they are not wanted
+        let styled = std::io::stderr().is_terminal()
+            || anstream::ColorChoice::global() == anstream::ColorChoice::Always;
+        writeln!(anstream::stderr(), "{}", failure.describe(styled))
+    };
+}
+
+fn perform(cli: Cli) -> Result<Exit, Failure> {
+    let context = Context::new(cli.common);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unreachable, error))?;
+    let exit = runtime.block_on(async {
+        match cli.command {
+            Command::Run(run) => commands::run::perform(&context, &run).await,
+            Command::Demo(demo) => commands::demo::perform(&context, &demo).await,
+            Command::Check => commands::check::perform(&context).await,
+            Command::Setup(setup) => commands::setup::perform(&context, &setup).await,
+            Command::Teardown(teardown) => commands::teardown::perform(&context, &teardown).await,
+            Command::Resume(resume) => commands::resume::perform(&context, &resume).await,
+            Command::Deliveries(deliveries) => commands::deliveries::perform(&context, &deliveries).await,
+            Command::Webhooks(webhooks) => commands::webhooks::perform(&context, &webhooks).await,
+            Command::Queue(queue) => commands::queue::perform(&context, &queue).await,
+            Command::Config(config) => commands::config::perform(&context, &config),
+        }
+    });
+    // what still runs has been told to end; a blocked thread must not hold the process
+    runtime.shutdown_background();
+    exit
+}

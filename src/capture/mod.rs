@@ -1,1 +1,324 @@
 //! The loop from the log to the queue.
+//!
+//! ```text
+//! source ──► Open transaction ──commit──► fold ──► subscriptions ──► Batch ──► queue.enqueue ──► confirm
+//!              │ too large for memory                                  ▲
+//!              └──► queue.stage ──► queue.staged, page by page ────────┘
+//! ```
+//!
+//! Capture keeps nothing that is not in the queue or on the server: it may be dropped at any await and
+//! started again. It never waits for endpoints, for then the source database would pay.
+
+mod error;
+mod fold;
+mod forms;
+mod opening;
+mod start;
+mod subscriptions;
+mod transaction;
+
+pub use error::Error;
+pub use opening::{Settings, accept_gap, run};
+
+use crate::change::{RelationId, RowChange};
+use crate::delivery::{Batch, NewEvent, Quarantined};
+use crate::lsn::{Durable, Lsn, Progress};
+use crate::observe::{Observation, Observers};
+use crate::queue::{Answer, Queue, StagedEntry};
+use crate::source::{Message, Source};
+use bytes::Bytes;
+use forms::Forms;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use std::sync::Arc;
+use std::time::Duration;
+use subscriptions::Subscriptions;
+use tokio_util::sync::CancellationToken;
+use transaction::Open;
+
+/// How often a position is stored while there is nothing to enqueue, and the bindings are looked at.
+const IDLE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the bindings are compared with the catalogue.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+/// How many events go into a batch at most, but for a transaction that has more.
+const BATCH_EVENTS_MAX: usize = 1024;
+/// How many bytes of bodies go into a batch, near enough.
+const BATCH_BYTES_MAX: usize = 2 << 20;
+/// How many batches may be on their way to the disk at once: they share an fsync.
+const UNDER_WAY_MAX: usize = 4;
+/// How much of a transaction is kept in memory; beyond it is staged on disk.
+const IN_MEMORY_BYTES_MAX: usize = 8 << 20;
+/// How much of a staged transaction is rendered in one step.
+const PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// The loop with its books.
+struct Capture<'q, S> {
+    source: S,
+    forms: Forms<'q>,
+    queue: &'q dyn Queue,
+    subscriptions: Subscriptions,
+    observers: Observers,
+    /// Counts accepted gaps.
+    epoch: u32,
+    staging_bytes_max: u64,
+    /// The transaction that is being read; none between transactions and inside one that is dropped.
+    open: Option<Open>,
+    /// What is to be handed to the queue next.
+    batch: Batch,
+    batch_bytes: usize,
+    tally: Tally,
+    /// How far everything is dealt with, be it in the batch or already handed over.
+    progress: Progress,
+    /// What of it has been handed to the queue.
+    handed_over: Progress,
+    under_way: FuturesOrdered<Answer<'q, Option<Durable>>>,
+}
+
+/// What is told of a batch.
+#[derive(Default)]
+struct Tally {
+    transactions: u64,
+    changes: u64,
+    events: u64,
+    deliveries: u64,
+    committed_at_us: i64,
+}
+
+impl<S: Source> Capture<'_, S>
+where
+    Error: From<S::Error>,
+{
+    /// Runs until the shutdown. What was handed to the queue is confirmed before it returns.
+    async fn follow(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let mut idle = tokio::time::interval(IDLE_INTERVAL);
+        let mut compare = tokio::time::interval(COMPARE_INTERVAL);
+        loop {
+            self.read_what_is_here().await?;
+            self.hand_over();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(durable) = self.under_way.next() => self.confirm(durable?),
+                message = self.source.next(), if !self.batch_is_full() => self.take(message?).await?,
+                _ = idle.tick() => self.hand_over_idle_position(),
+                _ = compare.tick() => self.forms.compare().await?,
+            }
+        }
+        while let Some(durable) = self.under_way.next().await {
+            self.confirm(durable?);
+        }
+        Ok(self.source.close().await?)
+    }
+
+    /// Batches come about by themselves: what arrives while the disk is busy goes together. So one commit
+    /// waits for no timer, and many share an fsync.
+    async fn read_what_is_here(&mut self) -> Result<(), Error> {
+        while !self.batch_is_full() {
+            match self.source.try_next()? {
+                Some(message) => self.take(message).await?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.batch.events.len() >= BATCH_EVENTS_MAX || self.batch_bytes >= BATCH_BYTES_MAX
+    }
+
+    async fn take(&mut self, message: Message) -> Result<(), Error> {
+        match message {
+            // dealt with before the last stop: the server starts again at what it was told, we at what we hold
+            Message::Begin { commit_lsn, .. } if commit_lsn <= self.progress.commit_lsn => self.open = None,
+            Message::Begin { commit_lsn, committed_at_us, xid } => {
+                self.open = Some(Open::begin(self.epoch, commit_lsn, committed_at_us, xid));
+            }
+            Message::Origin { name } => {
+                if let Some(open) = &mut self.open {
+                    open.facts.origin = Some(name);
+                }
+            }
+            Message::Relation(relation) => self.forms.bind(relation).await?,
+            Message::Change { relation, change } => self.take_change(relation, change).await?,
+            Message::Undecodable { relation, reason, bytes } => {
+                let ordinal = self.open.as_mut().map_or(0, Open::count);
+                self.put_aside(ordinal, relation, reason, bytes);
+            }
+            Message::Truncate { relations } => self.tell_of_truncation(&relations),
+            Message::Logical { .. } => {}
+            Message::Commit { end_lsn, .. } => {
+                if let Some(open) = self.open.take() {
+                    self.complete(open, end_lsn).await?;
+                }
+            }
+            Message::Keepalive { wal_end } => self.take_keepalive(wal_end),
+        }
+        Ok(())
+    }
+
+    async fn take_change(&mut self, relation: RelationId, change: RowChange) -> Result<(), Error> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let ordinal = open.count();
+        if let Some(reason) = self.forms.broken(relation) {
+            let bytes = format!("{change:?}").into();
+            self.put_aside(ordinal, Some(relation), reason, bytes);
+            return Ok(());
+        }
+        if let Some((last, others)) = self.forms.of(relation).split_last() {
+            for form in others {
+                open.push(ordinal, form, change.clone());
+            }
+            open.push(ordinal, last, change);
+        }
+        if open.collected_bytes() <= IN_MEMORY_BYTES_MAX {
+            return Ok(());
+        }
+        let changes = open.take_for_staging();
+        if open.staged_bytes() > self.staging_bytes_max {
+            return Err(Error::TransactionTooLarge {
+                xid: open.facts.xid,
+                staging_bytes_max: self.staging_bytes_max,
+            });
+        }
+        let staged = Observation::TransactionStaged { xid: open.facts.xid, changes: open.changes_counted() };
+        self.queue.stage(changes).await?;
+        self.observers.tell(staged);
+        Ok(())
+    }
+
+    /// A row change that cannot become an event goes to the quarantine, and the stream goes on.
+    fn put_aside(&mut self, ordinal: u64, relation: Option<RelationId>, reason: String, bytes: Bytes) {
+        let Some(open) = &mut self.open else { return };
+        let form = relation.and_then(|relation| self.forms.name_of(relation));
+        if relation.is_some() && form.is_none() {
+            return; // a table of no form
+        }
+        let position = open.position(ordinal);
+        self.observers.tell(Observation::Quarantined {
+            position,
+            form: form.clone(),
+            reason: reason.clone(),
+        });
+        open.quarantined.push(Quarantined { position, form, reason, bytes });
+    }
+
+    fn tell_of_truncation(&self, relations: &[RelationId]) {
+        for bound in relations.iter().flat_map(|&relation| self.forms.of(relation)) {
+            self.observers.tell(Observation::Truncated { form: bound.form.name.clone() });
+        }
+    }
+
+    /// The idle rule: when nothing is under way, keepalives advance the position too, so that an idle
+    /// publication never holds WAL back.
+    fn take_keepalive(&mut self, wal_end: Lsn) {
+        self.observers.tell(Observation::ServerWalEnd { wal_end });
+        if self.open.is_none() && wal_end > self.progress.end_lsn {
+            self.progress.end_lsn = wal_end;
+        }
+    }
+
+    async fn complete(&mut self, mut open: Open, end_lsn: Lsn) -> Result<(), Error> {
+        self.tally.transactions += 1;
+        self.tally.changes += open.changes_counted();
+        self.tally.committed_at_us = open.facts.committed_at_us;
+        if open.is_staged() {
+            self.enqueue_in_parts(&mut open).await?;
+        } else {
+            let entries = open.take_entries();
+            let events = self.deliveries_of(&open, entries);
+            self.batch_bytes += events.iter().map(body_bytes).sum::<usize>();
+            self.batch.events.extend(events);
+        }
+        self.batch.quarantined.append(&mut open.quarantined);
+        self.progress = Progress { commit_lsn: open.commit_lsn, end_lsn };
+        if open.is_staged() {
+            // published at once, and by itself: nothing else may come in between
+            self.enqueue_batch();
+            self.queue.discard_unfinished().await?;
+        }
+        Ok(())
+    }
+
+    /// Renders a transaction from disk, page by page. The parts do not count before the batch with the
+    /// progress behind them is stored, so it is enqueued wholly or not at all.
+    async fn enqueue_in_parts(&mut self, open: &mut Open) -> Result<(), Error> {
+        let before = std::mem::take(&mut self.tally);
+        if !self.batch.events.is_empty() {
+            self.enqueue_batch();
+        }
+        self.tally = before;
+        self.queue.stage(open.take_for_staging()).await?;
+        let mut after = None;
+        loop {
+            let entries = self.queue.staged(after, PAGE_BYTES_MAX).await?;
+            let Some(last) = entries.last() else { return Ok(()) };
+            after = Some(last.first);
+            let events = self.deliveries_of(open, entries);
+            self.queue.enqueue(Batch { events, quarantined: Vec::new(), progress: None }).await?;
+        }
+    }
+
+    fn deliveries_of(&mut self, open: &Open, entries: Vec<StagedEntry>) -> Vec<NewEvent> {
+        let facts = Arc::new(open.facts.clone());
+        let mut events = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let changes = entry.changes.into_iter().map(|change| open.entry_change(change));
+            let Some(event) = fold::fold(changes, &facts, |ordinal| open.position(ordinal)) else { continue };
+            self.tally.events += 1;
+            if let Some(event) = self.subscriptions.deliver(&event) {
+                self.tally.deliveries += event.deliveries.len() as u64;
+                events.push(event);
+            }
+        }
+        events
+    }
+
+    /// Hands the batch to the queue, if it has anything and the disk keeps up.
+    fn hand_over(&mut self) {
+        let is_empty = self.batch.events.is_empty() && self.batch.quarantined.is_empty();
+        if !is_empty && self.under_way.len() < UNDER_WAY_MAX {
+            self.enqueue_batch();
+        }
+    }
+
+    /// Positions without events are stored rarely: most transactions of a real application touch no form, and
+    /// must cost next to nothing.
+    fn hand_over_idle_position(&mut self) {
+        if self.under_way.is_empty() && self.progress.end_lsn > self.handed_over.end_lsn {
+            self.enqueue_batch();
+        }
+    }
+
+    fn enqueue_batch(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.progress = Some(self.progress);
+        self.batch_bytes = 0;
+        self.handed_over = self.progress;
+        self.under_way.push_back(self.queue.enqueue(batch));
+        let tally = std::mem::take(&mut self.tally);
+        if tally.transactions > 0 {
+            self.observers.tell(Observation::TransactionsEnqueued {
+                transactions: tally.transactions,
+                changes: tally.changes,
+                events: tally.events,
+                deliveries: tally.deliveries,
+                committed_at_us: tally.committed_at_us,
+            });
+        }
+    }
+
+    /// The one rule: the source is told of what the queue durably holds, and of nothing else. There is no
+    /// other call of [`Source::confirm`].
+    fn confirm(&mut self, durable: Option<Durable>) {
+        if let Some(durable) = durable {
+            self.source.confirm(durable);
+            self.observers.tell(Observation::Confirmed { end_lsn: durable.end_lsn() });
+        }
+    }
+}
+
+fn body_bytes(event: &NewEvent) -> usize {
+    let tails = event.tails.iter().map(|tail| tail.bytes.len());
+    let heads = event.deliveries.iter().map(|delivery| delivery.head.len() + 64);
+    tails.chain(heads).sum()
+}

@@ -1,1 +1,427 @@
 //! Tables and types as PostgreSQL describes them, bound to forms.
+//!
+//! The log says how a table looked when a change was written, but only by column names and type oids. The
+//! catalogue knows the rest (types, primary keys, column numbers, publications), but as of now. A [`Catalog`]
+//! brings the two together: it binds forms when the log describes a table ([`Catalog::relation`]), and
+//! compares forms with the catalogue at the start and from time to time ([`Catalog::compare`]).
+//!
+//! A form follows its table by the rules of [`Standing`]: the name decides, and where nothing has that name any
+//! more, the oid. Its columns likewise: the name, else the column's number at the last binding. A followed
+//! column keeps its field name; a new column appears as a field by itself; a dropped one vanishes, and the form
+//! with it only if it was part of the entry id. The stream is never ended for any of this.
+
+mod bind;
+mod check;
+mod fault;
+mod nearby;
+mod table;
+mod types;
+
+pub use fault::{Fault, Key};
+
+use crate::change::{Relation, RelationId};
+use crate::form::{BindingRecord, BoundForm, Form};
+use crate::postgres::{self, Address, Session};
+use crate::remedy::{Remediable, Remedy};
+use bind::{Facts, bind, record};
+use check::check;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use table::{Named, Table, Tables};
+use tokio_postgres::types::ToSql;
+use types::Types;
+
+/// How long the catalogue may take to answer one question.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What goes wrong with reading the catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no session.
+    #[error("the catalogue cannot be reached")]
+    Session(#[source] postgres::Error),
+    /// The server did not answer a question, or in another shape than PostgreSQL does.
+    #[error("the catalogue's {what} could not be read")]
+    Query {
+        /// What was asked for.
+        what: &'static str,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The server says nothing.
+    #[error("the catalogue's {what} did not come within {} seconds", ANSWER_TIME_MAX.as_secs())]
+    Silent {
+        /// What was asked for.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    fn shape(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        move |source| Self::Query { what, source }
+    }
+}
+
+impl Remediable for Error {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Session(error) => error.remedy(),
+            Self::Query { .. } | Self::Silent { .. } => Remedy::Wait,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Session(error) => error.hint(),
+            Self::Query { .. } | Self::Silent { .. } => None,
+        }
+    }
+}
+
+/// How a form stands to its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As it was, or bound for the first time.
+    Bound,
+    /// The table has another name now, and nothing else has the old one: the form goes with it.
+    Renamed {
+        /// What it was called before.
+        was: String,
+    },
+    /// The table's name belongs to another table now, and that one is published: the form goes with the name.
+    Replaced,
+    /// The form cannot work as it is; the faults say why.
+    Broken,
+}
+
+/// How a form stands to its table, and what is to be said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingStatus {
+    /// The form.
+    pub form: String,
+    /// The table, as in SQL.
+    pub table: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// What is wrong; with another standing than `Broken`, what the operator may want to know.
+    pub faults: Vec<Fault>,
+}
+
+impl BindingStatus {
+    /// Whether the form cannot work as it is.
+    pub fn is_broken(&self) -> bool {
+        self.standing == Standing::Broken
+    }
+
+    /// What is wrong and what to do about it, in one text for people; empty if nothing is.
+    pub fn reason(&self) -> String {
+        let say = |fault: &Fault| format!("{fault}: {}", fault.remedy());
+        self.faults.iter().map(say).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Forms and their tables.
+pub struct Catalog {
+    address: Address,
+    session: Session,
+    forms: Vec<Arc<Form>>,
+    publications: Vec<String>,
+    records: BTreeMap<String, BindingRecord>,
+    tables: Tables,
+    /// How the forms stood when the tables were read.
+    statuses: Vec<BindingStatus>,
+    types: Types,
+    /// Every table that the log has described, mapped or not.
+    seen: HashMap<RelationId, Seen>,
+}
+
+/// A table that the log has described.
+struct Seen {
+    relation: Arc<Relation>,
+    bound: Vec<Arc<BoundForm>>,
+    statuses: Vec<BindingStatus>,
+}
+
+/// The table that a form stands for now.
+enum Aim {
+    At { table: Arc<Table>, standing: Standing },
+    Nowhere(Fault),
+}
+
+impl Catalog {
+    /// Opens a session and reads what concerns the forms. `publications` are ours, the one that carries
+    /// updates first; `records` is what the forms were bound to before, from the queue.
+    ///
+    /// What is wrong with forms is no error: [`Catalog::statuses`] tells.
+    pub async fn open(
+        address: &Address,
+        forms: Vec<Arc<Form>>,
+        publications: &[String],
+        records: Vec<BindingRecord>,
+    ) -> Result<Self, Error> {
+        let session = connect(address).await?;
+        let mut catalog = Self {
+            address: address.clone(),
+            session,
+            forms,
+            publications: publications.to_vec(),
+            records: records.into_iter().map(|record| (record.form.clone(), record)).collect(),
+            tables: Tables::default(),
+            statuses: Vec::new(),
+            types: Types::default(),
+            seen: HashMap::new(),
+        };
+        catalog.read().await?;
+        Ok(catalog)
+    }
+
+    /// How every form stands to its table as the catalogue was read last, in the order of the forms.
+    pub fn statuses(&self) -> &[BindingStatus] {
+        &self.statuses
+    }
+
+    /// Reads the catalogue anew and tells how every form stands. For the start and once a minute: tables that
+    /// were created or published meanwhile are bound from their next change on, and row types that changed are
+    /// read again.
+    ///
+    /// A form that is broken here may still be bound: the log can have changes from before.
+    pub async fn compare(&mut self) -> Result<&[BindingStatus], Error> {
+        self.types.forget();
+        self.read().await?;
+        self.bind_all().await?;
+        Ok(&self.statuses)
+    }
+
+    /// Takes over other forms. Tables that the log has described already, and will not describe again, are
+    /// bound at once.
+    pub async fn take_over(&mut self, forms: Vec<Arc<Form>>) -> Result<&[BindingStatus], Error> {
+        self.forms = forms;
+        self.compare().await
+    }
+
+    /// Takes note of a table as the log describes it, before its changes. Returns how the forms that are bound
+    /// to it stand; nothing where no form maps it. Dropping the future leaves the table as it was known before.
+    pub async fn relation(&mut self, relation: Relation) -> Result<&[BindingStatus], Error> {
+        let id = relation.id;
+        let is_known = self.seen.get(&id).is_some_and(|seen| *seen.relation == relation);
+        if !is_known {
+            let relation = Arc::new(relation);
+            if self.forms.iter().any(|form| self.may_mean(form, &relation)) {
+                self.read().await?;
+            }
+            self.bind_relation(relation).await?;
+        }
+        Ok(self.seen.get(&id).map_or(&[], |seen| &seen.statuses))
+    }
+
+    /// The forms that are bound to a table: none where it is not mapped, several where they share it.
+    pub fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {
+        self.seen.get(&relation).map_or(&[], |seen| &seen.bound)
+    }
+
+    /// The forms that mean a table but could not be bound to it. Its changes concern them, and cannot be told.
+    pub fn broken_of(&self, relation: RelationId) -> impl Iterator<Item = &BindingStatus> {
+        let statuses = self.seen.get(&relation).map_or(&[][..], |seen| &seen.statuses);
+        statuses.iter().filter(|status| status.is_broken())
+    }
+
+    /// What the forms are bound to, to be remembered with the position.
+    pub fn binding_records(&self) -> Vec<BindingRecord> {
+        self.records.values().cloned().collect()
+    }
+
+    async fn read(&mut self) -> Result<(), Error> {
+        if self.session.is_closed() {
+            self.session = connect(&self.address).await?;
+        }
+        let bound_before: Vec<RelationId> = self.records.values().map(|record| record.relation).collect();
+        let reader = Reader { session: &self.session };
+        self.tables = Tables::read(&reader, &self.forms, &bound_before, &self.publications).await?;
+        let judged: Vec<_> = self.forms.iter().map(|form| self.judge(form)).collect();
+        self.statuses = judged.iter().map(|(status, _)| status.clone()).collect();
+        for (status, record) in judged {
+            if let Some(record) = record {
+                self.records.insert(status.form, record);
+            }
+        }
+        Ok(())
+    }
+
+    async fn bind_all(&mut self) -> Result<(), Error> {
+        let relations: Vec<_> = self.seen.values().map(|seen| Arc::clone(&seen.relation)).collect();
+        for relation in relations {
+            self.bind_relation(relation).await?;
+        }
+        Ok(())
+    }
+
+    async fn bind_relation(&mut self, relation: Arc<Relation>) -> Result<(), Error> {
+        let forms: Vec<_> = self.forms.iter().filter(|form| self.means(form, &relation)).cloned().collect();
+        if !forms.is_empty() {
+            let oids: Vec<u32> = relation.columns.iter().map(|column| column.type_oid).collect();
+            self.types.learn(&Reader { session: &self.session }, &oids).await?;
+        }
+        let mut seen = Seen { relation, bound: Vec::new(), statuses: Vec::new() };
+        for form in forms {
+            self.bind_form(&form, &mut seen);
+        }
+        self.seen.insert(seen.relation.id, seen);
+        Ok(())
+    }
+
+    fn bind_form(&self, form: &Arc<Form>, seen: &mut Seen) {
+        let relation = &seen.relation;
+        let facts = Facts {
+            relation,
+            table: self.tables.by_oid(relation.id).map(Arc::as_ref),
+            record: self.record_of(form, relation.id),
+            types: &self.types,
+        };
+        let Some(mut status) = self.statuses.iter().find(|status| status.form == form.name).cloned() else {
+            return;
+        };
+        match bind(form, &facts) {
+            Ok(bound) => {
+                if status.is_broken() {
+                    // The log has the table, whatever the catalogue says by now; `statuses` tells of that.
+                    status.standing = Standing::Bound;
+                }
+                seen.bound.push(Arc::new(bound));
+            }
+            Err(fault) => {
+                status.standing = Standing::Broken;
+                status.faults = vec![fault];
+            }
+        }
+        seen.statuses.push(status);
+    }
+
+    /// Whether a form may mean a table of the log, judged without asking the server.
+    fn may_mean(&self, form: &Form, relation: &Relation) -> bool {
+        let is_called_so = relation.name == form.table
+            && form.schema.as_ref().is_none_or(|schema| *schema == relation.schema);
+        let was_bound = self.records.get(&form.name).is_some_and(|record| record.relation == relation.id);
+        is_called_so || was_bound || self.means(form, relation)
+    }
+
+    /// Whether a form means a table of the log: it has the form's name there, or is what the form stands for
+    /// now.
+    fn means(&self, form: &Form, relation: &Relation) -> bool {
+        let schema = form.schema.as_deref();
+        let (oid, schema) = match self.aim(form) {
+            Aim::At { table, standing: Standing::Renamed { .. } } => {
+                (Some(table.oid), schema.map(str::to_owned).or_else(|| self.schema_before(form)))
+            }
+            Aim::At { table, .. } => (Some(table.oid), Some(table.schema.clone())),
+            Aim::Nowhere(_) => (None, schema.map(str::to_owned).or_else(|| self.schema_before(form))),
+        };
+        let schema = schema.as_deref().unwrap_or("public");
+        oid == Some(relation.id) || relation.name == form.table && relation.schema == schema
+    }
+
+    fn schema_before(&self, form: &Form) -> Option<String> {
+        self.records.get(&form.name).map(|record| record.schema.clone())
+    }
+
+    fn record_of(&self, form: &Form, table: RelationId) -> Option<&BindingRecord> {
+        self.records.get(&form.name).filter(|record| record.relation == table)
+    }
+
+    /// The table that a form stands for: the one of its name; where there is none, the one that it was bound
+    /// to, whatever it is called now.
+    fn aim(&self, form: &Form) -> Aim {
+        let record = self.records.get(&form.name);
+        match self.tables.named_by(form, record.map(|record| record.schema.as_str())) {
+            Named::Table(table) => {
+                let is_another = record.is_some_and(|record| {
+                    record.relation != table.oid
+                        && record.table == table.name
+                        && record.schema == table.schema
+                });
+                let standing = if is_another { Standing::Replaced } else { Standing::Bound };
+                Aim::At { table, standing }
+            }
+            Named::Several(schemas) => Aim::Nowhere(Fault::Ambiguous { table: called(form), schemas }),
+            Named::Nothing => match record.filter(|record| is_of(record, form)) {
+                Some(record) => match self.tables.by_oid(record.relation) {
+                    Some(table) => {
+                        let table = Arc::clone(table);
+                        Aim::At { table, standing: Standing::Renamed { was: called(form) } }
+                    }
+                    None => Aim::Nowhere(Fault::Dropped { table: called(form) }),
+                },
+                None => Aim::Nowhere(self.missing(form, called(form))),
+            },
+        }
+    }
+
+    fn missing(&self, form: &Form, table: String) -> Fault {
+        let full_names: Vec<String> =
+            self.tables.names.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
+        let nearby = match &form.schema {
+            Some(_) => nearby::nearby(&table, full_names.iter().map(String::as_str)),
+            None => nearby::nearby(&table, self.tables.names.iter().map(|(_, name)| name.as_str())),
+        };
+        Fault::Missing { table, nearby }
+    }
+
+    /// How a form stands now, and what to remember of it, if it is not broken.
+    fn judge(&self, form: &Form) -> (BindingStatus, Option<BindingRecord>) {
+        let (table, mut standing) = match self.aim(form) {
+            Aim::At { table, standing } => (table, standing),
+            Aim::Nowhere(fault) => {
+                let (standing, faults) = (Standing::Broken, vec![fault]);
+                let status = BindingStatus { form: form.name.clone(), table: called(form), standing, faults };
+                return (status, None);
+            }
+        };
+        let publication = self.publications.first().map_or("walhook", String::as_str);
+        let exists = self.tables.publications.iter().any(|name| name == publication);
+        let before = self.record_of(form, table.oid);
+        let mut faults = check(form, &table, before, (publication, exists));
+        if standing == Standing::Replaced && !table.published.as_itself {
+            faults.insert(0, Fault::Replaced { table: table.sql_name.clone() });
+        }
+        let is_broken = faults.iter().any(Fault::breaks);
+        if is_broken {
+            standing = Standing::Broken;
+        }
+        let record = (!is_broken).then(|| record(form, &table, before));
+        (BindingStatus { form: form.name.clone(), table: table.sql_name.clone(), standing, faults }, record)
+    }
+}
+
+/// A form's table as the form names it.
+fn called(form: &Form) -> String {
+    form.schema.as_ref().map_or_else(|| form.table.clone(), |schema| format!("{schema}.{}", form.table))
+}
+
+/// Whether a record is of what the form names, and not of what it named before it was edited.
+fn is_of(record: &BindingRecord, form: &Form) -> bool {
+    record.table == form.table && form.schema.as_ref().is_none_or(|schema| *schema == record.schema)
+}
+
+async fn connect(address: &Address) -> Result<Session, Error> {
+    let connected =
+        tokio::time::timeout(ANSWER_TIME_MAX, postgres::connect(address, "walhook catalog")).await;
+    connected.map_err(|_| Error::Silent { what: "session" })?.map_err(Error::Session)
+}
+
+/// Asks the catalogue.
+struct Reader<'a> {
+    session: &'a Session,
+}
+
+impl Reader<'_> {
+    async fn query(
+        &self,
+        what: &'static str,
+        statement: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, Error> {
+        let answer = tokio::time::timeout(ANSWER_TIME_MAX, self.session.query(statement, parameters)).await;
+        answer.map_err(|_| Error::Silent { what })?.map_err(|source| Error::Query { what, source })
+    }
+}

@@ -1,8 +1,20 @@
-//! `arsys`.
+//! `arsys`: the callback bodies of BMC Remedy AR System.
+//!
+//! ```json
+//! {"webhook_id": "WBH000000000001", "entry_event": "update", "form_name": "HPD:Help Desk",
+//!  "entry_id": "000000000000001", "entry_details": {"Short Description": "New Incident"}}
+//! ```
+//!
+//! An update brings the wanted fields that changed, or all of them with `send_unchanged_fields` or where the
+//! old row is not known. A delete brings the ids only. The record id comes with creates only, as in the
+//! product's samples.
 
+use super::fields::{wanted, write_datum, write_key, write_text};
 use super::{Format, Identity};
-use crate::event::FormEvent;
+use crate::change::Datum;
+use crate::event::{FormEvent, Verb};
 use crate::webhook::Webhook;
+use std::io::Write;
 
 /// The format.
 pub(super) struct Arsys;
@@ -12,7 +24,48 @@ impl Format for Arsys {
         "arsys"
     }
 
-    fn head(&self, _webhook: &Webhook, _delivery: &Identity, _event: &FormEvent, _out: &mut Vec<u8>) {}
+    fn head(&self, webhook: &Webhook, _delivery: &Identity, _event: &FormEvent, out: &mut Vec<u8>) {
+        write!(out, r#"{{"webhook_id":"WBH{:012}","#, webhook.id.0).expect("a Vec takes every byte");
+    }
 
-    fn tail(&self, _webhook: &Webhook, _event: &FormEvent, _out: &mut Vec<u8>) {}
+    fn tail(&self, webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>) {
+        write_key("entry_event", out);
+        write_text(event.verb.as_str(), out);
+        write_key("form_name", out);
+        write_text(&event.form.form.name, out);
+        write_key("entry_id", out);
+        write_text(&event.entry_id, out);
+        if let (Verb::Create, Some(record_id)) = (event.verb, event.record_id()) {
+            write_key("record_id", out);
+            write_text(record_id, out);
+        }
+        if event.verb != Verb::Delete {
+            write_key("entry_details", out);
+            write_details(webhook, event, out);
+        }
+        if let Some(custom_json) = &webhook.custom_json {
+            write_key("custom_json", out);
+            out.extend_from_slice(custom_json.as_bytes());
+        }
+        out.push(b'}');
+    }
+}
+
+fn write_details(webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>) {
+    let changed = match event.verb {
+        Verb::Update if !webhook.send_unchanged_fields => event.changed.as_deref(),
+        _ => None,
+    };
+    out.push(b'{');
+    for (number, field) in wanted(webhook, event) {
+        if changed.is_some_and(|changed| !changed.contains(&number)) {
+            continue;
+        }
+        let datum = event.value(field);
+        if datum != Datum::Unchanged {
+            write_key(&field.name, out);
+            write_datum(field, datum, out);
+        }
+    }
+    out.push(b'}');
 }

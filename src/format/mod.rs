@@ -1,6 +1,9 @@
 //! The bodies of deliveries, one file per format.
 
 mod arsys;
+mod fields;
+#[cfg(test)]
+mod golden;
 mod native;
 
 use crate::delivery::DeliveryId;

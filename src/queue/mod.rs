@@ -1,11 +1,13 @@
 //! The durable queue between capture and dispatch.
 
+pub mod sqlite;
+
 use crate::change::RowChange;
 use crate::delivery::{
     AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Settled, State, StreamRecord,
 };
 use crate::event::Verb;
-use crate::form::Lane;
+use crate::form::{BindingRecord, Lane};
 use crate::lsn::{Durable, Position};
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::WebhookId;
@@ -45,6 +47,39 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
+    /// There is none, and a command does not make one.
+    #[error("there is no queue at {}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be opened or made.
+    #[error("queue {} cannot be opened", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The disk has no room.
+    #[error("the disk has no room for queue {}", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup would have written over something.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Walhook contradicts itself: a sequence number out of turn, a delivery that was enqueued before.
+    #[error("the queue refuses a contradiction, which is a bug of walhook: {reason}")]
+    Bug {
+        /// What contradicts what.
+        reason: String,
+    },
     /// It holds as much as it may.
     #[error("the queue holds {bytes} bytes of at most {bytes_max}")]
     Full {
@@ -70,9 +105,48 @@ pub enum Error {
 impl Remediable for Error {
     fn remedy(&self) -> Remedy {
         match self {
-            Self::InUse { .. } | Self::Full { .. } | Self::Storage { .. } | Self::Closed => Remedy::Wait,
-            Self::Foreign { .. } | Self::Newer { .. } | Self::Damaged { .. } => Remedy::CallOperator,
+            Self::InUse { .. }
+            | Self::Full { .. }
+            | Self::DiskFull { .. }
+            | Self::Storage { .. }
+            | Self::Closed => Remedy::Wait,
+            Self::Foreign { .. }
+            | Self::Newer { .. }
+            | Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::Unusable { .. }
+            | Self::Exists { .. }
+            | Self::Bug { .. } => Remedy::CallOperator,
         }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::InUse { .. } => "stop the other one, or give this one a file of its own in `[queue] path`",
+            Self::Foreign { .. } => "name another file in `[queue] path`; this one is left as it is",
+            Self::Newer { .. } => "run the walhook that wrote it, or a later one",
+            Self::Damaged { .. } => {
+                "keep the file and its `-wal` for inspection, check the disk, and put a backup in its place \
+                 (`walhook queue backup` makes them)"
+            }
+            Self::Missing { .. } => "`walhook run` makes it; is `[queue] path` right?",
+            Self::Unusable { source, .. } => match source.kind() {
+                std::io::ErrorKind::NotFound => "make the directory, or correct `[queue] path`",
+                std::io::ErrorKind::PermissionDenied => {
+                    "give the user that runs walhook the right to write the file and its directory"
+                }
+                std::io::ErrorKind::ReadOnlyFilesystem => "name a file on a writable disk in `[queue] path`",
+                _ => "correct `[queue] path`, or what the cause names",
+            },
+            Self::DiskFull { .. } => "make room on the disk; nothing is lost, capture goes on by itself",
+            Self::Full { .. } => {
+                "raise `[queue] bytes_max`, or replay, drop or deliver what waits (`walhook deliveries list`)"
+            }
+            Self::Exists { .. } => "name a file that does not exist",
+            Self::Bug { .. } => "please report it, with the log around it",
+            Self::Storage { .. } | Self::Closed => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -95,7 +169,8 @@ pub trait Queue: Send + Sync {
     /// Ends an epoch: records the gap and the stream that goes on behind it.
     fn accept_gap(&self, gap: AcceptedGap, record: StreamRecord) -> Answer<'_, ()>;
 
-    /// Throws away what an unfinished transaction had left behind.
+    /// Throws away what an unfinished transaction had left behind, staged changes included. Also called when a
+    /// staged transaction has been enqueued wholly, for its staged changes.
     fn discard_unfinished(&self) -> Answer<'_, ()>;
 
     /// Stores events, deliveries and progress in one durable transaction. Calls take effect in the order in
@@ -209,21 +284,6 @@ pub struct StagedEntry {
     pub first: u64,
     /// Its changes.
     pub changes: Vec<StagedChange>,
-}
-
-/// The table that a form is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindingRecord {
-    /// The form.
-    pub form: String,
-    /// The table's oid.
-    pub relation: u32,
-    /// The schema's name when it was bound.
-    pub schema: String,
-    /// The table's name when it was bound.
-    pub table: String,
-    /// The columns that the configuration names, each with its `attnum`, so that a rename can be followed.
-    pub columns: Vec<(String, i16)>,
 }
 
 /// What the queue needs to know of a webhook.

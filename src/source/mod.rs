@@ -5,6 +5,18 @@ use crate::lsn::{Durable, Lsn};
 use bytes::Bytes;
 use std::future::Future;
 
+mod control;
+mod error;
+mod frames;
+mod handover;
+pub mod pgoutput;
+mod pump;
+mod stream;
+
+pub use control::{Control, CreatedSlot, SlotState, SystemIdentity, TimelineSwitch, WalPosition};
+pub use error::Error;
+pub use stream::Stream;
+
 /// What the log says, in the order in which it says it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {

@@ -1,1 +1,46 @@
-//! Retention and limits.
+//! Upkeep: removes what has been finished for long enough.
+
+use crate::clock::Clock;
+use crate::queue::{Error, Queue};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The pause between two rounds.
+pub const PAUSE: Duration = Duration::from_secs(3600);
+
+/// The pause between two steps of a round: dispatch and capture want the queue, too.
+const STEP_PAUSE: Duration = Duration::from_millis(20);
+
+/// The task that purges.
+pub struct Upkeep {
+    /// What is kept up.
+    pub queue: Arc<dyn Queue>,
+    /// The time of day.
+    pub clock: Clock,
+    /// How long finished deliveries are kept.
+    pub retention: Duration,
+    /// The pause between two rounds.
+    pub pause: Duration,
+}
+
+impl Upkeep {
+    /// Purges at once and then in every pause, until the shutdown. Ends with an error if the queue fails;
+    /// then it is to be started anew.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), Error> {
+        loop {
+            let pause = if self.step().await? == 0 { self.pause } else { STEP_PAUSE };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One bounded step; returns how many deliveries went.
+    async fn step(&self) -> Result<u64, Error> {
+        let retention_us = i64::try_from(self.retention.as_micros()).unwrap_or(i64::MAX);
+        self.queue.purge(self.clock.now_us().saturating_sub(retention_us)).await
+    }
+}

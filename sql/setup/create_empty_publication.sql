@@ -1,0 +1,1 @@
+create publication {publication} with (publish = '{actions}', publish_via_partition_root = true)

@@ -1,0 +1,1 @@
+grant rds_replication to {role}

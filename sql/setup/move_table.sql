@@ -1,0 +1,4 @@
+begin;
+alter publication {from} drop table {tables};
+alter publication {to} add table {tables};
+commit

@@ -1,0 +1,1 @@
+alter publication {publication} set (publish = '{actions}', publish_via_partition_root = true)

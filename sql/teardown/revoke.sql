@@ -1,0 +1,1 @@
+revoke {privilege} on {object} from {role}

@@ -1,0 +1,290 @@
+//! The command line.
+
+use crate::delivery::State;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Row changes in PostgreSQL become webhooks: in order per entry, nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "walhook", version, max_term_width = 100, subcommand_required = true)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", env = "WALHOOK_CONFIG", default_value = "walhook.toml")]
+    pub config: PathBuf,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How the log is written; by default human on a terminal and JSON elsewhere
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read the log and deliver webhooks, until told to stop
+    Run(Run),
+    /// Show everything on a throwaway PostgreSQL: a small help desk, live changes, webhooks arriving
+    Demo(Demo),
+    /// Look for everything that is wrong, each finding with what mends it
+    Check,
+    /// Print what the database needs for walhook, or do it
+    Setup(Setup),
+    /// Print what removes walhook from the database, or do it
+    Teardown(Teardown),
+    /// Go on after a gap in the log that you accept
+    Resume(Resume),
+    /// See, replay and drop deliveries
+    #[command(subcommand)]
+    Deliveries(Deliveries),
+    /// See webhooks and their books, enable and delete them
+    #[command(subcommand)]
+    Webhooks(Webhooks),
+    /// Look after the queue's file
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Print the documented example, the effective configuration, or its JSON schema
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// `run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Start at the position of a slot that exists already and that this queue does not know
+    #[arg(long)]
+    pub adopt_slot: bool,
+}
+
+/// `demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Leave everything running to play with, until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+    /// Use this database instead of a throwaway server; a schema of its own is created and removed there
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+}
+
+/// `setup`.
+#[derive(Args, Debug)]
+pub struct Setup {
+    /// Do it, instead of printing it
+    #[arg(long)]
+    pub apply: bool,
+    /// The role that walhook will log in as; by default that of the configuration's address
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// Also create that role if there is none
+    #[arg(long)]
+    pub create_role: bool,
+    /// Also set REPLICA IDENTITY FULL on the tables of these forms, so that old values are in the log; this
+    /// alters the application's tables and makes their updates and deletes write more WAL
+    #[arg(long, value_name = "FORM", num_args = 1..)]
+    pub replica_identity_full: Vec<String>,
+    /// Log in with this address instead of the configuration's, as a role that may do more
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+}
+
+/// `teardown`.
+#[derive(Args, Debug)]
+pub struct Teardown {
+    /// Do it, instead of printing it
+    #[arg(long)]
+    pub apply: bool,
+    /// The role that walhook logs in as; by default that of the configuration's address
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// Also drop that role
+    #[arg(long)]
+    pub drop_role: bool,
+    /// Log in with this address instead of the configuration's, as a role that may do more
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+}
+
+/// `resume`.
+#[derive(Args, Debug)]
+pub struct Resume {
+    /// Accept that the changes in the gap are not delivered
+    #[arg(long, required = true)]
+    pub accept_gap: bool,
+}
+
+/// `deliveries`.
+#[derive(Debug, Subcommand)]
+pub enum Deliveries {
+    /// List deliveries, newest first
+    List(List),
+    /// Show one delivery with its body and all its attempts
+    Show(Show),
+    /// Send dead letters again, in commit order
+    Replay(Choice),
+    /// Give deliveries up: dead ones, and those that are not finished
+    Drop(Choice),
+}
+
+/// `deliveries list`.
+#[derive(Args, Debug)]
+pub struct List {
+    /// Which.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub limit: u32,
+}
+
+/// `deliveries show`.
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The delivery: WEBHOOK/SEQUENCE with the webhook's number or name, or its webhook-id (msg_…)
+    pub delivery: String,
+}
+
+/// `deliveries replay` and `deliveries drop`.
+#[derive(Args, Debug)]
+pub struct Choice {
+    /// These deliveries: WEBHOOK/SEQUENCE with the webhook's number or name, or the webhook-id (msg_…)
+    #[arg(conflicts_with_all = ["webhook", "state", "form", "entry", "since", "until", "all"])]
+    pub deliveries: Vec<String>,
+    /// Those that fit.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// All that can be
+    #[arg(long, conflicts_with_all = ["webhook", "state", "form", "entry", "since", "until"])]
+    pub all: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Which deliveries are meant.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Filter {
+    /// Only this webhook's, by number or name
+    #[arg(long, value_name = "WEBHOOK")]
+    pub webhook: Option<String>,
+    /// Only those in these states
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states())]
+    pub state: Vec<State>,
+    /// Only those of this form
+    #[arg(long, value_name = "FORM")]
+    pub form: Option<String>,
+    /// Only those of this entry
+    #[arg(long, value_name = "ENTRY-ID")]
+    pub entry: Option<String>,
+    /// Only those committed at or after: 2026-11-22, 2026-11-22T05:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only those committed before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// `webhooks`.
+#[derive(Debug, Subcommand)]
+pub enum Webhooks {
+    /// List the webhooks with their books
+    List,
+    /// Serve a suspended or disabled webhook again
+    Enable {
+        /// Its number or name
+        webhook: String,
+    },
+    /// Delete the books of a webhook that is no longer registered, and drop what it had queued
+    Delete {
+        /// Its number or name
+        webhook: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// `queue`.
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// Copy the queue to a new file, while walhook runs
+    Backup {
+        /// The new file
+        path: PathBuf,
+    },
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Print the documented example: every key with its default
+    Example,
+    /// Print the configuration as it takes effect, secrets masked
+    Show,
+    /// Print a JSON schema of the file, for editors
+    Schema,
+}
+
+fn states() -> impl TypedValueParser<Value = State> {
+    PossibleValuesParser::new(State::ALL.map(State::as_str)).map(|word| {
+        let state = State::ALL.into_iter().find(|state| state.as_str() == word);
+        state.expect("clap lets no other word through")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_choice_is_by_name_or_by_filter() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' ')).map(|_| ());
+        assert!(parse("walhook deliveries replay 7/1 7/2").is_ok());
+        assert!(parse("walhook deliveries replay --webhook 7 --since 2h --state dead,blocking").is_ok());
+        assert!(parse("walhook deliveries replay 7/1 --webhook 7").is_err());
+        assert!(parse("walhook deliveries drop --all --form x").is_err());
+        assert!(parse("walhook deliveries list --state sent").is_err());
+        assert!(parse("walhook resume").is_err());
+    }
+}

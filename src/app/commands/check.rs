@@ -1,0 +1,96 @@
+//! `walhook check`.
+
+use super::{Context, database};
+use crate::app::config::Config;
+use crate::app::failure::{Exit, Failure};
+use crate::doctor::endpoints::{self, Endpoint};
+use crate::doctor::facts::Facts;
+use crate::doctor::{Finding, Mend, Report, Severity, check};
+use std::time::Duration;
+
+/// How long an endpoint may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Looks for everything that is wrong: in the configuration, on the database, with the endpoints. Ends with 1
+/// where something is, with 69 where the database could not be asked.
+pub async fn perform(context: &Context) -> Result<Exit, Failure> {
+    let config = context.load()?;
+    let (database, endpoints) = tokio::join!(of_database(&config), of_endpoints(&config));
+    let mut report = Report { findings: of_configuration(&config) };
+    let mut unreachable = None;
+    match database {
+        Ok(found) => report.findings.extend(found.findings),
+        Err(failure) => unreachable = Some(failure),
+    }
+    report.findings.extend(endpoints?);
+    if context.output.json {
+        let mut json = report.to_json();
+        if let Some(failure) = &unreachable {
+            json["ok"] = false.into();
+            json["database"] = failure.to_json();
+        }
+        context.output.json(&json)?;
+        return Ok(match unreachable {
+            Some(failure) => failure.exit,
+            None => exit(&report),
+        });
+    }
+    context.output.text(&report.to_string())?;
+    unreachable.map_or_else(|| Ok(exit(&report)), Err)
+}
+
+fn exit(report: &Report) -> Exit {
+    if report.has_errors() { Exit::No } else { Exit::Well }
+}
+
+async fn of_database(config: &Config) -> Result<Report, Failure> {
+    let needs = database::needs(config, None);
+    let session = database::log_in(config, None).await?;
+    let facts = Facts::gather(&session, &needs).await.map_err(Failure::of)?;
+    Ok(check::check(&facts, &needs))
+}
+
+async fn of_endpoints(config: &Config) -> Result<Vec<Finding>, Failure> {
+    let wanted = config.webhooks.iter().filter(|webhook| webhook.enabled);
+    let wanted: Vec<_> = wanted
+        .map(|webhook| Endpoint { webhook: webhook.name.clone(), url: webhook.callback.url.clone() })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tls = endpoints::platform_tls().map_err(|error| {
+        Failure::new(Exit::Unreachable, error)
+            .hint("install the system's root certificates (Debian: apt-get install ca-certificates)")
+    })?;
+    Ok(endpoints::probe(wanted, tls, CONNECT_TIMEOUT).await)
+}
+
+/// What can be read and still is hardly meant.
+fn of_configuration(config: &Config) -> Vec<Finding> {
+    let file = format!("configuration {}", config.path.display());
+    let mut findings = Vec::new();
+    if config.webhooks.is_empty() {
+        let finding = Finding::new(Severity::Warning, &file, "has no webhook: nothing will be delivered");
+        findings.push(finding.mended_by(Mend::Key("[[webhooks]]".into())));
+    }
+    for form in &config.forms {
+        let heard = config.webhooks.iter().any(|webhook| webhook.forms.contains(&form.name));
+        if !heard {
+            let object = format!("form {:?}", form.name);
+            findings.push(Finding::new(Severity::Note, object, "is listened to by no webhook"));
+        }
+    }
+    for webhook in config.webhooks.iter().filter(|webhook| !webhook.enabled) {
+        let object = format!("webhook {:?}", webhook.name);
+        findings.push(Finding::new(Severity::Note, object, "is disabled in the configuration"));
+    }
+    if !config.admin.listen.ip().is_loopback() {
+        let what = format!("{} can be reached from other machines, without an account", config.admin.listen);
+        let finding = Finding::new(Severity::Warning, "[admin] listen", what);
+        findings.push(finding.mended_by(Mend::Key("[admin] listen = \"127.0.0.1:8640\"".into())));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::new(Severity::Ok, file, "is complete"));
+    }
+    findings
+}

@@ -1,0 +1,53 @@
+//! The commands, one file each.
+
+pub mod check;
+pub mod config;
+mod database;
+pub mod deliveries;
+pub mod demo;
+pub mod queue;
+pub mod resume;
+pub mod run;
+mod selection;
+pub mod setup;
+pub mod teardown;
+mod times;
+pub mod webhooks;
+
+use super::cli::{Common, LogFormat};
+use super::config::Config;
+use super::failure::Failure;
+use super::output::Output;
+use crate::queue::Queue;
+use crate::queue::sqlite::{Options, SqliteQueue};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What every command starts from.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Where the output goes.
+    pub output: Output,
+    /// How the log is written, where the operator chose.
+    pub log_format: Option<LogFormat>,
+}
+
+impl Context {
+    /// From the options of every command.
+    pub fn new(common: Common) -> Self {
+        Self { config: common.config, output: Output { json: common.json }, log_format: common.log_format }
+    }
+
+    /// Reads the configuration.
+    pub fn load(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.config)?)
+    }
+
+    /// Opens the queue of the configuration beside a walhook that may be running.
+    pub async fn open_queue(&self, config: &Config) -> Result<Arc<dyn Queue>, Failure> {
+        let options = Options { bytes_max: config.queue.bytes_max, ..Options::default() };
+        Ok(SqliteQueue::open_beside(&config.queue.path, options)?)
+    }
+}

@@ -1,0 +1,266 @@
+//! Every key of the configuration file, listed once.
+
+use super::keys::{Key, Kind, Words};
+use crate::event::Verb;
+use crate::format;
+
+/// The file.
+pub static FILE: &[Key] = &[
+    Key::default("source", Kind::Table(SOURCE), "{}", "Where the changes come from."),
+    Key::default("queue", Kind::Table(QUEUE), "{}", "Where deliveries wait."),
+    Key::optional("forms", Kind::Tables(FORM), "Tables as the business knows them."),
+    Key::optional("webhooks", Kind::Tables(WEBHOOK), "Who wants to hear of what, and where."),
+    Key::default("capture", Kind::Table(CAPTURE), "{}", "Limits of reading."),
+    Key::default("dispatch", Kind::Table(DISPATCH), "{}", "Limits and defaults of sending."),
+    Key::default("admin", Kind::Table(ADMIN), "{}", "What walhook says about itself over HTTP."),
+    Key::later("images", "Last known rows of tables whose old values are not in the log."),
+    Key::later("mail", "A relay for mail about exceptions."),
+];
+
+static SOURCE: &[Key] = &[
+    Key::optional(
+        "url",
+        Kind::Secret,
+        "The address of the database; absent, the PG* variables say it, as for psql.",
+    ),
+    Key::default("slot", Kind::Text, r#""walhook""#, "The replication slot; `walhook run` creates it."),
+    Key::default(
+        "publication",
+        Kind::Text,
+        r#""walhook""#,
+        "The publication; `walhook setup` creates it, and beside it one named with `_inserts` appended.",
+    ),
+    Key::default(
+        "plugin",
+        Kind::Word(Words { known: || vec!["pgoutput"], later: &["wal2json"] }),
+        r#""pgoutput""#,
+        "The output plugin of the slot.",
+    ),
+];
+
+static QUEUE: &[Key] = &[
+    Key::default(
+        "path",
+        Kind::Text,
+        r#""walhook.db""#,
+        "The file of the queue; a relative path starts at the folder of the configuration file.",
+    ),
+    Key::default("bytes_max", Kind::Size, r#""10GiB""#, "How large the queue may grow."),
+    Key::default(
+        "retention",
+        Kind::Duration,
+        r#""7d""#,
+        "How long delivered and dropped deliveries stay listed, with their bodies and attempts.",
+    ),
+];
+
+static CAPTURE: &[Key] = &[
+    Key::default(
+        "staging_bytes_max",
+        Kind::Size,
+        r#""8GiB""#,
+        "How much disk one transaction that is too large for memory may take.",
+    ),
+    Key::default(
+        "value_bytes_max",
+        Kind::Size,
+        r#""16MiB""#,
+        "Larger values are left out of payloads and named in `unavailable_fields`.",
+    ),
+];
+
+static DISPATCH: &[Key] = &[
+    Key::default(
+        "in_flight_max",
+        Kind::Whole(1, 65_536),
+        "1024",
+        "How many attempts may be under way at once, over all webhooks.",
+    ),
+    Key::default("timeout", Kind::Duration, r#""30s""#, "How long an attempt may take."),
+    Key::default(
+        "schedule",
+        Kind::List(&Kind::Duration),
+        r#"["5s", "30s", "2m", "10m", "30m", "1h", "3h", "6h", "12h", "24h"]"#,
+        "The pauses between attempts; after the last one a delivery is a dead letter.",
+    ),
+    Key::default(
+        "allow",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Private networks that webhooks registered outside this file may go to, as 10.0.0.0/8.",
+    ),
+    Key::default(
+        "grace",
+        Kind::Duration,
+        r#""10s""#,
+        "How long attempts that are under way may go on after the signal to stop.",
+    ),
+];
+
+static ADMIN: &[Key] = &[
+    Key::default(
+        "listen",
+        Kind::Text,
+        r#""127.0.0.1:8640""#,
+        "The address of /healthz, /readyz and /metrics.",
+    ),
+    Key::later("tls", "Certificates of the HTTP surface."),
+    Key::later("users", "Who may log in."),
+    Key::later("tokens", "Which programs may log in."),
+];
+
+/// A form.
+pub(super) static FORM: &[Key] = &[
+    Key::optional("name", Kind::Text, "Its name; absent, the table's."),
+    Key::optional(
+        "noun",
+        Kind::Text,
+        "For noun.verb names; absent, the table's name in lower case with other characters as `_`.",
+    ),
+    Key::required("table", Kind::Text, "The table, as \"schema.table\" or \"table\"; quoted as in SQL."),
+    Key::optional(
+        "entry_id",
+        Kind::OneOrList(&Kind::Text),
+        "The columns of the entry id, joined with |; absent, the primary key.",
+    ),
+    Key::optional("record_id", Kind::Text, "The column of the record id."),
+    Key::default(
+        "old_values",
+        Kind::Word(Words { known: || vec!["auto", "log", "none"], later: &["image"] }),
+        r#""auto""#,
+        "Where old values come from: the log (REPLICA IDENTITY FULL) or nowhere; auto takes what is there.",
+    ),
+    Key::default(
+        "fold",
+        Kind::Word(Words { known: || vec!["transaction", "row"], later: &[] }),
+        r#""transaction""#,
+        "One event per entry and transaction, or one per row change.",
+    ),
+    Key::default(
+        "ignore",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Bookkeeping columns: an update of these alone is no event.",
+    ),
+    Key::default("unset", Kind::List(&Kind::Text), "[]", "Values that mean NULL here."),
+    Key::default("hidden", Kind::List(&Kind::Text), "[]", "Columns that never leave."),
+    Key::default(
+        "unchanged_updates",
+        Kind::Flag,
+        "false",
+        "Whether an update that changed nothing is an event all the same.",
+    ),
+    Key::optional(
+        "fields",
+        Kind::Map(&Kind::TextOrTable(FIELD)),
+        "Fields by name, each with its column; other columns appear under their own name.",
+    ),
+    Key::optional("merge", Kind::Table(MERGE), "Which changes are a merge."),
+    Key::later("where", "Which rows of the table belong to the form."),
+    Key::later("transitions", "Verbs for changes of one field."),
+    Key::later("children", "Verbs for rows of a table that belongs to this one."),
+    Key::later("actor", "Who made a change."),
+];
+
+static FIELD: &[Key] = &[
+    Key::required("column", Kind::Text, "The column."),
+    Key::optional("id", Kind::Whole(0, i64::MAX as u64), "Its number, in products that number fields."),
+    Key::later("labels", "Texts for the values of a selection."),
+];
+
+static MERGE: &[Key] = &[
+    Key::optional(
+        "delete_insert",
+        Kind::Flag,
+        "Whether one key deleted and inserted in one transaction is a merge; absent, it is, but for \
+         partitioned tables.",
+    ),
+    Key::later("origins", "Replication origins whose changes are merges."),
+    Key::later("marker", "A field whose change marks a merge."),
+];
+
+/// A webhook.
+pub(super) static WEBHOOK: &[Key] = &[
+    Key::required("name", Kind::Text, "Its name, unique in the file."),
+    Key::optional(
+        "id",
+        Kind::Whole(1, super::identity::ID_MAX),
+        "Its number; absent, one that follows from the name. Renaming a webhook keeps it only where it stands here.",
+    ),
+    Key::optional("description", Kind::Text, "What it is for."),
+    Key::optional("form", Kind::Text, "The form it listens to."),
+    Key::optional("forms", Kind::List(&Kind::Text), "The forms it listens to, where they are several."),
+    Key::required(
+        "events",
+        Kind::List(&Kind::Word(Words {
+            known: || Verb::ALL.into_iter().map(Verb::as_str).collect(),
+            later: &[],
+        })),
+        "The events it listens to.",
+    ),
+    Key::default(
+        "payload_fields",
+        Kind::List(&Kind::Text),
+        "[]",
+        "The fields it wants, by name or number; none means all.",
+    ),
+    Key::default(
+        "send_unchanged_fields",
+        Kind::Flag,
+        "false",
+        "Whether an update brings all wanted fields or only those that changed, where the format chooses.",
+    ),
+    Key::optional("custom_json", Kind::Json, "An object that is sent along unchanged; at most 64 KiB."),
+    Key::default("enabled", Kind::Flag, "true", "Whether it takes new changes."),
+    Key::default(
+        "format",
+        Kind::Word(Words {
+            known: || format::FORMATS.iter().map(|format| format.name()).collect(),
+            later: &["itrp", "datagerry", "changegear", "cloudevents"],
+        }),
+        r#""native""#,
+        "The format of its bodies.",
+    ),
+    Key::required("callback", Kind::Table(CALLBACK), "Where its deliveries go."),
+    Key::optional("signature", Kind::Table(SIGNATURE), "How its deliveries are signed."),
+    Key::optional(
+        "schedule",
+        Kind::List(&Kind::Duration),
+        "The pauses between attempts; absent, those of [dispatch].",
+    ),
+    Key::default(
+        "on_exhausted",
+        Kind::Word(Words { known: || vec!["skip", "block"], later: &[] }),
+        r#""skip""#,
+        "Whether the later deliveries of an entry go on after a dead letter, or wait for its replay or drop.",
+    ),
+    Key::default(
+        "in_flight_max",
+        Kind::Whole(1, 65_536),
+        "16",
+        "How many attempts may be under way at once.",
+    ),
+    Key::optional(
+        "per_second_max",
+        Kind::Whole(1, 1_000_000),
+        "How many attempts may start in a second; absent, no limit.",
+    ),
+    Key::optional("timeout", Kind::Duration, "How long an attempt may take; absent, that of [dispatch]."),
+    Key::optional(
+        "backlog_bytes_max",
+        Kind::Size,
+        "How much the bodies that wait for it may take; absent, a quarter of the queue.",
+    ),
+    Key::later("condition", "Which changes it wants."),
+];
+
+static CALLBACK: &[Key] = &[
+    Key::required("url", Kind::Text, "The URL, absolute, http or https."),
+    Key::default("authentication", Kind::Scheme, r#"{ type = "NO_AUTH" }"#, "How we authenticate there."),
+];
+
+static SIGNATURE: &[Key] = &[Key::required(
+    "secret",
+    Kind::OneOrList(&Kind::Secret),
+    "The signing secret (whsec_ and base64); several while they are being changed, the newest first.",
+)];

@@ -1,0 +1,124 @@
+//! Hiding secrets in the text of a file without moving anything in it.
+
+use super::declared::FILE;
+use super::keys::{Key, Kind};
+use std::ops::Range;
+
+/// The text with the given places and the passwords of URLs replaced by `*`, byte for byte, so that every
+/// place stays where it was.
+pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
+    let mut masked = text.as_bytes().to_vec();
+    for place in places.iter().chain(&url_passwords(text)) {
+        let end = place.end.min(masked.len());
+        for byte in &mut masked[place.start.min(end)..end] {
+            if !matches!(byte, b'\n' | b'\r') {
+                *byte = b'*';
+            }
+        }
+    }
+    // places are those of whole values, so nothing is cut within a character
+    String::from_utf8(masked).unwrap_or_else(|error| {
+        error.as_bytes().iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { '*' }).collect()
+    })
+}
+
+/// The places of a file that is no TOML that may hold a secret: whatever does not stand beside a key that is
+/// known to hold none.
+pub(super) fn unread_places(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        let harmless = trimmed.is_empty() || trimmed.starts_with('#') || is_header(trimmed);
+        if !harmless {
+            let value_at = line.find('=').map_or(0, |at| at + 1);
+            let key = line[..value_at.saturating_sub(1)].trim().trim_matches('"');
+            let key = key.rsplit('.').next().unwrap_or(key).trim();
+            if value_at == 0 || !shows_its_value(FILE, key) {
+                places.push(start + value_at..start + line.len());
+            }
+        }
+        start += line.len();
+    }
+    places
+}
+
+/// `[table]` or `[[table]]`, and no list that goes on.
+fn is_header(line: &str) -> bool {
+    let name = line.trim_end().trim_start_matches('[').trim_end_matches(']');
+    line.starts_with('[') && name.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c))
+}
+
+/// Whether some key of that name exists and all of that name hold plain values that may be shown.
+fn shows_its_value(keys: &[Key], name: &str) -> bool {
+    let mut kinds = Vec::new();
+    collect(keys, name, &mut kinds);
+    !kinds.is_empty() && kinds.iter().all(is_plain)
+}
+
+fn collect(keys: &[Key], name: &str, kinds: &mut Vec<Kind>) {
+    for key in keys {
+        if key.name == name {
+            kinds.push(key.kind);
+        }
+        collect_in(key.kind, name, kinds);
+    }
+}
+
+fn collect_in(kind: Kind, name: &str, kinds: &mut Vec<Kind>) {
+    match kind {
+        Kind::Table(keys) | Kind::Tables(keys) | Kind::TextOrTable(keys) => collect(keys, name, kinds),
+        Kind::List(inner) | Kind::OneOrList(inner) | Kind::Map(inner) => collect_in(*inner, name, kinds),
+        _ => {}
+    }
+}
+
+fn is_plain(kind: &Kind) -> bool {
+    match kind {
+        Kind::Text | Kind::Flag | Kind::Whole(..) | Kind::Duration | Kind::Size | Kind::Word(_) => true,
+        Kind::List(inner) | Kind::OneOrList(inner) => is_plain(inner),
+        _ => false,
+    }
+}
+
+/// Between `//user:` and the last `@` of the authority.
+fn url_passwords(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find("://") {
+        let authority = from + at + 3;
+        let rest = &text[authority..];
+        // a password may hold anything but what ends the line or the string
+        let end = rest.find(['"', '\'', '\n', ' ']).unwrap_or(rest.len());
+        if let Some(last_at) = rest[..end].rfind('@')
+            && let Some(colon) = rest[..last_at].find(':')
+        {
+            places.push(authority + colon + 1..authority + last_at);
+        }
+        from = authority;
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_masked_in_place() {
+        assert_eq!(mask("url = \"https://u:p@ß@h/x\"", &[]), "url = \"https://u:****@h/x\"");
+        assert_eq!(mask("url = \"https://h:80/x\"", &[]), "url = \"https://h:80/x\"");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_shows_only_values_of_keys_that_hold_no_secret() {
+        let text = "[source]\nslot = \"a\nurl = \"postgres://x\nauthentication = { password = 'geheim\n  \
+                    \"whsec_abc\",\n\"X-Key\" = \"geheim\"\nsecret = [\n";
+        let masked = mask(text, &unread_places(text));
+        assert!(masked.starts_with("[source]\nslot = \"a\n"), "{masked}");
+        for secret in ["geheim", "whsec", "postgres"] {
+            assert!(!masked.contains(secret), "{secret} in {masked}");
+        }
+        assert_eq!(masked.len(), text.len());
+    }
+}

@@ -1,0 +1,136 @@
+//! What is wrong with a configuration file: all of it at once, each with its place and its remedy.
+
+use super::masking;
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, in bytes from the beginning of the file.
+    pub span: Range<usize>,
+    /// Which key: `webhooks[2].callback.url`; empty where the file is no TOML.
+    pub key: String,
+    /// What is wrong, without any value that might be secret.
+    pub message: String,
+    /// What to do.
+    pub remedy: Option<String>,
+    /// Another place that has to do with it, and what it is.
+    pub other: Option<(Range<usize>, &'static str)>,
+}
+
+/// Everything that is wrong with a file. Its text is the drawing without colours.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Problems {
+    path: PathBuf,
+    /// The file with everything secret in it replaced by `*`, byte for byte.
+    text: String,
+    list: Vec<Problem>,
+}
+
+impl std::error::Error for Problems {}
+
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.draw(&Renderer::plain()))
+    }
+}
+
+impl Problems {
+    /// The problems of a file, in the order of their places. `secret` are the places that must not be shown.
+    pub(super) fn new(path: &Path, text: &str, secret: &[Range<usize>], mut list: Vec<Problem>) -> Self {
+        list.sort_by_key(|problem| (problem.span.start, problem.span.end));
+        list.dedup();
+        Self { path: path.to_owned(), text: masking::mask(text, secret), list }
+    }
+
+    /// The problems.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Line and column of a problem, both from 1; the column counts characters.
+    pub fn place(&self, problem: &Problem) -> (usize, usize) {
+        let start = floor_char_boundary(&self.text, problem.span.start);
+        let before = &self.text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// Draws the problems for a terminal, in colour.
+    pub fn draw_styled(&self) -> String {
+        self.draw(&Renderer::styled())
+    }
+
+    /// The problems as JSON: an object with a list.
+    pub fn to_json(&self) -> serde_json::Value {
+        let problems: Vec<_> = self
+            .iter()
+            .map(|problem| {
+                let (line, column) = self.place(problem);
+                serde_json::json!({
+                    "file": self.path.display().to_string(),
+                    "line": line,
+                    "column": column,
+                    "key": problem.key,
+                    "message": problem.message,
+                    "remedy": problem.remedy,
+                })
+            })
+            .collect();
+        serde_json::json!({ "problems": problems })
+    }
+
+    fn draw(&self, renderer: &Renderer) -> String {
+        let drawn: Vec<String> = self.iter().map(|problem| self.draw_one(problem, renderer)).collect();
+        drawn.join("\n\n")
+    }
+
+    fn draw_one(&self, problem: &Problem, renderer: &Renderer) -> String {
+        let path = self.path.display().to_string();
+        let mark = |span: &Range<usize>| {
+            let start = floor_char_boundary(&self.text, span.start);
+            let end = floor_char_boundary(&self.text, span.end).max(start);
+            // a mark over several lines would draw them all
+            let line = self.text[start..end].find('\n').map_or(end, |at| start + at);
+            start..line
+        };
+        let mut snippet = Snippet::source(self.text.as_str())
+            .path(path)
+            .annotation(AnnotationKind::Primary.span(mark(&problem.span)));
+        if let Some((span, label)) = &problem.other {
+            snippet = snippet.annotation(AnnotationKind::Context.span(mark(span)).label(*label));
+        }
+        let mut group = Level::ERROR.primary_title(problem.message.as_str()).element(snippet);
+        if let Some(remedy) = &problem.remedy {
+            group = group.element(Level::HELP.message(remedy.as_str()));
+        }
+        renderer.render(&[group])
+    }
+}
+
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}

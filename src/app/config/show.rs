@@ -1,0 +1,197 @@
+//! The configuration as it takes effect, in TOML, secrets masked.
+
+use super::{Config, write_duration, write_size};
+use crate::form::{Fold, Form, OldValues};
+use crate::retry::Schedule;
+use crate::secret::{MASK, Secret};
+use crate::webhook::{OnExhausted, Webhook};
+use std::fmt::Write as _;
+use url::Url;
+
+/// Writes a configuration so that reading it again gives the same, but for the secrets, which are masked.
+pub fn show(config: &Config) -> String {
+    let mut out = Toml(String::new());
+    out.header("[source]");
+    out.maybe("url", config.source.url.as_ref().map(|url| text(&without_password(url))));
+    out.key("slot", text(&config.source.slot));
+    out.key("publication", text(&config.source.publication));
+    out.key("plugin", text(config.source.plugin));
+    out.header("[queue]");
+    let path = std::path::absolute(&config.queue.path).unwrap_or_else(|_| config.queue.path.clone());
+    out.key("path", text(&path.display().to_string()));
+    out.key("bytes_max", size(config.queue.bytes_max));
+    out.key("retention", duration(config.queue.retention));
+    out.header("[capture]");
+    out.key("staging_bytes_max", size(config.capture.staging_bytes_max));
+    out.key("value_bytes_max", size(config.capture.value_bytes_max));
+    out.header("[dispatch]");
+    out.key("in_flight_max", config.dispatch.in_flight_max.to_string());
+    out.key("timeout", duration(config.dispatch.timeout));
+    out.key("schedule", schedule(&config.dispatch.schedule));
+    out.key("allow", list(config.dispatch.allow.iter().map(ToString::to_string)));
+    out.key("grace", duration(config.dispatch.grace));
+    out.header("[admin]");
+    out.key("listen", text(&config.admin.listen.to_string()));
+    for form in &config.forms {
+        out.form(form);
+    }
+    for webhook in config.webhooks.iter() {
+        out.webhook(webhook);
+    }
+    out.0
+}
+
+struct Toml(String);
+
+impl Toml {
+    fn header(&mut self, header: &str) {
+        let line = if self.0.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.0, "{line}{header}");
+    }
+
+    fn key(&mut self, key: &str, value: impl AsRef<str>) {
+        let _ = writeln!(self.0, "{key} = {}", value.as_ref());
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.key(key, value);
+        }
+    }
+
+    fn form(&mut self, form: &Form) {
+        self.header("[[forms]]");
+        self.key("name", text(&form.name));
+        self.key("noun", text(&form.noun));
+        let table: Vec<_> = form.schema.iter().chain([&form.table]).map(|part| relation(part)).collect();
+        self.key("table", text(&table.join(".")));
+        if !form.entry_id.is_empty() {
+            self.key("entry_id", list(form.entry_id.iter().cloned()));
+        }
+        self.maybe("record_id", form.record_id.as_deref().map(text));
+        let old_values = match form.old_values {
+            OldValues::Auto => "auto",
+            OldValues::Log => "log",
+            OldValues::None => "none",
+        };
+        self.key("old_values", text(old_values));
+        let fold = match form.fold {
+            Fold::Transaction => "transaction",
+            Fold::Row => "row",
+        };
+        self.key("fold", text(fold));
+        self.key("ignore", list(form.ignore.iter().cloned()));
+        self.key("unset", list(form.unset.iter().cloned()));
+        self.key("hidden", list(form.hidden.iter().cloned()));
+        self.key("unchanged_updates", form.unchanged_updates.to_string());
+        self.maybe("merge.delete_insert", form.delete_insert.map(|flag| flag.to_string()));
+        if !form.fields.is_empty() {
+            let _ = writeln!(self.0, "[forms.fields]");
+        }
+        for field in &form.fields {
+            let value = match field.id {
+                Some(id) => format!("{{ column = {}, id = {id} }}", text(&field.column)),
+                None => text(&field.column),
+            };
+            self.key(&text(&field.name), value);
+        }
+    }
+
+    fn webhook(&mut self, webhook: &Webhook) {
+        self.header("[[webhooks]]");
+        self.key("name", text(&webhook.name));
+        self.key("id", webhook.id.to_string());
+        self.maybe("description", webhook.description.as_deref().map(text));
+        self.key("forms", list(webhook.forms.iter().cloned()));
+        self.key("events", list(webhook.events.iter().map(ToString::to_string)));
+        self.key("payload_fields", list(webhook.payload_fields.iter().cloned()));
+        self.key("send_unchanged_fields", webhook.send_unchanged_fields.to_string());
+        self.maybe("custom_json", webhook.custom_json.as_deref().map(text));
+        self.key("enabled", webhook.enabled.to_string());
+        self.key("format", text(webhook.format));
+        let sending = &webhook.sending;
+        self.key("schedule", schedule(&sending.schedule));
+        let on_exhausted = match sending.on_exhausted {
+            OnExhausted::Skip => "skip",
+            OnExhausted::Block => "block",
+        };
+        self.key("on_exhausted", text(on_exhausted));
+        self.key("in_flight_max", sending.in_flight_max.to_string());
+        self.maybe("per_second_max", sending.per_second_max.map(|max| max.to_string()));
+        self.key("timeout", duration(sending.timeout));
+        self.key("backlog_bytes_max", size(sending.backlog_bytes_max));
+        let _ = writeln!(self.0, "[webhooks.callback]");
+        self.key("url", text(webhook.callback.url.as_str()));
+        self.key("authentication", authentication(webhook));
+        if !webhook.signing_secrets.is_empty() {
+            let _ = writeln!(self.0, "[webhooks.signature]");
+            self.key("secret", list(webhook.signing_secrets.iter().map(|_| MASK.to_owned())));
+        }
+    }
+}
+
+/// The names of headers are shown, every value is masked.
+fn authentication(webhook: &Webhook) -> String {
+    let authentication = &webhook.callback.authentication;
+    let masked = |name: &String| format!("{} = {}", text(name), text(MASK));
+    let settings: Vec<_> = authentication.settings.keys().map(masked).collect();
+    let settings = match authentication.scheme {
+        _ if settings.is_empty() => String::new(),
+        "HEADERS" => format!(", headers = {{ {} }}", settings.join(", ")),
+        _ => format!(", {}", settings.join(", ")),
+    };
+    format!("{{ type = {}{settings} }}", text(authentication.scheme))
+}
+
+/// A URL without its password; everything else may hide one anywhere and is masked as a whole.
+fn without_password(url: &Secret) -> String {
+    match Url::parse(url.expose()) {
+        Ok(mut parsed) if parsed.query().is_none() => {
+            if parsed.password().is_some() && parsed.set_password(Some(MASK)).is_err() {
+                return MASK.to_owned();
+            }
+            parsed.to_string()
+        }
+        _ => MASK.to_owned(),
+    }
+}
+
+/// A part of a table's name.
+fn relation(part: &str) -> String {
+    if part.contains(['.', '"']) { format!("\"{}\"", part.replace('"', "\"\"")) } else { part.to_owned() }
+}
+
+fn text(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    // texts are completed from the environment when read, and this one is complete
+    for character in text.replace("${", "$${").chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            character if character.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(character));
+            }
+            character => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    let texts: Vec<_> = texts.map(|element| text(&element)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+fn schedule(schedule: &Schedule) -> String {
+    list(schedule.pauses.iter().map(|pause| write_duration(*pause)))
+}
+
+fn duration(duration: std::time::Duration) -> String {
+    text(&write_duration(duration))
+}
+
+fn size(bytes: u64) -> String {
+    text(&write_size(bytes))
+}

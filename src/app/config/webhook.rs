@@ -1,0 +1,289 @@
+//! `[[webhooks]]`.
+
+use super::reader::{Reader, join};
+use super::table::{Table, Value};
+use super::{authentication, identity, suggest};
+use crate::event::Verb;
+use crate::form::Form;
+use crate::format;
+use crate::retry::Schedule;
+use crate::secret::Secret;
+use crate::transport::signature;
+use crate::webhook::{Callback, OnExhausted, Sending, Webhook, WebhookId};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// A larger `custom_json` is a mistake: it travels in every body.
+const CUSTOM_JSON_BYTES_MAX: usize = 64 * 1024;
+
+/// What holds for webhooks that say nothing of their own.
+pub(super) struct Defaults {
+    pub(super) schedule: Schedule,
+    pub(super) timeout: Duration,
+    pub(super) queue_bytes_max: u64,
+}
+
+/// Reads all webhooks and checks them against the forms and each other.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    file: &Table,
+    forms: &[Arc<Form>],
+    defaults: &Defaults,
+) -> Vec<Webhook> {
+    let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
+    let mut ids: BTreeMap<WebhookId, (String, Range<usize>)> = BTreeMap::new();
+    let mut webhooks = Vec::new();
+    for table in file.tables("webhooks") {
+        let webhook = webhook(reader, table, forms, defaults);
+        let Some(name) = table.text("name") else { continue };
+        if let Some(first) = names.insert(name.clone(), table.place("name")) {
+            let message = format!("two webhooks are named {name:?}");
+            let remedy = "give one of them another name".to_owned();
+            reader.refuse(table.place("name"), &join(&table.path, "name"), message, remedy);
+            reader.point_back(first, "the first one");
+            continue;
+        }
+        let id = id_of(table, name);
+        let place = if table.says("id") { table.place("id") } else { table.place("name") };
+        if let Some((other, first)) = ids.insert(id, (name.clone(), place.clone())) {
+            let message = format!("webhooks {other:?} and {name:?} both have the number {id}");
+            let remedy = "give one of them another `id`".to_owned();
+            reader.refuse(place, &join(&table.path, "id"), message, remedy);
+            reader.point_back(first, "the first one");
+        }
+        webhooks.extend(webhook);
+    }
+    webhooks
+}
+
+fn id_of(table: &Table, name: &str) -> WebhookId {
+    table.whole("id").map_or_else(|| identity::derived(name), |id| WebhookId(*id))
+}
+
+fn webhook(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    forms: &[Arc<Form>],
+    defaults: &Defaults,
+) -> Option<Webhook> {
+    // every part is read, whatever is wrong with another
+    let wanted = wanted_forms(reader, table, forms);
+    let events = events(reader, table);
+    let payload_fields = payload_fields(reader, table, &wanted);
+    let custom_json = custom_json(reader, table);
+    let callback = table.table("callback").and_then(|callback| self::callback(reader, callback));
+    let signing_secrets = table.table("signature").map(|signature| secrets(reader, signature));
+    let sending = sending(reader, table, defaults);
+    let name = table.text("name")?.clone();
+    super::name_fits(reader, table, &name);
+    Some(Webhook {
+        id: id_of(table, &name),
+        name,
+        description: table.text("description").cloned(),
+        forms: wanted.iter().map(|form| form.name.clone()).collect(),
+        events,
+        payload_fields,
+        send_unchanged_fields: table.flag("send_unchanged_fields") == Some(&true),
+        custom_json,
+        enabled: table.flag("enabled") != Some(&false),
+        format: table.word("format").unwrap_or(&format::DEFAULT),
+        callback: callback?,
+        signing_secrets: signing_secrets.unwrap_or_default(),
+        sending,
+    })
+}
+
+fn wanted_forms(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -> Vec<Arc<Form>> {
+    let known = || forms.iter().map(|form| form.name.as_str());
+    if table.says("form") && table.says("forms") {
+        let remedy = "keep one of the two".to_owned();
+        let message = "a webhook has either `form` or `forms`";
+        reader.refuse(table.place("form"), &join(&table.path, "form"), message, remedy);
+    }
+    let nothing = !table.says("form") && !table.says("forms");
+    if nothing || table.list("forms").is_some_and(Vec::is_empty) {
+        let place = if nothing { table.span.clone() } else { table.place("forms") };
+        let remedy = match forms.first() {
+            Some(form) => format!("add `form = {:?}` or another form", form.name),
+            None => "describe a table in [[forms]], and name the form here".to_owned(),
+        };
+        reader.refuse(place, &join(&table.path, "form"), "the webhook listens to no form", remedy);
+    }
+    let one = table.text("form").map(|name| (table.place("form"), name.as_str()));
+    let several = table.texts("forms").filter(|_| !table.says("form"));
+    let mut wanted: Vec<Arc<Form>> = Vec::new();
+    for (span, name) in one.into_iter().chain(several) {
+        let Some(form) = forms.iter().find(|form| form.name == name) else {
+            let remedy =
+                suggest::remedy(name, known()).unwrap_or_else(|| "describe the form in [[forms]]".to_owned());
+            reader.refuse(span, &join(&table.path, "form"), format!("there is no form {name:?}"), remedy);
+            continue;
+        };
+        if wanted.contains(form) {
+            let message = format!("form {name:?} stands here twice");
+            reader.refuse(span, &join(&table.path, "forms"), message, "remove one of them".to_owned());
+        } else {
+            wanted.push(Arc::clone(form));
+        }
+    }
+    wanted
+}
+
+fn events(reader: &mut Reader<'_>, table: &Table) -> Vec<Verb> {
+    let mut events: Vec<Verb> = Vec::new();
+    if table.list("events").is_some_and(Vec::is_empty) {
+        let remedy = "write some of \"create\", \"update\", \"merge\", \"delete\"; to switch the webhook off, \
+                      write `enabled = false`";
+        let message = "the webhook listens to no event";
+        reader.refuse(table.place("events"), &join(&table.path, "events"), message, remedy.to_owned());
+    }
+    for (span, word) in table.texts("events") {
+        let Ok(verb) = word.parse() else { continue };
+        if events.contains(&verb) {
+            let message = format!("event {word:?} stands here twice");
+            reader.refuse(span, &join(&table.path, "events"), message, "remove one of them".to_owned());
+        } else {
+            events.push(verb);
+        }
+    }
+    // the order in which somebody wrote them means nothing
+    events.sort_unstable();
+    events
+}
+
+fn payload_fields(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -> Vec<String> {
+    let path = join(&table.path, "payload_fields");
+    let mut fields: Vec<String> = Vec::new();
+    for (span, field) in table.texts("payload_fields") {
+        let declared = || forms.iter().flat_map(|form| &form.fields);
+        if fields.iter().any(|known| known == field) {
+            let message = format!("field {field:?} stands here twice");
+            reader.refuse(span, &path, message, "remove one of them".to_owned());
+            continue;
+        }
+        let hidden = forms.iter().any(|form| form.hidden.iter().any(|column| column == field))
+            && !declared().any(|declared| declared.name == field);
+        if hidden {
+            let message = format!("column {field:?} is hidden and leaves in no payload");
+            reader.refuse(span, &path, message, "remove it here, or from the form's `hidden`".to_owned());
+            continue;
+        }
+        let number: Option<u64> = field.parse().ok();
+        let ids: Vec<String> = declared().filter_map(|field| field.id).map(|id| id.to_string()).collect();
+        let unknown =
+            number.is_some() && !declared().any(|declared| declared.id == number || declared.name == field);
+        if unknown && !forms.is_empty() {
+            let message = format!("no field of the webhook's forms has the id {field}");
+            let remedy = suggest::remedy(field, ids.iter().map(String::as_str));
+            reader.refuse(span, &path, message, remedy);
+            continue;
+        }
+        fields.push(field.to_owned());
+    }
+    fields
+}
+
+fn custom_json(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
+    let json = table.json("custom_json")?;
+    if json.len() > CUSTOM_JSON_BYTES_MAX {
+        let message = format!("custom_json has {} bytes, more than {CUSTOM_JSON_BYTES_MAX}", json.len());
+        let remedy = "it travels in every delivery: leave out what the receiver can look up".to_owned();
+        reader.refuse(table.place("custom_json"), &join(&table.path, "custom_json"), message, remedy);
+    }
+    Some(json.clone())
+}
+
+fn callback(reader: &mut Reader<'_>, table: &Table) -> Option<Callback> {
+    let url = callback_url(reader, table);
+    let authentication = table.table("authentication").and_then(|table| authentication::read(reader, table));
+    Some(Callback { url: url?, authentication: authentication? })
+}
+
+/// Credentials belong into `authentication`, where they are kept secret; in a URL they would be logged by every
+/// proxy on the way, so they are refused there.
+fn callback_url(reader: &mut Reader<'_>, table: &Table) -> Option<Url> {
+    let path = join(&table.path, "url");
+    let place = table.place("url");
+    let text = table.text("url")?;
+    let example = "write an absolute URL such as \"https://receiver.example/hook\"".to_owned();
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => {
+            reader.refuse(place, &path, format!("this is no URL: {error}"), example);
+            return None;
+        }
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        reader.refuse(
+            place,
+            &path,
+            format!("deliveries go by http or https, not by {:?}", url.scheme()),
+            example,
+        );
+        return None;
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let remedy =
+            "write `authentication = { type = \"BASIC\", username = …, password = … }` instead".to_owned();
+        reader.refuse(place, &path, "a callback's URL holds no credentials", remedy);
+        return None;
+    }
+    if url.fragment().is_some() {
+        let remedy = "remove # and what stands behind it".to_owned();
+        reader.refuse(place, &path, "a fragment is never sent to a server", remedy);
+    }
+    Some(url)
+}
+
+fn secrets(reader: &mut Reader<'_>, table: &Table) -> Vec<Secret> {
+    let path = join(&table.path, "secret");
+    let mut secrets = Vec::new();
+    for (span, value) in table.list("secret").into_iter().flatten() {
+        let Some(Value::Secret(secret)) = value else { continue };
+        if let Err(error) = signature::check(secret) {
+            reader.refuse(span.clone(), &path, error.to_string(), error.hint().to_owned());
+        }
+        secrets.push(secret.clone());
+    }
+    if table.list("secret").is_some_and(Vec::is_empty) {
+        let remedy = "add a secret, or remove the whole signature".to_owned();
+        reader.refuse(table.place("secret"), &path, "there is no secret to sign with", remedy);
+    }
+    secrets
+}
+
+fn sending(reader: &mut Reader<'_>, table: &Table, defaults: &Defaults) -> Sending {
+    let schedule =
+        table.durations("schedule").map_or_else(|| defaults.schedule.clone(), |pauses| Schedule { pauses });
+    super::schedule_fits(reader, table, "schedule");
+    super::timeout_fits(reader, table);
+    let backlog_bytes_max = table.size("backlog_bytes_max").copied();
+    if let Some(bytes) = backlog_bytes_max.filter(|bytes| *bytes == 0 || *bytes > defaults.queue_bytes_max) {
+        let message = if bytes == 0 {
+            "a backlog of 0 bytes holds no delivery"
+        } else {
+            "one webhook's backlog may not be larger than the whole queue"
+        };
+        let remedy = "choose a part of `bytes_max` in [queue]; absent, it is a quarter".to_owned();
+        reader.refuse(
+            table.place("backlog_bytes_max"),
+            &join(&table.path, "backlog_bytes_max"),
+            message,
+            remedy,
+        );
+    }
+    Sending {
+        schedule,
+        on_exhausted: match table.word("on_exhausted") {
+            Some(&"block") => OnExhausted::Block,
+            _ => OnExhausted::Skip,
+        },
+        in_flight_max: table.whole("in_flight_max").map_or(1, |max| *max as usize),
+        per_second_max: table.whole("per_second_max").and_then(|max| u32::try_from(*max).ok()),
+        timeout: table.duration("timeout").copied().unwrap_or(defaults.timeout),
+        backlog_bytes_max: backlog_bytes_max.unwrap_or(defaults.queue_bytes_max / 4),
+    }
+}

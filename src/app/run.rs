@@ -1,0 +1,174 @@
+//! `walhook run`: the tasks side by side, until the signal to stop.
+
+use super::config::{Config, Problems};
+use super::supervise::{supervise, with_causes};
+use crate::admin::{Admin, Shown};
+use crate::capture;
+use crate::clock::Clock;
+use crate::dispatch::{Dispatch, HttpCourier, Limits};
+use crate::doctor;
+use crate::observe::{Observation, Observers};
+use crate::postgres;
+use crate::queue::Queue;
+use crate::transport::{self, Transport, Trust};
+use crate::upkeep::{self, Upkeep};
+use crate::webhook::Webhooks;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the tasks are made of.
+pub(super) struct Parts {
+    /// The configuration at the start.
+    pub(super) config: Arc<Config>,
+    /// Whether a slot that the queue knows nothing of may be taken over.
+    pub(super) adopt_slot: bool,
+    /// The queue.
+    pub(super) queue: Arc<dyn Queue>,
+    /// Who listens.
+    pub(super) observers: Observers,
+    /// The HTTP surface.
+    pub(super) shown: Shown,
+}
+
+/// Runs until SIGTERM or SIGINT. Trouble of one task does not end the others.
+pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
+    let Parts { config, adopt_slot, queue, observers, shown } = parts;
+    let shutdown = CancellationToken::new();
+    let (configs, _) = watch::channel(Arc::clone(&config));
+    let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
+    let transport = Transport::new(&transport::Settings {
+        allow: config.dispatch.allow.clone(),
+        ..transport::Settings::default()
+    });
+    let transport = transport.map_err(super::failure::Failure::of)?;
+    let dispatch = Dispatch {
+        queue: Arc::clone(&queue),
+        webhooks: webhooks.subscribe(),
+        // every webhook is of the operator's own file
+        courier: Arc::new(HttpCourier::new(transport, |_| Trust::Operator)),
+        observers: observers.clone(),
+        clock: Clock::system(),
+        limits: Limits {
+            in_flight_max: config.dispatch.in_flight_max,
+            grace: config.dispatch.grace,
+            ..Limits::default()
+        },
+    };
+    let upkeep = Upkeep {
+        queue: Arc::clone(&queue),
+        clock: Clock::system(),
+        retention: config.queue.retention,
+        pause: upkeep::PAUSE,
+    };
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn({
+        let (observers, shutdown) = (observers.clone(), shutdown.clone());
+        let (queue, configs) = (Arc::clone(&queue), configs.subscribe());
+        async move {
+            let start = || capture_until_reload(&configs, adopt_slot, &*queue, &observers, &shutdown);
+            supervise("capture", &observers, &shutdown, start).await;
+        }
+    });
+    tasks.spawn({
+        let (observers, shutdown) = (observers.clone(), shutdown.clone());
+        async move { supervise("dispatch", &observers, &shutdown, || dispatch.run(shutdown.clone())).await }
+    });
+    tasks.spawn({
+        let (observers, shutdown) = (observers.clone(), shutdown.clone());
+        async move { supervise("upkeep", &observers, &shutdown, || upkeep.run(shutdown.clone())).await }
+    });
+    tasks.spawn({
+        let (observers, shutdown) = (observers.clone(), shutdown.clone());
+        let listen = config.admin.listen;
+        async move {
+            let start = || async { Admin::bind(listen).await?.serve(shown.clone(), shutdown.clone()).await };
+            supervise("admin", &observers, &shutdown, start).await;
+        }
+    });
+    tasks.spawn(follow_signals(configs, webhooks, observers, shutdown));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(panicked) = ended {
+            std::panic::resume_unwind(panicked.into_panic());
+        }
+    }
+    Ok(())
+}
+
+/// What a configuration says to capture.
+pub(super) fn capture_settings(
+    config: &Config,
+    adopt_slot: bool,
+) -> Result<capture::Settings, postgres::Error> {
+    let publication = &config.source.publication;
+    Ok(capture::Settings {
+        address: config.source.address()?,
+        slot: config.source.slot.clone(),
+        publications: [publication.clone(), doctor::inserts_publication(publication)],
+        forms: config.forms.clone(),
+        webhooks: Arc::new(config.webhooks.clone()),
+        staging_bytes_max: config.capture.staging_bytes_max,
+        adopt_slot,
+    })
+}
+
+/// Runs capture with the configuration of now, until there is another one.
+async fn capture_until_reload(
+    configs: &watch::Receiver<Arc<Config>>,
+    adopt_slot: bool,
+    queue: &dyn Queue,
+    observers: &Observers,
+    shutdown: &CancellationToken,
+) -> Result<(), capture::Error> {
+    let mut configs = configs.clone();
+    let config = Arc::clone(&configs.borrow_and_update());
+    let settings = capture_settings(&config, adopt_slot)?;
+    let stop = shutdown.child_token();
+    let capture = capture::run(&settings, queue, observers, &stop);
+    tokio::pin!(capture);
+    tokio::select! {
+        ended = &mut capture => return ended,
+        Ok(()) = configs.changed() => stop.cancel(),
+    }
+    capture.await
+}
+
+/// SIGHUP takes the configuration file over, SIGTERM and SIGINT end the process.
+async fn follow_signals(
+    configs: watch::Sender<Arc<Config>>,
+    webhooks: watch::Sender<Arc<Webhooks>>,
+    observers: Observers,
+    shutdown: CancellationToken,
+) {
+    let open = |kind| -> Signal { signal(kind).expect("signals can be listened to") };
+    let mut hangup = open(SignalKind::hangup());
+    let mut terminate = open(SignalKind::terminate());
+    let mut interrupt = open(SignalKind::interrupt());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {}
+        }
+        let path = configs.borrow().path.clone();
+        match Config::load(&path) {
+            Ok(config) => {
+                observers.tell(Observation::ConfigurationTakenOver { webhooks: config.webhooks.len() });
+                // dispatch first: whatever capture enqueues for a new webhook finds it there
+                webhooks.send_replace(Arc::new(config.webhooks.clone()));
+                configs.send_replace(Arc::new(config));
+            }
+            Err(error) => {
+                let problems = match &error {
+                    super::config::Error::Wrong(problems) => Problems::to_string(problems),
+                    error @ super::config::Error::Unreadable { .. } => with_causes(error),
+                };
+                observers.tell(Observation::ConfigurationRefused { problems });
+            }
+        }
+    }
+    shutdown.cancel();
+}

@@ -1,0 +1,400 @@
+//! From the row changes of one entry in one transaction to what they mean.
+//!
+//! Applications create an entry with an INSERT and several UPDATEs, delete it with UPDATE and DELETE, save
+//! values that did not change, change and change back. So the changes of one entry within one transaction
+//! are one event, by whether the entry existed before and exists after:
+//!
+//! | before | after | event |
+//! |---|---|---|
+//! | no | yes | create |
+//! | yes | no | delete, with the first old row |
+//! | no | no | none |
+//! | yes | yes | update from the first old to the last new row; merge if a delete lay between; none if nothing differs |
+
+use crate::change::{Datum, OldRow, Relation, Row, RowChange};
+use crate::event::{FormEvent, Transaction, Verb};
+use crate::form::{BoundForm, Lane};
+use crate::lsn::Position;
+use std::sync::Arc;
+
+/// A row change as an entry meets it.
+#[derive(Clone, Debug)]
+pub(super) struct EntryChange {
+    /// Where it stands in the transaction: twice the row change's ordinal, plus one for the second half of an
+    /// update that changed the key, which is a delete of one entry and a create of another.
+    pub(super) place: u64,
+    /// The form as it was bound when the change was read.
+    pub(super) form: Arc<BoundForm>,
+    /// The change.
+    pub(super) change: RowChange,
+}
+
+/// Whether an update gave its row another identity key.
+pub(super) fn changes_key(form: &BoundForm, change: &RowChange) -> bool {
+    match change {
+        RowChange::Update { old, new } => old.row().is_some_and(|old| !form.same_key(old, new)),
+        RowChange::Insert { .. } | RowChange::Delete { .. } => false,
+    }
+}
+
+/// Makes two updates of a row that follow each other one, from the first old to the last new row.
+pub(super) fn one_update(first: &mut RowChange, second: RowChange) {
+    if let (RowChange::Update { new: known, .. }, RowChange::Update { old, new }) = (first, second) {
+        *known = filled(new, Some(known), &old);
+    }
+}
+
+/// The event that the changes of one entry amount to, if any. The changes are in order, all of one identity
+/// key, and there is at least one.
+pub(super) fn fold(
+    changes: impl IntoIterator<Item = EntryChange>,
+    transaction: &Arc<Transaction>,
+    position_of: impl Fn(u64) -> Position,
+) -> Option<FormEvent> {
+    let mut changes = changes.into_iter();
+    let first = changes.next()?;
+    let position = position_of(first.place / 2);
+    let mut entry = Entry::begin(first);
+    for change in changes {
+        entry.apply(change);
+    }
+    entry.finish(transaction, position)
+}
+
+/// An entry on its way through a transaction.
+struct Entry {
+    form: Arc<BoundForm>,
+    /// Whether it existed before the transaction.
+    existed: bool,
+    /// The row before the transaction.
+    before: OldRow,
+    /// The row now.
+    now: Option<Row>,
+    /// Whether it was deleted on the way.
+    was_deleted: bool,
+    renamed_from: Option<String>,
+    renamed_to: Option<String>,
+    behind: Option<Lane>,
+}
+
+impl Entry {
+    fn begin(first: EntryChange) -> Self {
+        let existed = match &first.change {
+            RowChange::Insert { .. } => false,
+            RowChange::Update { .. } => !is_arrival(&first),
+            RowChange::Delete { .. } => true,
+        };
+        let mut entry = Self {
+            form: Arc::clone(&first.form),
+            existed,
+            before: OldRow::Absent,
+            now: None,
+            was_deleted: false,
+            renamed_from: None,
+            renamed_to: None,
+            behind: None,
+        };
+        if let (true, RowChange::Update { old, .. } | RowChange::Delete { old }) = (existed, &first.change) {
+            entry.before = old.clone();
+        }
+        entry.apply(first);
+        entry
+    }
+
+    fn apply(&mut self, change: EntryChange) {
+        if !Arc::ptr_eq(&self.form, &change.form) {
+            self.follow(&change.form);
+        }
+        let arrives = is_arrival(&change);
+        let leaves = !arrives && changes_key(&change.form, &change.change);
+        match change.change {
+            RowChange::Insert { new } => self.now = Some(new),
+            RowChange::Update { old, new } if leaves => {
+                self.renamed_to = Some(self.form.entry_id_of(&new));
+                self.vanish(old);
+            }
+            RowChange::Update { old, new } if arrives => {
+                if let Some(old) = old.row() {
+                    self.renamed_from = Some(self.form.entry_id_of(old));
+                    self.behind = Some(self.form.lane_of(&self.form.key_of(old)));
+                }
+                self.now = Some(filled(new, None, &old));
+            }
+            RowChange::Update { old, new } => self.now = Some(filled(new, self.now.as_ref(), &old)),
+            RowChange::Delete { old } => self.vanish(old),
+        }
+    }
+
+    fn vanish(&mut self, old: OldRow) {
+        self.now = None;
+        self.was_deleted = true;
+        if self.existed && self.before == OldRow::Absent {
+            // an update without old values came first; the key is the same before and after it
+            self.before = match old {
+                OldRow::Key(key) | OldRow::Full(key) => OldRow::Key(key),
+                OldRow::Absent => OldRow::Absent,
+            };
+        }
+    }
+
+    /// The table changed within the transaction: what is known of the row so far moves to its new columns.
+    fn follow(&mut self, form: &Arc<BoundForm>) {
+        let (from, to) = (&self.form.relation, &form.relation);
+        self.before = match std::mem::take(&mut self.before) {
+            OldRow::Absent => OldRow::Absent,
+            OldRow::Key(row) => OldRow::Key(in_columns_of(&row, from, to)),
+            OldRow::Full(row) => OldRow::Full(in_columns_of(&row, from, to)),
+        };
+        self.now = self.now.take().map(|row| in_columns_of(&row, from, to));
+        self.form = Arc::clone(form);
+    }
+
+    fn finish(mut self, transaction: &Arc<Transaction>, position: Position) -> Option<FormEvent> {
+        if !self.form.uses_old_values
+            && let OldRow::Full(row) = self.before
+        {
+            self.before = OldRow::Key(row);
+        }
+        let changed = match (&self.now, self.before.full()) {
+            (Some(new), Some(old)) => Some(self.differing_columns(old, new)),
+            _ => None,
+        };
+        let verb = match (self.existed, self.now.is_some()) {
+            (false, false) => return None,
+            (false, true) => Verb::Create,
+            (true, false) => Verb::Delete,
+            (true, true) if self.amounts_to_nothing(changed.as_deref()) => return None,
+            (true, true) if self.was_deleted && self.form.delete_insert_is_merge => Verb::Merge,
+            (true, true) => Verb::Update,
+        };
+        let row = self.now.as_ref().or_else(|| self.before.row())?;
+        let key = self.form.key_of(row);
+        let entry_id = self.form.entry_id_of(row);
+        if verb != Verb::Delete && self.renamed_from.is_none() {
+            // the entry id need not be the identity key; where it is not, it can change alone
+            let before = self.before.full().map(|old| self.form.entry_id_of(old));
+            self.renamed_from = before.filter(|before| *before != entry_id);
+        }
+        Some(FormEvent {
+            verb,
+            position,
+            transaction: Arc::clone(transaction),
+            lane: self.form.lane_of(&key),
+            entry_id,
+            behind: self.behind.filter(|_| verb != Verb::Delete),
+            changed: changed.map(|columns| self.fields_of(&columns)),
+            old: if verb == Verb::Create { OldRow::Absent } else { self.before },
+            new: self.now,
+            renamed_to: self.renamed_to.filter(|_| verb == Verb::Delete),
+            renamed_from: self.renamed_from.filter(|_| verb != Verb::Delete),
+            form: self.form,
+        })
+    }
+
+    fn differing_columns(&self, old: &Row, new: &Row) -> Vec<usize> {
+        let differs = |&column: &usize| match self.form.datum(new, column) {
+            Datum::Unchanged => false,
+            datum => datum != self.form.datum(old, column),
+        };
+        (0..self.form.relation.columns.len()).filter(differs).collect()
+    }
+
+    /// Whether an entry that existed before and after is as it was, as far as anybody may see.
+    fn amounts_to_nothing(&self, changed: Option<&[usize]>) -> bool {
+        let Some(columns) = changed else { return false };
+        if columns.is_empty() {
+            return !self.form.form.unchanged_updates;
+        }
+        columns.iter().all(|&column| self.form.ignored[column])
+    }
+
+    fn fields_of(&self, columns: &[usize]) -> Vec<usize> {
+        let fields = self.form.fields.iter().enumerate();
+        fields.filter(|(_, field)| columns.contains(&field.column)).map(|(number, _)| number).collect()
+    }
+}
+
+/// Whether the change is the second half of an update of the key: the entry under its new key.
+fn is_arrival(change: &EntryChange) -> bool {
+    change.place % 2 == 1
+}
+
+/// A new row with the large values that the update did not touch: the latest known in the transaction, then
+/// the old row's.
+fn filled(new: Row, known: Option<&Row>, old: &OldRow) -> Row {
+    let new = match known {
+        Some(known) => new.filled_from(known),
+        None => new,
+    };
+    match old.full() {
+        Some(old) => new.filled_from(old),
+        None => new,
+    }
+}
+
+fn in_columns_of(row: &Row, from: &Relation, to: &Relation) -> Row {
+    let column_of = |name: &str| from.columns.iter().position(|column| column.name == name);
+    let data = to
+        .columns
+        .iter()
+        .map(|column| column_of(&column.name).map_or(Datum::Null, |number| row.datum(number)));
+    data.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::form::{Form, sample};
+    use crate::lsn::Lsn;
+    use crate::value::Type;
+
+    /// A form over `incident (id, status, note, seen_at, hash)`: `seen_at` is bookkeeping, `hash` is hidden,
+    /// `-` means NULL.
+    fn form() -> Arc<BoundForm> {
+        bound(&["id", "status", "note", "seen_at", "hash"])
+    }
+
+    fn bound(columns: &[&str]) -> Arc<BoundForm> {
+        let typed: Vec<_> = columns.iter().map(|name| (*name, Type::Text)).collect();
+        let mut bound = sample::form("Incident", &typed);
+        let id = columns.iter().position(|column| *column == "id").unwrap();
+        bound.form = Arc::new(Form { unset: vec!["-".into()], ..(*bound.form).clone() });
+        bound.fields.retain(|field| field.name != "hash");
+        (bound.key, bound.entry_id) = (vec![id], vec![id]);
+        bound.ignored = columns.iter().map(|name| matches!(*name, "seen_at" | "hash")).collect();
+        Arc::new(bound)
+    }
+
+    /// `1 New x 0 h`: values by column; `-` is NULL in the sense of `unset`, `?` is a large value not sent.
+    fn row(text: &str) -> Row {
+        sample::row(&text.split(' ').collect::<Vec<_>>())
+    }
+
+    fn insert(new: &str) -> RowChange {
+        RowChange::Insert { new: row(new) }
+    }
+
+    fn update(old: &str, new: &str) -> RowChange {
+        RowChange::Update { old: OldRow::Full(row(old)), new: row(new) }
+    }
+
+    fn blind_update(new: &str) -> RowChange {
+        RowChange::Update { old: OldRow::Absent, new: row(new) }
+    }
+
+    fn delete(old: &str) -> RowChange {
+        RowChange::Delete { old: OldRow::Full(row(old)) }
+    }
+
+    fn folded(form: &Arc<BoundForm>, changes: Vec<(u64, RowChange)>) -> Option<FormEvent> {
+        let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
+        let changes =
+            changes.into_iter().map(|(place, change)| EntryChange { place, form: Arc::clone(form), change });
+        fold(changes, &transaction, |ordinal| Position { epoch: 0, commit_lsn: Lsn(9), ordinal })
+    }
+
+    fn told(event: Option<FormEvent>) -> String {
+        let Some(event) = event else { return "nothing".into() };
+        let mut text = format!("{} {}", event.verb, event.entry_id);
+        if let Some(changed) = &event.changed {
+            for &number in changed {
+                let field = &event.form.fields[number];
+                let show = |datum| match datum {
+                    Datum::Null => "NULL".to_owned(),
+                    Datum::Unchanged => "?".to_owned(),
+                    Datum::Text(text) => text.to_owned(),
+                };
+                let (old, new) = (show(event.old_value(field)), show(event.value(field)));
+                text += &format!(" {}:{old}>{new}", field.name);
+            }
+        }
+        for (word, id) in [("from", &event.renamed_from), ("to", &event.renamed_to)] {
+            if let Some(id) = id {
+                text += &format!(" {word} {id}");
+            }
+        }
+        text
+    }
+
+    #[track_caller]
+    fn check(changes: Vec<RowChange>, expected: &str) {
+        let changes = changes.into_iter().enumerate().map(|(number, change)| (2 * number as u64, change));
+        assert_eq!(told(folded(&form(), changes.collect())), expected);
+    }
+
+    #[test]
+    fn changes_of_one_entry_are_one_event_by_before_and_after() {
+        check(vec![insert("1 New x 0 h")], "create 1");
+        check(vec![insert("1 New x 0 h"), update("1 New x 0 h", "1 Open x 0 h")], "create 1");
+        check(vec![insert("1 New x 0 h"), delete("1 New x 0 h")], "nothing");
+        check(vec![update("1 New x 0 h", "1 Open x 0 h")], "update 1 status:New>Open");
+        let twice = vec![update("1 New x 0 h", "1 Open x 0 h"), update("1 Open x 0 h", "1 Done y 0 h")];
+        check(twice, "update 1 status:New>Done note:x>y");
+        check(vec![delete("1 New x 0 h")], "delete 1");
+        check(vec![update("1 New x 0 h", "1 Gone x 0 h"), delete("1 Gone x 0 h")], "delete 1");
+        check(vec![delete("1 New x 0 h"), insert("1 Open x 0 h")], "merge 1 status:New>Open");
+        check(vec![delete("1 New x 0 h"), insert("1 New x 0 h")], "nothing");
+        check(vec![delete("1 New x 0 h"), insert("1 Open x 0 h"), delete("1 Open x 0 h")], "delete 1");
+        let comes_and_goes = vec![insert("1 New x 0 h"), delete("1 New x 0 h"), insert("1 Open x 0 h")];
+        check(comes_and_goes, "create 1");
+    }
+
+    #[test]
+    fn a_delete_tells_the_first_old_row() {
+        let changes = vec![(0, update("1 New x 0 h", "1 Gone x 0 h")), (2, delete("1 Gone x 0 h"))];
+        let event = folded(&form(), changes).unwrap();
+        assert_eq!(event.value(&event.form.fields[1]), Datum::Text("New"));
+    }
+
+    #[test]
+    fn what_nobody_may_see_or_cares_for_is_no_event() {
+        check(vec![update("1 New x 0 h", "1 New x 0 h")], "nothing");
+        check(vec![update("1 New x 0 h", "1 Open x 0 h"), update("1 Open x 0 h", "1 New x 0 h")], "nothing");
+        check(vec![update("1 New x 0 h", "1 New x 9 h")], "nothing");
+        check(vec![update("1 New x 0 h", "1 New x 0 i")], "nothing");
+        check(vec![update("1 New x 0 h", "1 Open x 9 i")], "update 1 status:New>Open seen_at:0>9");
+        check(vec![update("1 New - 0 h", "1 New x 0 h")], "update 1 note:NULL>x");
+    }
+
+    #[test]
+    fn without_old_values_nothing_is_guessed() {
+        check(vec![blind_update("1 Open x 0 h")], "update 1");
+        check(vec![blind_update("1 Open x 0 h"), delete("1 Open x 0 h")], "delete 1");
+        let changes = vec![(0, blind_update("1 Open x 0 h")), (2, delete("1 Open x 0 h"))];
+        assert_eq!(folded(&form(), changes).unwrap().old.full(), None);
+    }
+
+    #[test]
+    fn a_large_value_that_was_not_sent_comes_from_the_transaction_then_from_the_old_row() {
+        let event =
+            folded(&form(), vec![(0, insert("1 New long 0 h")), (2, blind_update("1 Open ? 0 h"))]).unwrap();
+        assert_eq!(event.value(&event.form.fields[2]), Datum::Text("long"));
+        check(vec![update("1 New long 0 h", "1 Open ? 0 h")], "update 1 status:New>Open");
+        let event = folded(&form(), vec![(0, blind_update("1 Open ? 0 h"))]).unwrap();
+        assert_eq!(event.value(&event.form.fields[2]), Datum::Unchanged);
+    }
+
+    #[test]
+    fn a_new_key_is_a_delete_and_a_create_that_name_each_other() {
+        let change = update("1 New x 0 h", "2 New x 0 h");
+        let form = form();
+        assert!(changes_key(&form, &change));
+        assert_eq!(told(folded(&form, vec![(0, change.clone())])), "delete 1 to 2");
+        let arrival = folded(&form, vec![(1, change)]).unwrap();
+        let old_lane = form.lane_of(&form.key_of(&row("1 New x 0 h")));
+        assert_eq!(arrival.behind, Some(old_lane));
+        assert_eq!(told(Some(arrival)), "create 2 from 1");
+    }
+
+    #[test]
+    fn a_table_that_changes_within_the_transaction_takes_its_rows_along() {
+        let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
+        let wider = bound(&["status", "id", "added", "note", "seen_at", "hash"]);
+        let changes = vec![
+            EntryChange { place: 0, form: form(), change: update("1 New x 0 h", "1 Open x 0 h") },
+            EntryChange { place: 2, form: wider, change: update("Open 1 - x 0 h", "Open 1 a x 0 h") },
+        ];
+        let event = fold(changes, &transaction, |ordinal| Position { ordinal, ..Position::default() });
+        assert_eq!(told(event), "update 1 status:New>Open added:NULL>a");
+    }
+}

@@ -1,0 +1,103 @@
+//! The forms as the stream meets them: bound by what the log says, remembered in the queue, told of.
+
+use super::Error;
+use crate::catalog::{BindingStatus, Catalog, Standing};
+use crate::change::{Relation, RelationId};
+use crate::form::{BindingRecord, BoundForm};
+use crate::observe::{Observation, Observers};
+use crate::queue::Queue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The forms of a stream.
+pub(super) struct Forms<'q> {
+    catalog: Catalog,
+    queue: &'q dyn Queue,
+    observers: Observers,
+    /// What the queue remembers of each form's table.
+    remembered: BTreeMap<String, BindingRecord>,
+    /// What was told of each form last.
+    told: BTreeMap<String, BindingStatus>,
+}
+
+impl<'q> Forms<'q> {
+    /// Takes the forms into service. A form that is broken and never was otherwise is a mistake of the
+    /// configuration, and refused; one that worked before is told of, and the others go on.
+    pub(super) async fn open(
+        catalog: Catalog,
+        records: Vec<BindingRecord>,
+        queue: &'q dyn Queue,
+        observers: Observers,
+    ) -> Result<Self, Error> {
+        let remembered: BTreeMap<_, _> =
+            records.into_iter().map(|record| (record.form.clone(), record)).collect();
+        let statuses = catalog.statuses().to_vec();
+        let never_worked =
+            statuses.iter().filter(|status| status.is_broken() && !remembered.contains_key(&status.form));
+        let reasons: Vec<String> =
+            never_worked.map(|status| format!("form {:?}: {}", status.form, status.reason())).collect();
+        if !reasons.is_empty() {
+            return Err(Error::Forms { reasons });
+        }
+        let mut forms = Self { catalog, queue, observers, remembered, told: BTreeMap::new() };
+        forms.tell(statuses);
+        forms.remember().await?;
+        Ok(forms)
+    }
+
+    /// Takes note of a table as the log describes it.
+    pub(super) async fn bind(&mut self, relation: Relation) -> Result<(), Error> {
+        let statuses = self.catalog.relation(relation).await?.to_vec();
+        self.tell(statuses);
+        self.remember().await
+    }
+
+    /// Compares all forms with the catalogue: renames are followed, what no longer fits is told.
+    pub(super) async fn compare(&mut self) -> Result<(), Error> {
+        let statuses = self.catalog.compare().await?.to_vec();
+        self.tell(statuses);
+        self.remember().await
+    }
+
+    /// The forms of a table.
+    pub(super) fn of(&self, relation: RelationId) -> &[Arc<BoundForm>] {
+        self.catalog.forms_of(relation)
+    }
+
+    /// Why the changes of a table cannot be told, if a form means it and is broken.
+    pub(super) fn broken(&self, relation: RelationId) -> Option<String> {
+        self.catalog.broken_of(relation).next().map(BindingStatus::reason)
+    }
+
+    /// The name of a form that means the table.
+    pub(super) fn name_of(&self, relation: RelationId) -> Option<String> {
+        let bound = self.of(relation).first().map(|bound| bound.form.name.clone());
+        bound.or_else(|| self.catalog.broken_of(relation).next().map(|status| status.form.clone()))
+    }
+
+    fn tell(&mut self, statuses: Vec<BindingStatus>) {
+        for status in statuses {
+            if self.told.get(&status.form) == Some(&status) {
+                continue;
+            }
+            let (form, table) = (status.form.clone(), status.table.clone());
+            self.observers.tell(match status.standing {
+                Standing::Broken => Observation::FormBroken { form, reason: status.reason() },
+                Standing::Bound | Standing::Renamed { .. } | Standing::Replaced => {
+                    Observation::FormBound { form, table }
+                }
+            });
+            self.told.insert(status.form.clone(), status);
+        }
+    }
+
+    async fn remember(&mut self) -> Result<(), Error> {
+        for record in self.catalog.binding_records() {
+            if self.remembered.get(&record.form) != Some(&record) {
+                self.queue.record_binding(record.clone()).await?;
+                self.remembered.insert(record.form.clone(), record);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! From a connection to a running stream: compares, creates, binds, starts.
+
+use super::forms::Forms;
+use super::start::{Server, Start, decide};
+use super::subscriptions::Subscriptions;
+use super::{Capture, Error, Tally};
+use crate::catalog::Catalog;
+use crate::delivery::{AcceptedGap, Batch, StreamRecord};
+use crate::form::Form;
+use crate::lsn::{Lsn, Progress};
+use crate::observe::{Observation, Observers};
+use crate::postgres::Address;
+use crate::queue::{Queue, WebhookRecord};
+use crate::source::Control;
+use crate::webhook::Webhooks;
+use futures_util::stream::FuturesOrdered;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// The output plugin that is read.
+const PLUGIN: &str = "pgoutput";
+/// What the server shows of our sessions.
+const APPLICATION_NAME: &str = "walhook";
+
+/// What capture is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The source database.
+    pub address: Address,
+    /// The replication slot.
+    pub slot: String,
+    /// The publication of whole tables, which must exist, and the one of tables that publish inserts only.
+    pub publications: [String; 2],
+    /// The forms.
+    pub forms: Vec<Arc<Form>>,
+    /// The webhooks.
+    pub webhooks: Arc<Webhooks>,
+    /// How much of one transaction may be staged on disk, in bytes.
+    pub staging_bytes_max: u64,
+    /// Whether a slot that this queue knows nothing of may be taken over.
+    pub adopt_slot: bool,
+}
+
+/// Runs capture until the shutdown. Whatever stops it, it may be started again: it goes on from what the
+/// queue holds.
+pub async fn run(
+    settings: &Settings,
+    queue: &dyn Queue,
+    observers: &Observers,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    queue.discard_unfinished().await?;
+    let standings = queue.register(settings.webhooks.iter().map(|one| record_of(one)).collect()).await?;
+    let subscriptions = Subscriptions::new(&settings.webhooks, &standings);
+    let opened = tokio::select! {
+        opened = open(settings, queue, observers) => opened?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let Opened { control, forms, stream, publications } = opened;
+    let from = stream.progress.end_lsn;
+    let source = control.start(&settings.slot, from, &publications).await?;
+    observers.tell(Observation::StreamStarted { slot: settings.slot.clone(), from });
+    let capture = Capture {
+        source,
+        forms,
+        queue,
+        subscriptions,
+        observers: observers.clone(),
+        epoch: stream.epoch,
+        staging_bytes_max: settings.staging_bytes_max,
+        open: None,
+        batch: Batch::default(),
+        batch_bytes: 0,
+        tally: Tally::default(),
+        progress: stream.progress,
+        handed_over: stream.progress,
+        under_way: FuturesOrdered::new(),
+    };
+    capture.follow(shutdown).await
+}
+
+/// Goes on behind a gap: records the range that is skipped and raises the epoch. None if there is no gap.
+///
+/// The stream itself is started by [`run`]; where the slot is gone, it also creates the new one.
+pub async fn accept_gap(
+    settings: &Settings,
+    queue: &dyn Queue,
+    now_us: i64,
+) -> Result<Option<AcceptedGap>, Error> {
+    let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+    let Some(remembered) = queue.stream().await? else { return Ok(None) };
+    let server = look(settings, Some(&remembered), &mut control).await?;
+    let Start::Gap(reason) = decide(Some(&remembered), &server) else { return Ok(None) };
+    let to = server.slot_confirmed.unwrap_or(server.wal_end);
+    let gap = AcceptedGap {
+        epoch: remembered.epoch,
+        from: remembered.progress.end_lsn,
+        to,
+        reason,
+        accepted_at_us: now_us,
+    };
+    let stream = StreamRecord {
+        system_id: server.system_id,
+        timeline: server.timeline,
+        database: server.database,
+        slot: settings.slot.clone(),
+        epoch: remembered.epoch + 1,
+        creating: server.slot_confirmed.is_none(),
+        progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: server.slot_confirmed.unwrap_or(Lsn::ZERO) },
+    };
+    queue.accept_gap(gap.clone(), stream).await?;
+    Ok(Some(gap))
+}
+
+fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {
+    WebhookRecord {
+        id: webhook.id,
+        name: webhook.name.clone(),
+        enabled: webhook.enabled,
+        backlog_bytes_max: webhook.sending.backlog_bytes_max,
+    }
+}
+
+struct Opened<'q> {
+    control: Control,
+    forms: Forms<'q>,
+    stream: StreamRecord,
+    publications: Vec<String>,
+}
+
+async fn open<'q>(
+    settings: &Settings,
+    queue: &'q dyn Queue,
+    observers: &Observers,
+) -> Result<Opened<'q>, Error> {
+    let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+    let publications = publications(settings, &mut control).await?;
+    let stream = place(settings, queue, observers, &mut control).await?;
+    let records = queue.bindings().await?;
+    let catalog =
+        Catalog::open(&settings.address, settings.forms.clone(), &publications, records.clone()).await?;
+    let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
+    Ok(Opened { control, forms, stream, publications })
+}
+
+/// The publications to read: the first must be there, for a slot that reads a missing one fails while
+/// decoding; the second only if the database was set up with it.
+async fn publications(settings: &Settings, control: &mut Control) -> Result<Vec<String>, Error> {
+    let missing = control.missing_publications(&settings.publications).await?;
+    if missing.contains(&settings.publications[0]) {
+        return Err(Error::NoPublication { publication: settings.publications[0].clone() });
+    }
+    Ok(settings.publications.iter().filter(|name| !missing.contains(name)).cloned().collect())
+}
+
+/// Where the stream starts. What is decided is in the queue before it is used.
+async fn place(
+    settings: &Settings,
+    queue: &dyn Queue,
+    observers: &Observers,
+    control: &mut Control,
+) -> Result<StreamRecord, Error> {
+    let remembered = queue.stream().await?;
+    let server = look(settings, remembered.as_ref(), control).await?;
+    let epoch = remembered.as_ref().map_or(0, |stream| stream.epoch);
+    let at = |creating, lsn: Lsn| StreamRecord {
+        system_id: server.system_id.clone(),
+        timeline: server.timeline,
+        database: server.database.clone(),
+        slot: settings.slot.clone(),
+        epoch,
+        creating,
+        progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: lsn },
+    };
+    let placed = match decide(remembered.as_ref(), &server) {
+        Start::Resume(_) => {
+            let remembered = remembered.expect("there is a position to resume from");
+            StreamRecord { timeline: server.timeline, slot: settings.slot.clone(), ..remembered }
+        }
+        Start::Create => {
+            queue.record_stream(at(true, Lsn::ZERO)).await?;
+            observers.tell(Observation::SlotBeingCreated { slot: settings.slot.clone() });
+            let created = control.create_slot(&settings.slot, PLUGIN).await?;
+            at(false, created.consistent_point)
+        }
+        Start::Adopt(confirmed) => at(false, confirmed),
+        Start::Foreign(confirmed) if settings.adopt_slot => at(false, confirmed),
+        Start::Foreign(_) => return Err(Error::ForeignSlot { slot: settings.slot.clone() }),
+        Start::Gap(reason) => return Err(Error::Gap { reason }),
+    };
+    queue.record_stream(placed.clone()).await?;
+    Ok(placed)
+}
+
+async fn look(
+    settings: &Settings,
+    remembered: Option<&StreamRecord>,
+    control: &mut Control,
+) -> Result<Server, Error> {
+    let identity = control.identify().await?;
+    let slot = control.slot(&settings.slot).await?;
+    let switches = match remembered {
+        Some(stream) if stream.timeline != identity.timeline && identity.timeline > 1 => {
+            let history = control.timeline_history(identity.timeline).await?;
+            history.into_iter().map(|switch| (switch.timeline, switch.at)).collect()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Server {
+        system_id: identity.system_id,
+        timeline: identity.timeline,
+        wal_end: identity.wal_end,
+        database: identity.database,
+        slot_confirmed: slot.map(|slot| slot.confirmed_flush_lsn.unwrap_or(Lsn(u64::MAX))),
+        switches,
+    })
+}

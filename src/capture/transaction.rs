@@ -1,0 +1,180 @@
+//! A transaction on its way in: its row changes of forms, collected until the commit.
+
+use super::fold::{EntryChange, changes_key, one_update};
+use crate::change::RowChange;
+use crate::delivery::Quarantined;
+use crate::event::Transaction;
+use crate::form::{BoundForm, Fold};
+use crate::lsn::{Lsn, Position};
+use crate::queue::{StagedChange, StagedEntry};
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::sync::Arc;
+
+/// The transaction that is being read.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) commit_lsn: Lsn,
+    pub(super) facts: Transaction,
+    pub(super) quarantined: Vec<Quarantined>,
+    epoch: u32,
+    /// How many row changes have been decoded, of forms or not.
+    ordinal: u64,
+    changes: Vec<StagedChange>,
+    /// What the collected changes hold on to.
+    bytes: usize,
+    /// The forms as they were bound in the course of this transaction; a change names one by its number.
+    bound: Vec<Arc<BoundForm>>,
+    /// What is on disk already.
+    staged_bytes: u64,
+}
+
+impl Open {
+    pub(super) fn begin(epoch: u32, commit_lsn: Lsn, committed_at_us: i64, xid: u32) -> Self {
+        Self {
+            commit_lsn,
+            facts: Transaction { xid, committed_at_us, origin: None },
+            quarantined: Vec::new(),
+            epoch,
+            ordinal: 0,
+            changes: Vec::new(),
+            bytes: 0,
+            bound: Vec::new(),
+            staged_bytes: 0,
+        }
+    }
+
+    /// Counts a row change of whatever table and says its number.
+    pub(super) fn count(&mut self) -> u64 {
+        self.ordinal += 1;
+        self.ordinal - 1
+    }
+
+    /// How many row changes there were.
+    pub(super) fn changes_counted(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// The address of a row change.
+    pub(super) fn position(&self, ordinal: u64) -> Position {
+        Position { epoch: self.epoch, commit_lsn: self.commit_lsn, ordinal }
+    }
+
+    /// Takes a change of a form's table.
+    pub(super) fn push(&mut self, ordinal: u64, form: &Arc<BoundForm>, change: RowChange) {
+        let place = 2 * ordinal;
+        if !changes_key(form, &change) {
+            self.collect(place, form, change);
+            return;
+        }
+        // one entry goes and another comes: both halves see the whole change
+        self.collect(place, form, change.clone());
+        self.collect(place + 1, form, change);
+    }
+
+    fn collect(&mut self, place: u64, form: &Arc<BoundForm>, change: RowChange) {
+        let row = match &change {
+            RowChange::Insert { new } => Some(new),
+            RowChange::Update { old, new } if place.is_multiple_of(2) => Some(old.row().unwrap_or(new)),
+            RowChange::Update { new, .. } => Some(new),
+            RowChange::Delete { old } => old.row(),
+        };
+        // without key there is no entry: a server does not publish such deletes
+        let Some(row) = row else { return };
+        let mut key = form.key_of(row);
+        if form.form.fold == Fold::Row {
+            key.extend_from_slice(&place.to_be_bytes());
+        }
+        self.bytes += change.footprint_bytes() + key.len() + size_of::<StagedChange>();
+        let relation = self.bound.iter().rposition(|bound| Arc::ptr_eq(bound, form)).unwrap_or_else(|| {
+            self.bound.push(Arc::clone(form));
+            self.bound.len() - 1
+        });
+        // the same form bound anew goes on under its first number: an entry's changes stay together
+        let first = self.bound.iter().position(|bound| bound.form.name == form.form.name).unwrap_or(relation);
+        let (form, relation) = (first as u32, relation as u32);
+        self.changes.push(StagedChange { ordinal: place, form, key, relation, change });
+    }
+
+    /// What the collected changes hold on to, in bytes.
+    pub(super) fn collected_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What has gone to disk, in bytes.
+    pub(super) fn staged_bytes(&self) -> u64 {
+        self.staged_bytes
+    }
+
+    /// Gives the collected changes away, to be staged on disk. Updates of one entry that follow each other
+    /// go as one, so that an entry which is written over and over does not come back larger than memory.
+    pub(super) fn take_for_staging(&mut self) -> Vec<StagedChange> {
+        let changes = std::mem::take(&mut self.changes);
+        let changes = self.together(changes);
+        self.staged_bytes += changes.iter().map(|one| one.change.footprint_bytes() as u64).sum::<u64>() + 1;
+        self.bytes = 0;
+        changes
+    }
+
+    /// The changes with updates of one entry that follow each other put together.
+    fn together(&self, changes: Vec<StagedChange>) -> Vec<StagedChange> {
+        let is_plain = |change: &StagedChange| {
+            matches!(change.change, RowChange::Update { .. })
+                && !changes_key(&self.bound[change.relation as usize], &change.change)
+        };
+        let mut last_of: HashMap<(u32, Vec<u8>), usize> = HashMap::new();
+        let mut kept: Vec<StagedChange> = Vec::with_capacity(changes.len());
+        for change in changes {
+            let number = last_of.entry((change.form, change.key.clone())).or_insert(kept.len());
+            match kept.get_mut(*number) {
+                Some(last) if last.relation == change.relation && is_plain(last) && is_plain(&change) => {
+                    one_update(&mut last.change, change.change);
+                }
+                _ => {
+                    *number = kept.len();
+                    kept.push(change);
+                }
+            }
+        }
+        kept
+    }
+
+    /// Whether changes have gone to disk.
+    pub(super) fn is_staged(&self) -> bool {
+        self.staged_bytes > 0
+    }
+
+    /// The collected changes by entry, in the order of the entries' first changes.
+    pub(super) fn take_entries(&mut self) -> Vec<StagedEntry> {
+        self.bytes = 0;
+        by_entry(std::mem::take(&mut self.changes))
+    }
+
+    /// A staged change as the fold wants it.
+    pub(super) fn entry_change(&self, staged: StagedChange) -> EntryChange {
+        let form = Arc::clone(&self.bound[staged.relation as usize]);
+        EntryChange { place: staged.ordinal, form, change: staged.change }
+    }
+}
+
+fn by_entry(changes: Vec<StagedChange>) -> Vec<StagedEntry> {
+    let mut entries: Vec<StagedEntry> = Vec::with_capacity(changes.len());
+    if changes.len() < 2 {
+        entries.extend(
+            changes.into_iter().map(|change| StagedEntry { first: change.ordinal, changes: vec![change] }),
+        );
+        return entries;
+    }
+    let mut numbers: HashMap<(u32, Vec<u8>), usize> = HashMap::with_capacity(changes.len());
+    for mut change in changes {
+        let key = std::mem::take(&mut change.key);
+        match numbers.entry((change.form, key)) {
+            hash_map::Entry::Occupied(known) => entries[*known.get()].changes.push(change),
+            hash_map::Entry::Vacant(new) => {
+                new.insert(entries.len());
+                entries.push(StagedEntry { first: change.ordinal, changes: vec![change] });
+            }
+        }
+    }
+    entries
+}

@@ -1,0 +1,303 @@
+//! A form and a table as the log describes it become a [`BoundForm`].
+//!
+//! The log decides which columns there are and in which order; the catalogue adds what the log does not say:
+//! types, the primary key, column numbers. The catalogue shows the present, the log may still be in the past:
+//! a column may have been renamed or dropped since. So columns are matched by name first; what is left over is
+//! matched by its place among the others, for both lists are in the order of the column numbers.
+
+use super::check::{configured_columns, recorded};
+use super::fault::{Fault, Key};
+use super::table::Table;
+use super::types::Types;
+use crate::change::{Relation, ReplicaIdentity};
+use crate::form::{BindingRecord, BoundField, BoundForm, Form, OldValues};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What is known when a form is bound.
+pub(super) struct Facts<'a> {
+    pub(super) relation: &'a Arc<Relation>,
+    /// The same table in the catalogue; none if it is gone.
+    pub(super) table: Option<&'a Table>,
+    /// What the form was bound to before, if that was the same table.
+    pub(super) record: Option<&'a BindingRecord>,
+    pub(super) types: &'a Types,
+}
+
+impl Facts<'_> {
+    /// The log calls a partitioned table FULL if the whole is, but has what the identities of the partitions
+    /// say.
+    fn all_partitions_are_full(&self) -> bool {
+        self.table.is_none_or(|table| table.leaves_not_full.is_empty())
+    }
+}
+
+/// Binds a form. Fails where the rows would not tell which entry they are.
+pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fault> {
+    let places = Places::new(facts);
+    let entry_id = entry_id(form, &places)?;
+    let hidden = places.hidden(form);
+    let mut ignored = hidden.clone();
+    for column in form.ignore.iter().filter_map(|name| places.find(name)) {
+        ignored[column] = true;
+    }
+    let relation = facts.relation;
+    let is_full = relation.identity == ReplicaIdentity::Full && facts.all_partitions_are_full();
+    Ok(BoundForm {
+        form: Arc::clone(form),
+        relation: Arc::clone(relation),
+        fields: fields(form, &places, &hidden),
+        key: key(&places, &entry_id),
+        entry_id,
+        record_id: form.record_id.as_ref().and_then(|name| places.find(name)),
+        ignored,
+        uses_old_values: is_full && form.old_values != OldValues::None,
+        delete_insert_is_merge: form.delete_insert.unwrap_or(!facts.table.is_some_and(Table::is_partitioned)),
+    })
+}
+
+/// What is to be remembered of a form at a table: where the name was found, and the configured columns with
+/// their numbers. A column that is not there keeps the number that it had, to be followed; a hidden one keeps
+/// it beside the number of the column that is called so now.
+pub(super) fn record(form: &Form, table: &Table, before: Option<&BindingRecord>) -> BindingRecord {
+    let mut columns: Vec<(String, i16)> = Vec::new();
+    for (key, name) in configured_columns(form) {
+        let current = table.column(name).map(|column| column.number);
+        let earlier = recorded(before, name);
+        let kept = if key == Key::Hidden { earlier.collect() } else { Vec::new() };
+        let numbers = match current {
+            Some(number) => [vec![number], kept].concat(),
+            None => recorded(before, name).collect(),
+        };
+        for number in numbers {
+            let column = (name.to_owned(), number);
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+    }
+    let (schema, name) = match before {
+        Some(before) if table.name != form.table => (&before.schema, &before.table),
+        _ => (&table.schema, &table.name),
+    };
+    BindingRecord {
+        form: form.name.clone(),
+        relation: table.oid,
+        schema: schema.clone(),
+        table: name.clone(),
+        columns,
+    }
+}
+
+/// Where the columns are that a form names.
+struct Places<'a> {
+    facts: &'a Facts<'a>,
+    /// The column numbers of the relation's columns, as far as they can be known.
+    numbers: Vec<Option<i16>>,
+}
+
+impl<'a> Places<'a> {
+    fn new(facts: &'a Facts<'a>) -> Self {
+        Self { facts, numbers: numbers(facts.relation, facts.table) }
+    }
+
+    /// The column of a name: the one called so, else the one that was when the form was bound.
+    fn find(&self, name: &str) -> Option<usize> {
+        self.called(name).or_else(|| self.numbered_like(name).next())
+    }
+
+    fn called(&self, name: &str) -> Option<usize> {
+        self.facts.relation.columns.iter().position(|column| column.name == name)
+    }
+
+    fn numbered(&self, number: i16) -> Option<usize> {
+        self.numbers.iter().position(|known| *known == Some(number))
+    }
+
+    /// The columns that have a number which the name had when the form was bound, or has now.
+    fn numbered_like(&self, name: &str) -> impl Iterator<Item = usize> {
+        let current = self.facts.table.and_then(|table| table.column(name)).map(|column| column.number);
+        recorded(self.facts.record, name).chain(current).filter_map(|number| self.numbered(number))
+    }
+
+    /// Which columns are hidden. A renamed one stays hidden, beside a new one of the old name. If one cannot be
+    /// found although it may still be there, every column that could be it is hidden.
+    fn hidden(&self, form: &Form) -> Vec<bool> {
+        let mut hidden = vec![false; self.numbers.len()];
+        for name in &form.hidden {
+            let mut is_found = false;
+            for column in self.called(name).into_iter().chain(self.numbered_like(name)) {
+                hidden[column] = true;
+                is_found = true;
+            }
+            if !is_found {
+                for (column, number) in self.numbers.iter().enumerate() {
+                    hidden[column] |= number.is_none();
+                }
+            }
+        }
+        hidden
+    }
+
+    fn in_identity(&self) -> Vec<usize> {
+        let columns = self.facts.relation.columns.iter().enumerate();
+        columns.filter(|(_, column)| column.in_identity).map(|(number, _)| number).collect()
+    }
+
+    /// The columns of the primary key, in its order, if all of them are in the log.
+    fn primary_key(&self) -> Option<Vec<usize>> {
+        let table = self.facts.table?;
+        let key: Option<Vec<usize>> = table.primary_key.iter().map(|number| self.numbered(*number)).collect();
+        key.filter(|key| !key.is_empty())
+    }
+
+    /// The columns that every old row of an update or delete has.
+    fn known_of_old_rows(&self) -> Vec<usize> {
+        let is_called_full = self.facts.relation.identity == ReplicaIdentity::Full;
+        if is_called_full && !self.facts.all_partitions_are_full() {
+            return self.primary_key().unwrap_or_default();
+        }
+        self.in_identity()
+    }
+}
+
+/// The numbers of the relation's columns: by name, and where neighbours that match by name leave as many columns
+/// unmatched in the log as in the catalogue, and of the same types, by their order.
+fn numbers(relation: &Relation, table: Option<&Table>) -> Vec<Option<i16>> {
+    let mut numbers = vec![None; relation.columns.len()];
+    let Some(table) = table else { return numbers };
+    let matched: Vec<Option<usize>> = relation
+        .columns
+        .iter()
+        .map(|column| table.columns.iter().position(|known| known.name == column.name))
+        .collect();
+    let taken: HashSet<usize> = matched.iter().flatten().copied().collect();
+    let (mut start, mut known_start) = (0, 0);
+    for end in 0..=matched.len() {
+        let known_end = match matched.get(end) {
+            Some(None) => continue,
+            Some(Some(known)) => *known,
+            None => table.columns.len(),
+        };
+        let gap: Vec<usize> = (known_start..known_end)
+            .filter(|known| !taken.contains(known) && !table.columns[*known].is_generated)
+            .collect();
+        let unmatched = start..end;
+        let alike = |(column, known): (usize, &usize)| {
+            relation.columns[column].type_oid == table.columns[*known].type_oid
+        };
+        if gap.len() == unmatched.len() && unmatched.clone().zip(&gap).all(alike) {
+            for (column, known) in unmatched.zip(gap) {
+                numbers[column] = Some(table.columns[known].number);
+            }
+        }
+        if let Some(number) = numbers.get_mut(end) {
+            *number = Some(table.columns[known_end].number);
+        }
+        (start, known_start) = (end + 1, known_end + 1);
+    }
+    numbers
+}
+
+/// The columns of the entry id: as configured, else the primary key. They have to be in what the log tells of
+/// old rows, or a delete would not say of which entry; but not if only inserts come.
+fn entry_id(form: &Form, places: &Places<'_>) -> Result<Vec<usize>, Fault> {
+    let relation = places.facts.relation;
+    let table_name = || match places.facts.table {
+        Some(table) => table.sql_name.clone(),
+        None => format!("{}.{}", relation.schema, relation.name),
+    };
+    let entry_id = if form.entry_id.is_empty() {
+        primary_key_of_log(places).ok_or_else(|| Fault::NoEntryId { table: table_name() })?
+    } else {
+        let find = |name: &String| {
+            places.find(name).ok_or_else(|| Fault::DroppedColumn {
+                table: table_name(),
+                key: Key::EntryId,
+                column: name.clone(),
+            })
+        };
+        form.entry_id.iter().map(find).collect::<Result<_, _>>()?
+    };
+    let only_inserts = places.facts.table.is_some_and(|t| t.published.as_itself && !t.published.has_old_rows);
+    let known = places.known_of_old_rows();
+    let unknown: Vec<String> = entry_id
+        .iter()
+        .filter(|column| !known.contains(column))
+        .map(|&column| relation.columns[column].name.clone())
+        .collect();
+    if unknown.is_empty() || only_inserts {
+        return Ok(entry_id);
+    }
+    let primary_key = places.primary_key().unwrap_or_default();
+    let is_primary_key = entry_id.iter().all(|column| primary_key.contains(column));
+    let partitions =
+        if is_primary_key { None } else { places.facts.table.map(|t| t.leaves_not_full.clone()) };
+    Err(Fault::EntryIdNotInIdentity {
+        table: table_name(),
+        columns: unknown,
+        is_primary_key,
+        partitions: partitions.unwrap_or_default(),
+    })
+}
+
+/// The primary key as it was when the log was written. With the default identity the log says it itself; the
+/// catalogue only knows the order of its columns.
+fn primary_key_of_log(places: &Places<'_>) -> Option<Vec<usize>> {
+    let current = places.primary_key();
+    if places.facts.relation.identity != ReplicaIdentity::Default {
+        return current;
+    }
+    let logged = places.in_identity();
+    if logged.is_empty() {
+        return current; // a deferrable primary key, which no identity uses
+    }
+    let is_same =
+        |key: &Vec<usize>| key.len() == logged.len() && logged.iter().all(|column| key.contains(column));
+    Some(current.filter(is_same).unwrap_or(logged))
+}
+
+/// The columns that identify a row for ordering and folding.
+///
+/// They must be known of every old row, or a delete would fall into another lane than the updates before it.
+/// So: the primary key, if old rows have it (they do with the default identity and with FULL); else the columns
+/// of the identity's index, which are unique and never NULL; with FULL and no primary key, and where only
+/// inserts come, the entry id. A primary key that the identity does not cover is not used.
+fn key(places: &Places<'_>, entry_id: &[usize]) -> Vec<usize> {
+    let known = places.known_of_old_rows();
+    if let Some(key) = primary_key_of_log(places)
+        && (known.is_empty() || key.iter().all(|column| known.contains(column)))
+    {
+        return key;
+    }
+    if places.facts.relation.identity == ReplicaIdentity::Index && !known.is_empty() {
+        return known;
+    }
+    entry_id.to_vec()
+}
+
+/// The fields in column order. A configured name wins over a column that happens to be called the same.
+fn fields(form: &Form, places: &Places<'_>, hidden: &[bool]) -> Vec<BoundField> {
+    let configured: Vec<(Option<usize>, &crate::form::Field)> =
+        form.fields.iter().map(|field| (places.find(&field.column), field)).collect();
+    let mut fields = Vec::with_capacity(hidden.len());
+    for (number, column) in places.facts.relation.columns.iter().enumerate() {
+        if hidden[number] {
+            continue;
+        }
+        let field = |name: &str, id| BoundField {
+            name: name.to_owned(),
+            id,
+            column: number,
+            type_: places.facts.types.type_of(column.type_oid),
+        };
+        let before = fields.len();
+        let of_this = configured.iter().filter(|(place, _)| *place == Some(number));
+        fields.extend(of_this.map(|(_, configured)| field(&configured.name, configured.id)));
+        let is_configured = fields.len() > before;
+        if !is_configured && !configured.iter().any(|(_, configured)| configured.name == column.name) {
+            fields.push(field(&column.name, None));
+        }
+    }
+    fields
+}

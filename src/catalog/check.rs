@@ -1,0 +1,201 @@
+//! Whether a form and its table fit, as the catalogue stands now.
+
+use super::fault::{Fault, Key};
+use super::nearby::nearby;
+use super::table::{Table, TableColumn};
+use crate::form::{BindingRecord, Form, OldValues};
+use std::collections::HashMap;
+
+/// Everything that a form says of a table, and everything that is wrong with it. `record` is what the form was
+/// bound to before, if that was this table; `publication` the one to add tables to, and whether it exists.
+pub(super) fn check(
+    form: &Form,
+    table: &Table,
+    record: Option<&BindingRecord>,
+    publication: (&str, bool),
+) -> Vec<Fault> {
+    if let Some(fault) = unloggable(table) {
+        return vec![fault];
+    }
+    let mut faults = Vec::new();
+    let columns = Columns { table, record };
+    for (key, name) in configured_columns(form) {
+        faults.extend(columns.fault(key, name));
+    }
+    faults.extend(fields_twice(form, &columns));
+    faults.extend(hidden_ids(form, &columns));
+    faults.extend(identity(form, &columns));
+    if form.old_values == OldValues::Log && !table.is_full() {
+        let partitions = table.leaves_not_full.clone();
+        faults.push(Fault::NoOldValues { table: table.sql_name.clone(), partitions });
+    }
+    faults.extend(unpublished(table, publication));
+    faults
+}
+
+/// The columns that a form names, in the order of its keys.
+pub(super) fn configured_columns(form: &Form) -> impl Iterator<Item = (Key, &str)> {
+    let entry_id = form.entry_id.iter().map(|name| (Key::EntryId, name.as_str()));
+    let record_id = form.record_id.iter().map(|name| (Key::RecordId, name.as_str()));
+    let fields = form.fields.iter().map(|field| (Key::Fields, field.column.as_str()));
+    let ignore = form.ignore.iter().map(|name| (Key::Ignore, name.as_str()));
+    let hidden = form.hidden.iter().map(|name| (Key::Hidden, name.as_str()));
+    entry_id.chain(record_id).chain(fields).chain(ignore).chain(hidden)
+}
+
+/// A table's columns as a form may name them: by their name, or by the one that they had when it was bound.
+struct Columns<'a> {
+    table: &'a Table,
+    record: Option<&'a BindingRecord>,
+}
+
+impl<'a> Columns<'a> {
+    fn find(&self, name: &str) -> Option<&'a TableColumn> {
+        let followed = || recorded(self.record, name).find_map(|number| self.table.column_number(number));
+        self.table.column(name).or_else(followed)
+    }
+
+    fn fault(&self, key: Key, name: &str) -> Option<Fault> {
+        let table = self.table.sql_name.clone();
+        let column = name.to_owned();
+        let Some(found) = self.find(name) else {
+            if recorded(self.record, name).next().is_some() {
+                return Some(Fault::DroppedColumn { table, key, column });
+            }
+            let nearby = nearby(name, self.table.columns.iter().map(|column| column.name.as_str()));
+            return Some(Fault::UnknownColumn { table, key, column, nearby });
+        };
+        let published = &self.table.published;
+        let is_listed = published.columns.as_ref().is_none_or(|columns| columns.contains(&found.name));
+        let is_needed = !matches!(key, Key::Hidden | Key::Ignore); // what is not there needs no hiding
+        if is_needed && found.is_generated && !(published.may_have_generated && is_listed) {
+            return Some(Fault::Generated { table, key, column });
+        }
+        (is_needed && !is_listed).then_some(Fault::LeftOut { table, key, column })
+    }
+}
+
+/// The numbers that a column of this name had when the form was bound, the latest first.
+pub(super) fn recorded<'a>(
+    record: Option<&'a BindingRecord>,
+    name: &str,
+) -> impl Iterator<Item = i16> + use<'a> {
+    let name = name.to_owned();
+    let columns = record.map_or(&[][..], |record| &record.columns);
+    columns.iter().filter(move |(recorded, _)| *recorded == name).map(|(_, number)| *number)
+}
+
+fn unloggable(table: &Table) -> Option<Fault> {
+    if let Some(root) = &table.root
+        && !table.published.as_itself
+    {
+        return Some(Fault::Partition { table: table.sql_name.clone(), root: root.clone() });
+    }
+    let what = match (table.kind.as_str(), table.persistence.as_str()) {
+        ("v", _) => "a view",
+        ("m", _) => "a materialized view",
+        ("f", _) => "a foreign table",
+        (_, "t") => "a temporary table",
+        (_, "u") => "an unlogged table",
+        _ if table.is_system => "a table of PostgreSQL itself",
+        _ => return None,
+    };
+    Some(Fault::Unloggable { table: table.sql_name.clone(), what })
+}
+
+/// Fields of one name, configured ones and columns that appear under their own. A column that was added later
+/// gives way to a configured field and is no fault.
+fn fields_twice(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
+    let numbers = |names: Vec<&str>| -> Vec<i16> {
+        names.into_iter().filter_map(|name| columns.find(name)).map(|column| column.number).collect()
+    };
+    let named = numbers(form.fields.iter().map(|field| field.column.as_str()).collect());
+    let hidden = numbers(form.hidden.iter().map(String::as_str).collect());
+    let configured = form.fields.iter().map(|field| (field.name.as_str(), field.column.as_str()));
+    let by_themselves = columns
+        .table
+        .columns
+        .iter()
+        .filter(|column| columns.record.is_none() && !column.is_generated)
+        .filter(|column| !named.contains(&column.number) && !hidden.contains(&column.number))
+        .map(|column| (column.name.as_str(), column.name.as_str()));
+    let mut seen: HashMap<&str, &str> = HashMap::new();
+    let mut faults = Vec::new();
+    for (name, column) in configured.chain(by_themselves) {
+        if let Some(one) = seen.insert(name, column) {
+            let [name, one, other] = [name, one, column].map(str::to_owned);
+            faults.push(Fault::FieldTwice { name, one, other });
+        }
+    }
+    faults
+}
+
+fn hidden_ids(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
+    let is_hidden = |name: &str| {
+        let number = columns.find(name).map(|column| column.number);
+        form.hidden.iter().any(|hidden| {
+            hidden == name || (number.is_some() && columns.find(hidden).map(|column| column.number) == number)
+        })
+    };
+    let ids = configured_columns(form).filter(|(key, _)| matches!(key, Key::EntryId | Key::RecordId));
+    let mut faults: Vec<Fault> = ids
+        .filter(|(_, name)| is_hidden(name))
+        .map(|(key, name)| Fault::HiddenId { key, column: name.to_owned() })
+        .collect();
+    if form.entry_id.is_empty() {
+        let key = columns.table.primary_key.iter().filter_map(|number| columns.table.column_number(*number));
+        faults.extend(
+            key.filter(|column| is_hidden(&column.name))
+                .map(|column| Fault::HiddenId { key: Key::EntryId, column: column.name.clone() }),
+        );
+    }
+    faults
+}
+
+/// The entry id has to be there, and in what the log tells of old rows.
+fn identity(form: &Form, columns: &Columns<'_>) -> Option<Fault> {
+    let table = columns.table;
+    let entry_id: Vec<&TableColumn> = if form.entry_id.is_empty() {
+        table.primary_key.iter().filter_map(|number| table.column_number(*number)).collect()
+    } else {
+        form.entry_id.iter().filter_map(|name| columns.find(name)).collect()
+    };
+    if form.entry_id.is_empty() && entry_id.is_empty() {
+        return Some(Fault::NoEntryId { table: table.sql_name.clone() });
+    }
+    if table.published.as_itself && !table.published.has_old_rows {
+        return None; // only inserts come
+    }
+    let identity = table.identity_numbers();
+    let missing: Vec<String> = entry_id
+        .iter()
+        .filter(|column| !identity.contains(&column.number))
+        .map(|column| column.name.clone())
+        .collect();
+    let is_primary_key = entry_id.iter().all(|column| table.primary_key.contains(&column.number));
+    let partitions = table.leaves_not_full.clone();
+    let partitions = if is_primary_key { Vec::new() } else { partitions };
+    let fault = Fault::EntryIdNotInIdentity {
+        table: table.sql_name.clone(),
+        columns: missing.clone(),
+        is_primary_key,
+        partitions,
+    };
+    (!missing.is_empty()).then_some(fault)
+}
+
+fn unpublished(table: &Table, (publication, exists): (&str, bool)) -> Option<Fault> {
+    if table.published.as_itself {
+        return None;
+    }
+    let name = table.sql_name.clone();
+    if let Some(publication) = &table.published.partitions_in {
+        return Some(Fault::PartitionsPublished { table: name, publication: publication.clone() });
+    }
+    Some(Fault::Unpublished {
+        table: name,
+        publication: publication.to_owned(),
+        publication_exists: exists,
+        would_break_writes: !table.has_usable_identity(),
+    })
+}

@@ -1,0 +1,282 @@
+//! What can be wrong between a form and its table, and what mends it.
+
+use std::fmt;
+
+/// A key of a form that names columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// `entry_id`.
+    EntryId,
+    /// `record_id`.
+    RecordId,
+    /// `fields`.
+    Fields,
+    /// `ignore`.
+    Ignore,
+    /// `hidden`.
+    Hidden,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EntryId => "entry_id",
+            Self::RecordId => "record_id",
+            Self::Fields => "fields",
+            Self::Ignore => "ignore",
+            Self::Hidden => "hidden",
+        })
+    }
+}
+
+/// Something between a form and its table that is not as it has to be. Tables are written as in SQL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// There is no such table.
+    #[error("table {table} does not exist")]
+    Missing {
+        /// The table as the form names it.
+        table: String,
+        /// Tables that may be meant.
+        nearby: Vec<String>,
+    },
+    /// The table is gone.
+    #[error("table {table} was dropped")]
+    Dropped {
+        /// The table as it was called last.
+        table: String,
+    },
+    /// The table's name belongs to another table now, which is not published.
+    #[error("table {table} was replaced by a new table of that name")]
+    Replaced {
+        /// The table.
+        table: String,
+    },
+    /// The form names no schema, and several have the table.
+    #[error("table {table} exists in several schemas: {}", schemas.join(", "))]
+    Ambiguous {
+        /// The table as the form names it.
+        table: String,
+        /// The schemas.
+        schemas: Vec<String>,
+    },
+    /// It is nothing that the log has changes of.
+    #[error("{table} is {what}: its changes are not in the log")]
+    Unloggable {
+        /// Its name.
+        table: String,
+        /// What it is: `a view`.
+        what: &'static str,
+    },
+    /// It is a part of a partitioned table, whose changes are published under the whole.
+    #[error("{table} is a partition of {root}, and its changes are published under that name")]
+    Partition {
+        /// The partition.
+        table: String,
+        /// The whole.
+        root: String,
+    },
+    /// A column is not there.
+    #[error("{key} names column {column:?}, which {table} does not have")]
+    UnknownColumn {
+        /// The table.
+        table: String,
+        /// The form's key.
+        key: Key,
+        /// The column.
+        column: String,
+        /// Columns that may be meant.
+        nearby: Vec<String>,
+    },
+    /// A column was dropped since the form was bound.
+    #[error("{key} names column {column:?}, which was dropped from {table}")]
+    DroppedColumn {
+        /// The table.
+        table: String,
+        /// The form's key.
+        key: Key,
+        /// The column.
+        column: String,
+    },
+    /// A column never appears in the log, because it is generated.
+    #[error("{key} names column {column:?} of {table}, which is generated and not in the log")]
+    Generated {
+        /// The table.
+        table: String,
+        /// The form's key.
+        key: Key,
+        /// The column.
+        column: String,
+    },
+    /// A column is not in the log, because the publication leaves it out.
+    #[error("{key} names column {column:?} of {table}, which the publication leaves out")]
+    LeftOut {
+        /// The table.
+        table: String,
+        /// The form's key.
+        key: Key,
+        /// The column.
+        column: String,
+    },
+    /// Two columns would appear under one name.
+    #[error("two fields are called {name:?}: columns {one:?} and {other:?}")]
+    FieldTwice {
+        /// The name.
+        name: String,
+        /// A column.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A column that must not leave is part of an id, which does.
+    #[error("column {column:?} is hidden but {key} names it")]
+    HiddenId {
+        /// `entry_id` or `record_id`.
+        key: Key,
+        /// The column.
+        column: String,
+    },
+    /// Nothing identifies the rows.
+    #[error("{table} has no primary key, and the form has no entry_id")]
+    NoEntryId {
+        /// The table.
+        table: String,
+    },
+    /// Updates and deletes would not say which entry they concern.
+    #[error(
+        "{} not in the replica identity of {table}, so deletes and updates would not tell the entry",
+        columns_are(columns)
+    )]
+    EntryIdNotInIdentity {
+        /// The table.
+        table: String,
+        /// The columns of the entry id that are missing.
+        columns: Vec<String>,
+        /// Whether they are the primary key.
+        is_primary_key: bool,
+        /// Partitions that have an identity of their own without them.
+        partitions: Vec<String>,
+    },
+    /// The form wants old values that the log does not have.
+    #[error("old_values = \"log\" needs whole old rows, but the replica identity of {table} is not FULL")]
+    NoOldValues {
+        /// The table.
+        table: String,
+        /// Of a partitioned table: the partitions that are not FULL.
+        partitions: Vec<String>,
+    },
+    /// No publication of ours has the table.
+    #[error("{table} is not in publication {publication:?}")]
+    Unpublished {
+        /// The table.
+        table: String,
+        /// Our publication.
+        publication: String,
+        /// Whether that one exists.
+        publication_exists: bool,
+        /// Whether the application's updates and deletes would fail if the table were simply added.
+        would_break_writes: bool,
+    },
+    /// The publication has partitions under their own names.
+    #[error("publication {publication:?} publishes the partitions of {table} under their own names")]
+    PartitionsPublished {
+        /// The partitioned table.
+        table: String,
+        /// The publication.
+        publication: String,
+    },
+}
+
+impl Fault {
+    /// Whether the form cannot work, or not as it says. Otherwise it goes on, and the operator should know.
+    pub fn breaks(&self) -> bool {
+        match self {
+            Self::DroppedColumn { key, .. } => *key == Key::EntryId,
+            _ => true,
+        }
+    }
+
+    /// What to do: SQL, mostly for whoever owns the table, or what to write into the configuration.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Missing { nearby, .. } if nearby.is_empty() => {
+                "name an existing table, with its schema: table = \"schema.table\"".to_owned()
+            }
+            Self::Missing { nearby, .. } | Self::UnknownColumn { nearby, .. } if !nearby.is_empty() => {
+                format!("did you mean {}?", nearby.join(", "))
+            }
+            Self::UnknownColumn { key, .. } | Self::DroppedColumn { key, .. } => {
+                format!("take the column out of {key}, or name an existing one")
+            }
+            Self::Missing { .. } | Self::Dropped { .. } => {
+                "remove the form, or create the table anew and publish it".to_owned()
+            }
+            Self::Replaced { table } => format!("add the new {table} to the publication"),
+            Self::Ambiguous { table, schemas } => {
+                let schema = schemas.first().map_or("schema", String::as_str);
+                format!("say which one, such as table = \"{schema}.{table}\"")
+            }
+            Self::Unloggable { what: "an unlogged table", table } => {
+                format!("alter table {table} set logged;")
+            }
+            Self::Unloggable { what: "a view" | "a materialized view", .. } => {
+                "map the tables behind it".to_owned()
+            }
+            Self::Unloggable { .. } => "map an ordinary table".to_owned(),
+            Self::Partition { root, .. } => format!("map {root}"),
+            Self::Generated { key, .. } => {
+                format!("take the column out of {key}; map the columns it is computed from")
+            }
+            Self::LeftOut { key, .. } => {
+                format!("take the column out of {key}, or add it to the publication's column list")
+            }
+            Self::FieldTwice { name, .. } => format!("give one of the fields another name than {name:?}"),
+            Self::HiddenId { key, .. } => format!("take the column out of hidden, or out of {key}"),
+            Self::NoEntryId { .. } => "set entry_id to columns that identify a row".to_owned(),
+            Self::EntryIdNotInIdentity { table, is_primary_key: true, partitions, .. } => {
+                alter_identity(table, partitions, "default")
+            }
+            Self::EntryIdNotInIdentity { table, partitions, .. }
+            | Self::NoOldValues { table, partitions } => alter_identity(table, partitions, "full"),
+            Self::Unpublished { table, publication, publication_exists, would_break_writes } => {
+                let identity = if *would_break_writes {
+                    alter_identity(table, &[], "full") + " "
+                } else {
+                    String::new()
+                };
+                let publication = quoted(publication);
+                if *publication_exists {
+                    format!("{identity}alter publication {publication} add table {table};")
+                } else {
+                    format!(
+                        "{identity}create publication {publication} for table {table} \
+                         with (publish_via_partition_root = true);"
+                    )
+                }
+            }
+            Self::PartitionsPublished { publication, .. } => {
+                format!("alter publication {} set (publish_via_partition_root = true);", quoted(publication))
+            }
+        }
+    }
+}
+
+/// A name as an SQL identifier, in quotes whether it needs them or not.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn columns_are(columns: &[String]) -> String {
+    let names: Vec<String> = columns.iter().map(|column| format!("{column:?}")).collect();
+    match names.as_slice() {
+        [name] => format!("column {name} is"),
+        names => format!("columns {} are", names.join(", ")),
+    }
+}
+
+/// The statements that change an identity. Partitions have their own, which those of the whole do not change.
+fn alter_identity(table: &str, partitions: &[String], identity: &str) -> String {
+    let tables = std::iter::once(table).chain(partitions.iter().map(String::as_str));
+    let statements = tables.map(|table| format!("alter table {table} replica identity {identity};"));
+    statements.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,346 @@
+//! What dispatch knows of the attempts under way: who may have another one, and when.
+
+use super::health::{Health, Turn};
+use super::rate::Rate;
+use crate::delivery::Claim;
+use crate::queue::WebhookStanding;
+use crate::retry::{FailureRun, Meaning};
+use crate::webhook::{Webhook, WebhookId, Webhooks};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The books of all webhooks.
+pub(super) struct Books {
+    in_flight_max: usize,
+    in_flight_bytes_max: usize,
+    /// Claims that are not settled yet, and the size of their bodies.
+    claims: usize,
+    bytes: usize,
+    /// How large a body may be expected to be: the largest of late.
+    body_bytes: usize,
+    webhooks: HashMap<WebhookId, Book>,
+}
+
+/// The books of a webhook.
+struct Book {
+    webhook: Arc<Webhook>,
+    /// Whether it is among the webhooks that are registered now.
+    registered: bool,
+    under_way: usize,
+    rate: Option<Rate>,
+    health: Health,
+    /// Failures in a row over all deliveries, and when the first was, in microseconds since 1970 UTC.
+    failures: u32,
+    failing_since_us: Option<i64>,
+}
+
+/// An attempt that may begin.
+pub(super) struct Start {
+    pub(super) webhook: Arc<Webhook>,
+    /// Whether it probes an endpoint that seems dead.
+    pub(super) probe: bool,
+}
+
+impl Books {
+    pub(super) fn new(in_flight_max: usize, in_flight_bytes_max: usize) -> Self {
+        let webhooks = HashMap::new();
+        Self { in_flight_max, in_flight_bytes_max, claims: 0, bytes: 0, body_bytes: 1, webhooks }
+    }
+
+    /// Takes over a new version of the webhooks. A new URL or new credentials deserve a fresh start.
+    pub(super) fn take_over(&mut self, webhooks: &Webhooks, now: Instant) {
+        self.webhooks.retain(|id, book| {
+            book.registered = webhooks.find(*id).is_some();
+            book.registered || book.under_way > 0
+        });
+        for webhook in webhooks.iter() {
+            let book = self.webhooks.entry(webhook.id).or_insert_with(|| Book {
+                webhook: Arc::clone(webhook),
+                registered: true,
+                under_way: 0,
+                rate: None,
+                health: Health::default(),
+                failures: 0,
+                failing_since_us: None,
+            });
+            if book.webhook.callback != webhook.callback {
+                book.health = Health::default();
+            }
+            let per_second_max = webhook.sending.per_second_max;
+            if book.rate.as_ref().map(Rate::per_second_max) != per_second_max.map(|rate| rate.max(1)) {
+                book.rate = per_second_max.map(|per_second_max| Rate::new(per_second_max, now));
+            }
+            book.webhook = Arc::clone(webhook);
+        }
+    }
+
+    /// Takes over what the queue knows of failures in a row; it also knows when somebody enabled a webhook
+    /// again.
+    pub(super) fn recall(&mut self, standings: &[WebhookStanding]) {
+        for standing in standings {
+            if let Some(book) = self.webhooks.get_mut(&standing.id) {
+                book.failures = standing.failures;
+                book.failing_since_us = standing.failing_since_us;
+            }
+        }
+    }
+
+    /// How many claims there may be in addition, over all webhooks.
+    pub(super) fn room(&self) -> usize {
+        let bytes = self.in_flight_bytes_max.saturating_sub(self.bytes);
+        // one body that is larger than everything must go, too
+        let by_bytes = (bytes / self.body_bytes).max(usize::from(self.claims == 0));
+        self.free().min(by_bytes)
+    }
+
+    /// How many claims a webhook may have in addition.
+    pub(super) fn allowance(&self, webhook: WebhookId, now: Instant) -> usize {
+        let Some(book) = self.webhooks.get(&webhook).filter(|book| book.is_served()) else { return 0 };
+        if book.health.is_probed() {
+            return usize::from(book.under_way == 0 && book.opens_at(now).is_none());
+        }
+        // a share is fair while nobody has more than what is left for others: slow endpoints get fewer slots
+        // the more of them there are, and never the last ones
+        let fair = self.free().saturating_sub(book.under_way).div_ceil(2);
+        let own = book.webhook.sending.in_flight_max.max(1).saturating_sub(book.under_way);
+        let rated = book.rate.as_ref().map_or(usize::MAX, |rate| rate.allowance(now));
+        fair.min(own).min(rated)
+    }
+
+    /// When the first of the webhooks that must wait may go on; none if none must.
+    pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
+        self.webhooks.values().filter(|book| book.is_served()).filter_map(|book| book.opens_at(now)).min()
+    }
+
+    /// A claim becomes an attempt.
+    pub(super) fn start(&mut self, claim: &Claim, now: Instant) -> Start {
+        let size = size_of(claim);
+        self.claims += 1;
+        self.bytes += size;
+        self.body_bytes = size.max(self.body_bytes - self.body_bytes / 64).max(1);
+        let book = self
+            .webhooks
+            .get_mut(&claim.number.webhook)
+            .expect("the queue claims only for webhooks that have an allowance");
+        book.under_way += 1;
+        if let Some(rate) = &mut book.rate {
+            rate.start(now);
+        }
+        Start { webhook: Arc::clone(&book.webhook), probe: book.health.is_probed() }
+    }
+
+    /// The failures of a webhook in a row, before the attempt that has just ended.
+    pub(super) fn failure_run(&self, webhook: WebhookId, now_us: i64) -> FailureRun {
+        let Some(book) = self.webhooks.get(&webhook) else { return FailureRun::default() };
+        let lasting_us = book.failing_since_us.map_or(0, |since_us| now_us.saturating_sub(since_us));
+        FailureRun {
+            failures: book.failures,
+            lasting: Duration::from_micros(u64::try_from(lasting_us).unwrap_or(0)),
+        }
+    }
+
+    /// An attempt has ended.
+    pub(super) fn end(
+        &mut self,
+        claim: &Claim,
+        meaning: Meaning,
+        was_probe: bool,
+        now: Instant,
+        now_us: i64,
+    ) -> Option<Turn> {
+        let book = self.webhooks.get_mut(&claim.number.webhook)?;
+        book.under_way -= 1;
+        if meaning == Meaning::Success {
+            book.failures = 0;
+            book.failing_since_us = None;
+        } else {
+            book.failures = book.failures.saturating_add(1);
+            book.failing_since_us.get_or_insert(now_us);
+        }
+        let turn = book.health.learn(meaning, claim.lane, was_probe, now);
+        if !book.registered && book.under_way == 0 {
+            self.webhooks.remove(&claim.number.webhook);
+        }
+        turn
+    }
+
+    /// How many failures made an endpoint seem dead.
+    pub(super) fn failures(&self, webhook: WebhookId) -> u32 {
+        self.webhooks.get(&webhook).map_or(0, |book| book.health.failures())
+    }
+
+    /// A claim is settled.
+    pub(super) fn settle(&mut self, body_bytes: usize) {
+        self.claims -= 1;
+        self.bytes -= body_bytes;
+    }
+
+    fn free(&self) -> usize {
+        self.in_flight_max.saturating_sub(self.claims)
+    }
+}
+
+impl Book {
+    /// Whether it is registered and not switched off. The queue knows this as well, but learns it later.
+    fn is_served(&self) -> bool {
+        self.registered && self.webhook.enabled
+    }
+
+    /// When its limits let another attempt start; none if they do now.
+    fn opens_at(&self, now: Instant) -> Option<Instant> {
+        let rated = self.rate.as_ref().and_then(|rate| rate.opens_at(now));
+        rated.max(self.health.opens_at(now))
+    }
+}
+
+/// The size of a claim's body, in bytes.
+pub(super) fn size_of(claim: &Claim) -> usize {
+    claim.body.head.len() + claim.body.tail.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Body, DeliveryId, DeliveryNumber};
+    use crate::event::Verb;
+    use crate::form::Lane;
+    use crate::retry::Schedule;
+    use crate::webhook::{Authentication, Callback, OnExhausted, Sending};
+    use bytes::Bytes;
+
+    fn webhook(id: u64, in_flight_max: usize, per_second_max: Option<u32>) -> Webhook {
+        Webhook {
+            id: WebhookId(id),
+            name: format!("hook {id}"),
+            description: None,
+            forms: vec![],
+            events: vec![],
+            payload_fields: vec![],
+            send_unchanged_fields: false,
+            custom_json: None,
+            enabled: true,
+            format: "native",
+            callback: Callback {
+                url: "http://receiver.example/".parse().unwrap(),
+                authentication: Authentication { scheme: "NO_AUTH", settings: [].into() },
+            },
+            signing_secrets: vec![],
+            sending: Sending {
+                schedule: Schedule::default(),
+                on_exhausted: OnExhausted::Skip,
+                in_flight_max,
+                per_second_max,
+                timeout: Duration::from_secs(15),
+                backlog_bytes_max: 1 << 30,
+            },
+        }
+    }
+
+    fn claim(webhook: u64, body_bytes: usize) -> Claim {
+        Claim {
+            number: DeliveryNumber { webhook: WebhookId(webhook), sequence: 1 },
+            id: DeliveryId([0; 16]),
+            attempt: 1,
+            failures: 0,
+            replay: false,
+            body: Body {
+                head: Bytes::new(),
+                tail: vec![b'x'; body_bytes].into(),
+                content_type: "text/plain".into(),
+            },
+            form: "f".into(),
+            verb: Verb::Create,
+            entry_id: "1".into(),
+            lane: Lane(1),
+            committed_at_us: 0,
+        }
+    }
+
+    fn books(in_flight_max: usize, webhooks: Vec<Webhook>) -> Books {
+        let mut books = Books::new(in_flight_max, 1 << 20);
+        books.take_over(&webhooks.into_iter().collect(), Instant::now());
+        books
+    }
+
+    /// Gives every webhook what it may have, again and again.
+    fn fill(books: &mut Books, ids: &[u64]) {
+        let now = Instant::now();
+        while ids.iter().any(|id| books.allowance(WebhookId(*id), now) > 0) {
+            for id in ids {
+                if books.allowance(WebhookId(*id), now) > 0 {
+                    books.start(&claim(*id, 1), now);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hanging_endpoints_leave_slots_for_others() {
+        let hooks = (0..100).map(|id| webhook(id, 64, None)).collect();
+        let mut books = books(128, hooks);
+        fill(&mut books, &(0..99).collect::<Vec<_>>());
+        assert!(books.allowance(WebhookId(99), Instant::now()) >= 1);
+        assert_eq!(books.allowance(WebhookId(0), Instant::now()), 0);
+    }
+
+    #[test]
+    fn alone_a_webhook_has_its_own_limit_or_half_of_all() {
+        for (in_flight_max, own, expected) in [(1024, 16, 16), (20, 16, 10), (1, 16, 1), (2, 1, 1)] {
+            let mut books = books(in_flight_max, vec![webhook(1, own, None)]);
+            fill(&mut books, &[1]);
+            assert_eq!(books.claims, expected);
+        }
+    }
+
+    #[test]
+    fn unknown_and_disabled_webhooks_have_no_allowance() {
+        let now = Instant::now();
+        let mut off = webhook(2, 16, None);
+        off.enabled = false;
+        let mut books = books(100, vec![webhook(1, 16, None), off]);
+        assert!(books.allowance(WebhookId(1), now) > 0);
+        assert_eq!(books.allowance(WebhookId(2), now), 0);
+        assert_eq!(books.allowance(WebhookId(3), now), 0);
+        books.start(&claim(1, 1), now);
+        books.take_over(&Webhooks::default(), now);
+        assert_eq!(books.allowance(WebhookId(1), now), 0);
+        books.end(&claim(1, 1), Meaning::Success, false, now, 0);
+        assert!(books.webhooks.is_empty());
+    }
+
+    #[test]
+    fn large_bodies_take_the_room_of_many() {
+        let now = Instant::now();
+        let mut books = books(100, vec![webhook(1, 50, None)]);
+        assert_eq!(books.room(), 100);
+        books.start(&claim(1, 1 << 18), now);
+        assert_eq!(books.room(), 3);
+        books.start(&claim(1, 1 << 20), now);
+        assert_eq!(books.room(), 0);
+        books.settle(1 << 20);
+        books.settle(1 << 18);
+        assert_eq!(books.room(), 1);
+    }
+
+    #[test]
+    fn a_new_url_is_a_fresh_start() {
+        let now = Instant::now();
+        let mut books = books(100, vec![webhook(1, 50, None)]);
+        for lane in 0..10 {
+            let claim = Claim { lane: Lane(lane), ..claim(1, 1) };
+            books.start(&claim, now);
+            books.end(&claim, Meaning::Passing, false, now, 0);
+        }
+        assert_eq!(books.allowance(WebhookId(1), now), 0);
+        assert_eq!(books.opens_at(now), Some(now + Duration::from_secs(1)));
+        books.take_over(&[webhook(1, 40, None)].into_iter().collect(), now);
+        assert_eq!(books.allowance(WebhookId(1), now), 0);
+        let mut moved = webhook(1, 40, None);
+        moved.callback.url = "http://elsewhere.example/".parse().unwrap();
+        books.take_over(&[moved].into_iter().collect(), now);
+        assert_eq!(books.allowance(WebhookId(1), now), 40);
+        assert_eq!(books.failure_run(WebhookId(1), 7).failures, 10);
+    }
+}

@@ -1,0 +1,84 @@
+//! Who makes the attempts.
+
+use crate::auth::{self, Authenticator};
+use crate::delivery::{Claim, Outcome};
+use crate::transport::{Endpoint, Transport, Trust};
+use crate::webhook::{Webhook, WebhookId};
+use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Makes attempts. Dispatch knows no more of HTTP than this.
+pub trait Courier: Send + Sync {
+    /// Makes one attempt; `now_us` is the time of day in microseconds since 1970 UTC.
+    fn attempt<'a>(
+        &'a self,
+        webhook: &'a Arc<Webhook>,
+        claim: &'a Claim,
+        now_us: i64,
+    ) -> BoxFuture<'a, Outcome>;
+}
+
+/// Makes attempts over HTTP. What a webhook needs is made ready once for each of its versions.
+pub struct HttpCourier {
+    transport: Transport,
+    trust: fn(&Webhook) -> Trust,
+    prepared: Mutex<HashMap<WebhookId, Version>>,
+}
+
+/// A version of a webhook, and what was made of it.
+type Version = (Arc<Webhook>, Arc<Prepared>);
+
+/// A webhook made ready, or why it cannot be.
+type Prepared = Result<(Endpoint, Box<dyn Authenticator>), String>;
+
+impl HttpCourier {
+    /// `trust` tells who stands for a webhook: the address guard asks.
+    pub fn new(transport: Transport, trust: fn(&Webhook) -> Trust) -> Self {
+        Self { transport, trust, prepared: Mutex::default() }
+    }
+
+    fn prepared(&self, webhook: &Arc<Webhook>) -> Arc<Prepared> {
+        // nothing here can be left half done
+        let mut all = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get(&webhook.id) {
+            Some((version, prepared)) if Arc::ptr_eq(version, webhook) => Arc::clone(prepared),
+            _ => {
+                // those that nobody else holds are no longer registered
+                all.retain(|_, (version, _)| Arc::strong_count(version) > 1);
+                let prepared = Arc::new(self.prepare(webhook));
+                all.insert(webhook.id, (Arc::clone(webhook), Arc::clone(&prepared)));
+                prepared
+            }
+        }
+    }
+
+    fn prepare(&self, webhook: &Webhook) -> Prepared {
+        let endpoint =
+            self.transport.prepare(webhook, (self.trust)(webhook)).map_err(|error| error.to_string())?;
+        let authenticator = auth::prepare(&webhook.callback.authentication)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+        Ok((endpoint, authenticator))
+    }
+}
+
+impl Courier for HttpCourier {
+    fn attempt<'a>(
+        &'a self,
+        webhook: &'a Arc<Webhook>,
+        claim: &'a Claim,
+        now_us: i64,
+    ) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            match &*self.prepared(webhook) {
+                Err(reason) => Outcome::Refused { reason: reason.clone() },
+                Ok((endpoint, authenticator)) => {
+                    let mut credentials = HeaderMap::new();
+                    authenticator.apply(&mut credentials);
+                    self.transport.send(endpoint, claim, credentials, now_us).await
+                }
+            }
+        })
+    }
+}

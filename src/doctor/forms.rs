@@ -1,0 +1,158 @@
+//! What is wrong with a form's table.
+
+use super::facts::{Facts, Table};
+use super::finding::{Finding, Mend, Severity};
+use super::names::fill;
+use super::setup;
+use crate::form::{Form, OldValues};
+
+const SET_LOGGED: &str = include_str!("../../sql/mend/set_logged.sql");
+const MOVE: &str = include_str!("../../sql/setup/move_table.sql");
+
+/// The table's name as the form gives it.
+pub(super) fn wanted_name(form: &Form) -> String {
+    match &form.schema {
+        Some(schema) => format!("{schema}.{}", form.table),
+        None => form.table.clone(),
+    }
+}
+
+/// Judges the form of that number.
+pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Vec<Finding>) {
+    let object = format!("form {:?}", form.name);
+    let Some(table) = facts.table_of(number) else {
+        let what = format!("table {} does not exist", wanted_name(form));
+        let mend = Mend::Key("[[forms]] table: a table of this database, as \"schema.table\"".into());
+        findings.push(Finding::new(Severity::Error, object, what).mended_by(mend));
+        return;
+    };
+    if let Some(why) = table.unpublishable() {
+        let mend = match table.persistence {
+            'u' => Mend::Sql(fill(SET_LOGGED, &[("table", &table.quoted)]) + ";"),
+            _ => Mend::Key("[[forms]] table: the table that the rows are stored in".into()),
+        };
+        let what = format!("{} {why}; it cannot be published", table.quoted);
+        findings.push(Finding::new(Severity::Error, object, what).mended_by(mend));
+        return;
+    }
+    let before = findings.len();
+    if let Some(root) = &table.partition_of {
+        let what = format!(
+            "{} is a partition of {root}: rows that move to other partitions look deleted, and where the root is \
+             published too, nothing comes under this name",
+            table.quoted
+        );
+        let mend = Mend::Key(format!("[[forms]] table = {:?}", root.replace('"', "")));
+        findings.push(Finding::new(Severity::Warning, &object, what).mended_by(mend));
+    }
+    columns(form, table, &object, findings);
+    entry_id(form, table, &object, findings);
+    identity(facts, form, table, &object, findings);
+    if findings.len() == before {
+        findings.push(Finding::new(
+            Severity::Ok,
+            object,
+            format!("{} gives old and new values", table.quoted),
+        ));
+    }
+}
+
+fn columns(form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding>) {
+    let named = [
+        ("entry_id", form.entry_id.iter().collect::<Vec<_>>()),
+        ("record_id", form.record_id.iter().collect()),
+        ("ignore", form.ignore.iter().collect()),
+        ("hidden", form.hidden.iter().collect()),
+        ("fields", form.fields.iter().map(|field| &field.column).collect()),
+    ];
+    for (key, columns) in named {
+        for column in columns.into_iter().filter(|column| !table.columns.contains(column)) {
+            let what = format!("{} has no column {column:?}", table.quoted);
+            let mend = Mend::Key(format!("[[forms]] {key}: one of {}", table.columns.join(", ")));
+            findings.push(Finding::new(Severity::Error, object, what).mended_by(mend));
+        }
+    }
+}
+
+/// The entry id of a deleted or renamed row is read from the old row: it must be there.
+fn entry_id(form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding>) {
+    let id = if form.entry_id.is_empty() { &table.primary_key } else { &form.entry_id };
+    if id.is_empty() {
+        let what = format!("{} has no primary key to take the entry id from", table.quoted);
+        let mend = Mend::Key(format!("[[forms]] entry_id: some of {}", table.columns.join(", ")));
+        findings.push(Finding::new(Severity::Error, object, what).mended_by(mend));
+        return;
+    }
+    let known = |column: &String| table.identity_columns.contains(column);
+    if table.is_full() || !table.is_safe() || id.iter().all(known) {
+        return;
+    }
+    let what = format!(
+        "the entry id ({}) is not in the replica identity of {} ({}): it is unknown when an entry is deleted",
+        id.join(", "),
+        table.quoted,
+        table.identity_columns.join(", ")
+    );
+    findings.push(Finding::new(Severity::Error, object, what).mended_by(Mend::Sql(
+        setup::full_step(table).sql + ";\n-- or leave entry_id out: the primary key then",
+    )));
+}
+
+fn identity(facts: &Facts, form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding>) {
+    let step = setup::full_step(table);
+    let cost = setup::full_cost(table);
+    if !table.is_safe() {
+        let why = if table.without_identity.is_empty() {
+            format!("{} is partitioned without a primary key", table.quoted)
+        } else {
+            format!("{} has no usable replica identity", table.without_identity.join(", "))
+        };
+        let what = format!(
+            "only creates are told: {why}, so publishing updates and deletes would make the application's fail"
+        );
+        let finding = Finding::new(Severity::Warning, object, what);
+        findings.push(if table.would_be_safe_with_full(facts.server.version_num) {
+            finding.mended_by(Mend::Sql(step.sql + ";" + &into_first(facts, table) + "\n-- costs: " + &cost))
+        } else {
+            finding.mended_by(Mend::Do(format!("give {} a primary key", table.quoted)))
+        });
+        return;
+    }
+    if !table.other_identity.is_empty() {
+        let what = format!(
+            "{} differ from {} in their replica identity: old values from there are incomplete",
+            table.other_identity.join(", "),
+            table.quoted
+        );
+        findings.push(Finding::new(Severity::Error, object, what).mended_by(Mend::Sql(step.sql + ";")));
+    } else if table.is_full() {
+        let what = format!("{} has replica identity full: {cost}", table.quoted);
+        findings.push(Finding::new(Severity::Note, object, what));
+    } else if form.old_values == OldValues::Log {
+        let what = format!("old_values = \"log\", but {} logs old values only of its key", table.quoted);
+        findings.push(
+            Finding::new(Severity::Error, object, what)
+                .mended_by(Mend::Sql(step.sql + ";\n-- costs: " + &cost)),
+        );
+    } else if form.old_values == OldValues::Auto {
+        let what = format!(
+            "{} logs old values only of its key: updates do not say what changed, deletes carry the key alone",
+            table.quoted
+        );
+        findings.push(
+            Finding::new(Severity::Note, object, what)
+                .mended_by(Mend::Sql(step.sql + ";\n-- costs: " + &cost)),
+        );
+    }
+}
+
+/// With an identity, the table belongs into the first publication.
+fn into_first(facts: &Facts, table: &Table) -> String {
+    let [first, inserts] = &facts.publications;
+    if !inserts.tables.iter().any(|published| published.named && published.oid == table.oid) {
+        return String::new();
+    }
+    let tables = format!("only {}", table.quoted);
+    let values = [("from", inserts.quoted.as_str()), ("to", &first.quoted), ("tables", &tables)];
+    format!("\n{};", fill(MOVE, &values))
+}

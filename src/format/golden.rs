@@ -1,0 +1,166 @@
+//! What is sent, to the letter.
+
+use super::{Identity, find};
+use crate::change::OldRow;
+use crate::delivery::{DeliveryId, DeliveryNumber};
+use crate::event::{FormEvent, Transaction, Verb};
+use crate::form::sample;
+use crate::lsn::{Lsn, Position};
+use crate::retry::Schedule;
+use crate::value::Type;
+use crate::webhook::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn webhook(format: &'static str, payload_fields: &[&str]) -> Webhook {
+    let authentication = Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() };
+    Webhook {
+        id: WebhookId(1),
+        name: "Escalations".into(),
+        description: None,
+        forms: vec!["HPD:Help Desk".into()],
+        events: Verb::ALL.to_vec(),
+        payload_fields: payload_fields.iter().map(|name| (*name).into()).collect(),
+        send_unchanged_fields: false,
+        custom_json: None,
+        enabled: true,
+        format,
+        callback: Callback { url: "http://localhost/hook".parse().unwrap(), authentication },
+        signing_secrets: vec![],
+        sending: Sending {
+            schedule: Schedule { pauses: vec![] },
+            on_exhausted: OnExhausted::Skip,
+            in_flight_max: 1,
+            per_second_max: None,
+            timeout: Duration::from_secs(1),
+            backlog_bytes_max: 1,
+        },
+    }
+}
+
+/// An incident with the columns of the product's sample: its id, who submitted it, its status as a number, a
+/// description, a GUID and an attachment too large to be sent.
+fn event(verb: Verb, old: Option<&[&str]>, new: Option<&[&str]>, changed: Option<&[usize]>) -> FormEvent {
+    let columns = [
+        ("Entry ID", Type::Text),
+        ("Submitter", Type::Text),
+        ("Status", Type::Number),
+        ("Short Description", Type::Text),
+        ("GUID", Type::Text),
+        ("Log", Type::Text),
+    ];
+    let mut form = sample::form("HPD:Help Desk", &columns);
+    form.fields[2].id = Some(7);
+    form.record_id = Some(4);
+    let row = new.or(old).unwrap();
+    FormEvent {
+        entry_id: row[0].into(),
+        form: Arc::new(form),
+        verb,
+        position: Position { epoch: 0, commit_lsn: Lsn(0x16_B374_D848), ordinal: 3 },
+        transaction: Arc::new(Transaction { xid: 741, committed_at_us: 1_795_341_671_123_456, origin: None }),
+        lane: crate::form::Lane(0),
+        behind: None,
+        old: old.map_or(OldRow::Absent, |old| OldRow::Full(sample::row(old))),
+        new: new.map(sample::row),
+        changed: changed.map(<[usize]>::to_vec),
+        renamed_to: None,
+        renamed_from: None,
+    }
+}
+
+const NEW: &[&str] = &["000000000000001", "Demo", "0", "New Incident", "AGGAA5V0G7", "long"];
+const OLD: &[&str] = &["000000000000001", "Demo", "4", "Old", "AGGAA5V0G7", "long"];
+
+#[track_caller]
+fn check(webhook: &Webhook, event: &FormEvent, expected: &str) {
+    let format = find(webhook.format).unwrap();
+    let number = DeliveryNumber { webhook: webhook.id, sequence: 12 };
+    let identity = Identity { id: DeliveryId([0xAB; 16]), number };
+    let (mut body, mut tail) = (Vec::new(), Vec::new());
+    format.head(webhook, &identity, event, &mut body);
+    format.tail(webhook, event, &mut tail);
+    body.append(&mut tail);
+    let body = String::from_utf8(body).unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok(), "{body}");
+    assert_eq!(body, expected.replace('\n', ""));
+}
+
+#[test]
+fn arsys_create_brings_the_registered_fields_and_the_record_id() {
+    let event = event(Verb::Create, None, Some(NEW), None);
+    check(
+        &webhook("arsys", &["Submitter", "Status", "Short Description"]),
+        &event,
+        r#"{"webhook_id":"WBH000000000001","entry_event":"create","form_name":"HPD:Help Desk",
+"entry_id":"000000000000001","record_id":"AGGAA5V0G7",
+"entry_details":{"Submitter":"Demo","Status":0,"Short Description":"New Incident"}}"#,
+    );
+}
+
+#[test]
+fn arsys_update_brings_the_registered_fields_that_changed() {
+    let changed = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2, 3]));
+    let head = r#"{"webhook_id":"WBH000000000001","entry_event":"update","form_name":"HPD:Help Desk",
+"entry_id":"000000000000001","entry_details":"#;
+    let cases: [(&[&str], &str); 4] = [
+        (&[], r#"{"Status":0,"Short Description":"New Incident"}}"#),
+        (&["Submitter", "Short Description"], r#"{"Short Description":"New Incident"}}"#),
+        (&["7"], r#"{"Status":0}}"#),
+        (&["Submitter"], "{}}"),
+    ];
+    for (payload_fields, details) in cases {
+        check(&webhook("arsys", payload_fields), &changed, &format!("{head}{details}"));
+    }
+    let mut all = webhook("arsys", &["Submitter", "Status"]);
+    all.send_unchanged_fields = true;
+    check(&all, &changed, &format!("{head}{}", r#"{"Submitter":"Demo","Status":0}}"#));
+    let blind = event(Verb::Update, None, Some(NEW), None);
+    check(
+        &webhook("arsys", &["Status", "Submitter"]),
+        &blind,
+        &format!("{head}{}", r#"{"Submitter":"Demo","Status":0}}"#),
+    );
+}
+
+#[test]
+fn arsys_delete_brings_the_ids_only() {
+    let event = event(Verb::Delete, Some(OLD), None, None);
+    let four = r#"{"webhook_id":"WBH000000000001","entry_event":"delete","form_name":"HPD:Help Desk",
+"entry_id":"000000000000001""#;
+    let mut webhook = webhook("arsys", &[]);
+    check(&webhook, &event, &format!("{four}}}"));
+    webhook.custom_json = Some(r#"{"action":"AddToLogicalGroup"}"#.into());
+    check(&webhook, &event, &format!("{four}{}", r#","custom_json":{"action":"AddToLogicalGroup"}}"#));
+}
+
+#[test]
+fn native_update_brings_what_changed_and_the_entry() {
+    let mut large = NEW.to_vec();
+    large[5] = "?";
+    check(
+        &webhook("native", &[]),
+        &event(Verb::Update, Some(OLD), Some(&large), Some(&[2, 3])),
+        r#"{"id":"msg_abababababababababababababababab","sequence":12,"webhook":"Escalations",
+"form":"HPD:Help Desk","noun":"request","event":"update","entry_id":"000000000000001",
+"record_id":"AGGAA5V0G7",
+"changed":{"Status":{"old":4,"new":0},"Short Description":{"old":"Old","new":"New Incident"}},
+"entry":{"Entry ID":"000000000000001","Submitter":"Demo","Status":0,"Short Description":"New Incident",
+"GUID":"AGGAA5V0G7"},"unavailable_fields":["Log"],
+"committed_at":"2026-11-22T10:01:11.123456Z","lsn":"16/B374D848","xid":741}"#,
+    );
+}
+
+#[test]
+fn native_leaves_out_what_is_not_known_or_not_wanted() {
+    let blind = event(Verb::Update, None, Some(NEW), None);
+    let head = r#"{"id":"msg_abababababababababababababababab","sequence":12,"webhook":"Escalations",
+"form":"HPD:Help Desk","noun":"request","event":"#;
+    let foot = r#""committed_at":"2026-11-22T10:01:11.123456Z","lsn":"16/B374D848","xid":741}"#;
+    let middle = r#""entry_id":"000000000000001","record_id":"AGGAA5V0G7","entry":{"Status":0},"#;
+    check(&webhook("native", &["Status"]), &blind, &format!("{head}\"update\",{middle}{foot}"));
+    let gone = event(Verb::Delete, Some(OLD), None, None);
+    let middle = middle.replace(r#""Status":0"#, r#""Status":4"#);
+    check(&webhook("native", &["Status"]), &gone, &format!("{head}\"delete\",{middle}{foot}"));
+}

@@ -1,0 +1,109 @@
+//! Ordinary SQL sessions, by tokio-postgres over our own wire.
+
+use super::address::{self, Address, Host};
+use super::open::{self, Connected};
+use super::wire::{ClearTextRefused, Wire};
+use super::{Error, settings};
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::{Ready, ready};
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
+
+/// An ordinary SQL session; ends when dropped.
+pub struct Session {
+    client: tokio_postgres::Client,
+    _driver: tokio::task::JoinSet<()>,
+}
+
+impl std::ops::Deref for Session {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+impl std::ops::DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.client
+    }
+}
+
+/// Opens an ordinary SQL session under the given `application_name` (the address may name another one), with
+/// the settings of [`settings::SETTINGS`].
+pub async fn connect(address: &Address, application_name: &str) -> Result<Session, Error> {
+    open::open(address, application_name).await
+}
+
+impl Connected for Session {
+    async fn log_in(wire: Wire, address: &Address, host: &Host, name: &str) -> Result<Self, Error> {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .user(&address.user)
+            .dbname(&address.database)
+            .application_name(name)
+            .options(settings::as_options(address.options.as_deref()))
+            // TLS, if any, is done: the wire says what it is bound to
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct)
+            .channel_binding(match address.channel_binding {
+                address::ChannelBinding::Disable => ChannelBinding::Disable,
+                address::ChannelBinding::Prefer => ChannelBinding::Prefer,
+                address::ChannelBinding::Require => ChannelBinding::Require,
+            });
+        let password = address.password_for(host)?;
+        if let Some(password) = &password {
+            config.password(password.expose());
+        }
+        let opened = config.connect_raw(wire, Opened).await;
+        let (client, connection) =
+            opened.map_err(|error| login_error(error, address, host, password.is_some()))?;
+        let mut driver = tokio::task::JoinSet::new();
+        driver.spawn(async move {
+            // the client's calls tell of the connection's end
+            let _ = connection.await;
+        });
+        Ok(Self { client, _driver: driver })
+    }
+
+    async fn ask(&mut self, statement: &'static str) -> Result<String, Error> {
+        let row = self.client.query_one(statement, &[]).await.map_err(Error::Server)?;
+        row.try_get(0).map_err(Error::Server)
+    }
+}
+
+fn login_error(error: tokio_postgres::Error, address: &Address, host: &Host, has_password: bool) -> Error {
+    if let Some(said) = error.as_db_error() {
+        return Error::Refused {
+            host: host.to_string(),
+            user: address.user.clone(),
+            database: address.database.clone(),
+            error: said.into(),
+        };
+    }
+    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    if !has_password && reason == "password missing" {
+        return Error::NoPassword { host: host.to_string(), user: address.user.clone() };
+    }
+    let source = error.into_source();
+    match source.map(|source| source.downcast::<std::io::Error>()) {
+        Some(Ok(source)) if !source.get_ref().is_some_and(|inner| inner.is::<ClearTextRefused>()) => {
+            Error::Unreachable { host: host.to_string(), source: *source }
+        }
+        None => Error::Unreachable { host: host.to_string(), source: std::io::Error::other(reason) },
+        Some(_) => Error::Login { host: host.to_string(), reason },
+    }
+}
+
+/// Takes the wire as it is: its TLS handshake, if any, is behind it.
+struct Opened;
+
+impl tokio_postgres::tls::TlsConnect<Wire> for Opened {
+    type Stream = Wire;
+    type Error = Infallible;
+    type Future = Ready<Result<Wire, Infallible>>;
+
+    fn connect(self, wire: Wire) -> Self::Future {
+        ready(Ok(wire))
+    }
+}

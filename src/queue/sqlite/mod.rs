@@ -1,0 +1,452 @@
+//! `sqlite`: the queue in one file beside the configuration, on the SQLite that walhook brings along.
+//!
+//! One thread writes ([`writer`]), a few connections read ([`read`]). The file is in WAL mode with
+//! `synchronous = full`: what was answered is on disk. Memory holds the webhooks' books, the candidates for the
+//! next claims ([`front`]) and the claims; all of it is bounded and can be read anew from the file.
+
+mod books;
+mod claim;
+mod enqueue;
+mod fault;
+mod front;
+mod lanes;
+mod open;
+mod operate;
+mod purge;
+mod ranges;
+mod read;
+mod rows;
+mod staging;
+mod stream;
+mod writer;
+
+use crate::delivery::{AcceptedGap, Batch, Claim, Quarantined, Settled, StreamRecord};
+use crate::lsn::Durable;
+use crate::observe::Observers;
+use crate::queue::{
+    Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange,
+    Size, StagedChange, StagedEntry, WebhookRecord, WebhookStanding,
+};
+use crate::webhook::WebhookId;
+use fault::Fault;
+use futures_util::future::BoxFuture;
+use open::Purpose;
+use operate::Sweep;
+use rusqlite::{Connection, params};
+use staging::Staging;
+use std::fs::File;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::Semaphore;
+use writer::{Job, Shown, Writer};
+
+/// How many jobs may wait for the writer; beyond it, whoever brings another is held up until one is taken.
+const JOBS_WAITING_MAX: usize = 4096;
+/// How many connections read at once.
+const READERS_MAX: usize = 3;
+
+/// What time it is, in microseconds since 1970 UTC.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How a queue is kept.
+#[derive(Clone)]
+pub struct Options {
+    /// How much the file may hold, in bytes, without space that can be used again. Its write-ahead log, 64 MiB
+    /// at rest, comes on top.
+    pub bytes_max: u64,
+    /// Who is told that it fills or overflows.
+    pub observers: Observers,
+    /// The clock that pauses are measured by; tests turn it.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { bytes_max: 10 << 30, observers: Observers::default(), clock: writer::wall_clock() }
+    }
+}
+
+/// A queue in an SQLite file.
+pub struct SqliteQueue {
+    path: Arc<Path>,
+    bytes_max: u64,
+    jobs: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    shown: Arc<Shown>,
+    readers: Arc<Readers>,
+    staging: Arc<Mutex<Staging>>,
+    /// Whether this process owns the file; a command works on it beside the owner.
+    owned: bool,
+    /// Held as long as the writer works.
+    _lock: Option<File>,
+}
+
+/// The connections that read and are not in use.
+struct Readers {
+    path: Arc<Path>,
+    permits: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteQueue {
+    /// Opens the queue of this process, and makes it where there is none. Takes the lock `<path>.lock`, so that
+    /// no other process does the same; what an unfinished transaction left behind is thrown away. Reads for up
+    /// to a second to find damage, more only for what has to be thrown away.
+    pub fn open(path: &Path, options: Options) -> Result<Arc<Self>, Error> {
+        let lock = open::lock(path)?;
+        let connection = open::open(path, Purpose::Own)?;
+        let queue = Self::start(path, options, connection, Some(lock))?;
+        Ok(Arc::new(queue))
+    }
+
+    /// Opens a queue for a command, beside the process that owns it, or without one. The owner notices what is
+    /// changed here within two seconds. What belongs to capture and dispatch (enqueuing, claiming, settling,
+    /// staging) is refused.
+    pub fn open_beside(path: &Path, options: Options) -> Result<Arc<Self>, Error> {
+        let connection = open::open(path, Purpose::Share)?;
+        Ok(Arc::new(Self::start(path, options, connection, None)?))
+    }
+
+    fn start(
+        path: &Path,
+        options: Options,
+        connection: Connection,
+        lock: Option<File>,
+    ) -> Result<Self, Error> {
+        let shown = Arc::new(Shown::default());
+        let path: Arc<Path> = path.into();
+        let owned = lock.is_some();
+        let bytes_max = options.bytes_max;
+        let failed = |fault: Fault| fault.at(&path, "be opened");
+        let mut writer =
+            Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown)).map_err(failed)?;
+        if owned {
+            writer.discard_all().map_err(failed)?;
+        }
+        let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
+        let thread = std::thread::Builder::new()
+            .name("queue".into())
+            .spawn(move || writer.run(&waiting))
+            .map_err(|source| Error::Unusable { path: path.to_path_buf(), source })?;
+        let staging = if owned { Staging::beside(&path) } else { Staging::refused() };
+        Ok(Self {
+            readers: Arc::new(Readers {
+                path: Arc::clone(&path),
+                permits: Semaphore::new(READERS_MAX),
+                idle: Mutex::new(Vec::new()),
+            }),
+            path,
+            bytes_max,
+            jobs: Some(jobs),
+            writer: Some(thread),
+            shown,
+            staging: Arc::new(Mutex::new(staging)),
+            owned,
+            _lock: lock,
+        })
+    }
+
+    /// Hands a job to the writer now, whether or not its answer is waited for.
+    fn write<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        bytes: usize,
+        work: impl FnOnce(&mut Writer) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'static, T> {
+        let (job, answer) = Job::new(Arc::clone(&self.path), action, bytes, work);
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        Box::pin(async move {
+            if !sent {
+                return Err(Error::Closed);
+            }
+            answer.await.map_err(|_| Error::Closed)?
+        })
+    }
+
+    /// Like [`write`](Self::write), for what only the owner does.
+    fn write_owned<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        bytes: usize,
+        work: impl FnOnce(&mut Writer) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'static, T> {
+        if self.owned {
+            return self.write(action, bytes, work);
+        }
+        let source = "it was opened for a command beside its owner".into();
+        Box::pin(async move { Err(Error::Storage { action, source }) })
+    }
+
+    /// Reads on a connection of its own.
+    fn read<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'static, T> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move {
+            let _permit = readers.permits.acquire().await.map_err(|_| Error::Closed)?;
+            let readers = Arc::clone(&readers);
+            blocking(action, move || {
+                let path = &readers.path;
+                let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let connection = match idle {
+                    Some(connection) => connection,
+                    None => open::open(path, Purpose::Read)?,
+                };
+                let result = work(&connection).map_err(|fault| fault.at(path, action));
+                if result.is_ok() {
+                    readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                }
+                result
+            })
+            .await
+        })
+    }
+
+    /// Works on the staging file.
+    fn staging<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut Staging) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'static, T> {
+        let (staging, path) = (Arc::clone(&self.staging), Arc::clone(&self.path));
+        Box::pin(blocking(action, move || {
+            let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut staging).map_err(|fault| fault.at(&path, action))
+        }))
+    }
+
+    /// Does something to all deliveries that fit, in steps between which others have their turn.
+    fn sweep(&self, sweep: Sweep, filter: Filter) -> Answer<'_, u64> {
+        let action = match sweep {
+            Sweep::Replay => "replay",
+            Sweep::Drop => "drop deliveries",
+        };
+        let only = filter.webhook;
+        let webhooks = self.read(action, move |connection| read::known(connection, only));
+        Box::pin(async move {
+            let mut count = 0;
+            for webhook in webhooks.await? {
+                let mut from = Some(1);
+                while let Some(start) = from {
+                    let filter = filter.clone();
+                    let step = move |writer: &mut Writer| writer.sweep(sweep, webhook, &filter, start);
+                    let (swept, next) = self.write(action, 0, step).await?;
+                    count += swept;
+                    from = next;
+                }
+            }
+            Ok(count)
+        })
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(Error::Storage { action, source: Box::new(error) }),
+    }
+}
+
+impl Drop for SqliteQueue {
+    /// Ends when the writer has done what it was given.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take() {
+            // its panic was shown when it came; there is nobody to tell here
+            drop(writer.join());
+        }
+    }
+}
+
+impl Queue for SqliteQueue {
+    fn stream(&self) -> Answer<'_, Option<StreamRecord>> {
+        self.read("read the stream", read::stream)
+    }
+
+    fn record_stream(&self, record: StreamRecord) -> Answer<'_, ()> {
+        self.write("record the stream", 0, move |writer| writer.record_stream(&record))
+    }
+
+    fn accept_gap(&self, gap: AcceptedGap, record: StreamRecord) -> Answer<'_, ()> {
+        self.write("accept the gap", 0, move |writer| writer.accept_gap(&gap, &record))
+    }
+
+    fn discard_unfinished(&self) -> Answer<'_, ()> {
+        let cleared = self.staging("discard what is unfinished", |staging| {
+            staging.clear();
+            Ok(())
+        });
+        let mut step = self.write_owned("discard what is unfinished", 0, Writer::discard_step);
+        Box::pin(async move {
+            cleared.await?;
+            while step.await? {
+                step = self.write_owned("discard what is unfinished", 0, Writer::discard_step);
+            }
+            Ok(())
+        })
+    }
+
+    fn enqueue(&self, batch: Batch) -> Answer<'_, Option<Durable>> {
+        let bytes = enqueue::footprint_bytes(&batch);
+        self.write_owned("enqueue", bytes, move |writer| writer.enqueue(&batch))
+    }
+
+    fn stage(&self, changes: Vec<StagedChange>) -> Answer<'_, ()> {
+        self.staging("stage", move |staging| staging.stage(&changes))
+    }
+
+    fn staged(&self, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<StagedEntry>> {
+        self.staging("read what is staged", move |staging| staging.staged(after, bytes_max))
+    }
+
+    fn bindings(&self) -> Answer<'_, Vec<BindingRecord>> {
+        self.read("read the bindings", read::bindings)
+    }
+
+    fn record_binding(&self, binding: BindingRecord) -> Answer<'_, ()> {
+        self.write("record a binding", 0, move |writer| writer.record_binding(&binding))
+    }
+
+    fn register(&self, webhooks: Vec<WebhookRecord>) -> Answer<'_, Vec<WebhookStanding>> {
+        let registered = self.write_owned("register webhooks", 0, move |writer| {
+            writer.register(&webhooks);
+            Ok(())
+        });
+        Box::pin(async move {
+            registered.await?;
+            self.webhooks().await
+        })
+    }
+
+    fn claim<'a>(
+        &'a self,
+        claims_max: usize,
+        allowance: &'a (dyn Fn(WebhookId) -> usize + Send + Sync),
+    ) -> Answer<'a, Vec<Claim>> {
+        let hot = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let allowances: Vec<_> = hot.into_iter().map(|webhook| (webhook, allowance(webhook))).collect();
+        if claims_max == 0 || allowances.iter().all(|&(_, allowed)| allowed == 0) {
+            return Box::pin(async { Ok(Vec::new()) });
+        }
+        self.write_owned("claim", 0, move |writer| writer.claim(claims_max, allowances))
+    }
+
+    fn settle(&self, settled: Vec<Settled>) -> Answer<'_, ()> {
+        self.write_owned("settle", settled.len() * 500, move |writer| {
+            settled.iter().try_for_each(|settled| writer.settle(settled))
+        })
+    }
+
+    fn due(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shown.due.notified())
+    }
+
+    fn void_claims(&self) -> Answer<'_, ()> {
+        self.write_owned("void claims", 0, |writer| {
+            writer.void_claims();
+            Ok(())
+        })
+    }
+
+    fn webhooks(&self) -> Answer<'_, Vec<WebhookStanding>> {
+        self.read("list webhooks", read::webhooks)
+    }
+
+    fn enable_webhook(&self, webhook: WebhookId) -> Answer<'_, ()> {
+        self.write("enable a webhook", 0, move |writer| {
+            writer.enable(webhook);
+            Ok(())
+        })
+    }
+
+    fn delete_webhook(&self, webhook: WebhookId) -> Answer<'_, u64> {
+        let marked = self.write("delete a webhook", 0, move |writer| {
+            writer.mark_deleted(webhook);
+            Ok(())
+        });
+        Box::pin(async move {
+            marked.await?;
+            self.sweep(Sweep::Drop, Filter { webhook: Some(webhook), ..Filter::default() }).await
+        })
+    }
+
+    fn deliveries(&self, filter: Filter, limit: usize) -> Answer<'_, Vec<DeliverySummary>> {
+        self.read("list deliveries", move |connection| read::deliveries(connection, &filter, limit))
+    }
+
+    fn delivery(&self, which: DeliveryRef) -> Answer<'_, Option<DeliveryDetail>> {
+        self.read("show a delivery", move |connection| read::delivery(connection, which))
+    }
+
+    fn replay(&self, filter: Filter) -> Answer<'_, u64> {
+        self.sweep(Sweep::Replay, filter)
+    }
+
+    fn drop_deliveries(&self, filter: Filter) -> Answer<'_, u64> {
+        self.sweep(Sweep::Drop, filter)
+    }
+
+    fn ranges(&self, webhook: Option<WebhookId>) -> Answer<'_, Vec<SequenceRange>> {
+        self.read("list ranges", move |connection| read::ranges(connection, webhook))
+    }
+
+    fn quarantined(&self) -> Answer<'_, Vec<Quarantined>> {
+        self.read("list what is quarantined", read::quarantined)
+    }
+
+    fn size(&self) -> Answer<'_, Size> {
+        let bytes_max = self.bytes_max;
+        self.read("measure its size", move |connection| {
+            Ok(Size { bytes: writer::used_bytes(connection)?, bytes_max })
+        })
+    }
+
+    fn backup<'a>(&'a self, path: &'a Path) -> Answer<'a, ()> {
+        let (from, to) = (Arc::clone(&self.path), path.to_owned());
+        Box::pin(blocking("back up", move || backup(&from, &to)))
+    }
+
+    fn purge(&self, ended_before_us: i64) -> Answer<'_, u64> {
+        self.write("purge", 0, move |writer| writer.purge(ended_before_us))
+    }
+}
+
+/// Copies a queue to a file that does not exist yet. Writers go on meanwhile; the copy is the queue as it stood
+/// at the beginning.
+fn backup(from: &Path, to: &Path) -> Result<(), Error> {
+    let unusable = |source| Error::Unusable { path: to.to_owned(), source };
+    match File::create_new(to) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::Exists { path: to.to_owned() });
+        }
+        made => made.map_err(unusable)?,
+    };
+    let copied = copy(from, to);
+    if copied.is_err() {
+        // half a copy is worse than none; the error that is told is the one that matters
+        drop(std::fs::remove_file(to));
+    }
+    copied
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let unusable = |source| Error::Unusable { path: to.to_owned(), source };
+    let failed = |error: rusqlite::Error| Fault::from(error).at(to, "back up");
+    let connection = open::open(from, Purpose::Share)?;
+    let name = to.to_str().ok_or_else(|| unusable(std::io::Error::other("its name is not UTF-8")))?;
+    connection.execute("vacuum into ?1", params![name]).map_err(failed)?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(unusable)?;
+    // the file's name is on disk when its directory is
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))
+        .and_then(|directory| directory.sync_all())
+        .map_err(unusable)
+}

@@ -1,0 +1,190 @@
+//! Opening: the lock, the checks, the schema, the settings of each connection.
+
+use super::fault::Fault;
+use crate::queue::Error;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::fs::{File, TryLockError};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// `whoo` in ASCII: tells the file from other SQLite databases (header bytes 68 to 71).
+const APPLICATION_ID: i32 = 0x7768_6F6F;
+/// The schema's steps; a file's `user_version` says how many it has seen.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql")];
+/// Older ones can lose committed pages when one connection writes while another checkpoints.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// How every SQLite database begins.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// How long looking for damage may take. What is not looked at by then is met when it is read.
+const CHECK_MAX: Duration = Duration::from_secs(1);
+/// How long a connection waits for another process's transaction.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To write to it; made where there is none.
+    Own,
+    /// To write to it while another process owns it.
+    Share,
+    /// To read.
+    Read,
+}
+
+/// Takes the lock that says which process owns a queue. It ends with the file that is returned.
+pub(super) fn lock(path: &Path) -> Result<File, Error> {
+    let lock = beside(path, ".lock");
+    let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(lock).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// A path with something appended to its last part.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// Opens a file after looking at it, and brings its schema up to date if it is ours to change.
+pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
+    assert!(
+        rusqlite::version_number() >= SQLITE_VERSION_MIN,
+        "linked with SQLite {}, which can lose data",
+        rusqlite::version()
+    );
+    look_at_beginning(path, purpose)?;
+    let connection = connect(path, purpose).map_err(|fault| damaged_or(fault, path))?;
+    let tables: i64 = connection
+        .query_row("select count(*) from sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| damaged_or(error.into(), path))?;
+    let number = |pragma| -> Result<i32, Error> {
+        connection.query_row(pragma, [], |row| row.get(0)).map_err(|error| damaged_or(error.into(), path))
+    };
+    if tables == 0 && purpose != Purpose::Own {
+        return Err(Error::Missing { path: path.to_owned() });
+    }
+    if tables > 0 && number("pragma application_id")? != APPLICATION_ID {
+        return Err(Error::Foreign { path: path.to_owned() });
+    }
+    let version = number("pragma user_version")?;
+    let known = MIGRATIONS.len() as i32;
+    if version > known {
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            found: version.cast_unsigned(),
+            known: known.cast_unsigned(),
+        });
+    }
+    if purpose == Purpose::Own {
+        if tables > 0 {
+            look_for_damage(&connection, path)?;
+        }
+        migrate(&connection, version, tables == 0).map_err(|fault| fault.at(path, "make its tables"))?;
+    }
+    if purpose != Purpose::Read {
+        settle_in(&connection).map_err(|fault| fault.at(path, "be opened"))?;
+    }
+    Ok(connection)
+}
+
+/// Looks at the file as a file, for clear words about what SQLite only calls "unable to open".
+fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<(), Error> {
+    let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+    let opened = match purpose {
+        Purpose::Own => File::options().read(true).write(true).create(true).truncate(false).open(path),
+        Purpose::Share => File::options().read(true).write(true).open(path),
+        Purpose::Read => File::open(path),
+    };
+    let file = match opened {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && purpose != Purpose::Own => {
+            return Err(Error::Missing { path: path.to_owned() });
+        }
+        opened => opened.map_err(unusable)?,
+    };
+    let mut beginning = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut beginning).map_err(unusable)?;
+    if beginning.is_empty() || beginning == MAGIC {
+        return Ok(());
+    }
+    if beginning.iter().all(|&byte| byte == 0) {
+        // what a file system leaves of a page that never reached the disk
+        let reason = "it begins with zeros".to_owned();
+        return Err(Error::Damaged { path: path.to_owned(), reason });
+    }
+    Err(Error::Foreign { path: path.to_owned() })
+}
+
+fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Fault> {
+    // a reader needs to write as well: the index of the write-ahead log is in shared memory
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.execute_batch(match purpose {
+        Purpose::Own | Purpose::Share => "pragma cache_size = -16000; pragma temp_store = memory;",
+        Purpose::Read => "pragma cache_size = -1000; pragma query_only = on;",
+    })?;
+    Ok(connection)
+}
+
+/// Journal and fsync of a connection that writes: a commit is on disk when it returns.
+fn settle_in(connection: &Connection) -> Result<(), Fault> {
+    connection.execute_batch(
+        "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000;
+         pragma journal_size_limit = 67108864;",
+    )?;
+    Ok(())
+}
+
+fn migrate(connection: &Connection, version: i32, is_new: bool) -> Result<(), Fault> {
+    if is_new {
+        // has to be said before the first table is made
+        connection.execute_batch("pragma auto_vacuum = incremental")?;
+    }
+    for (number, migration) in MIGRATIONS.iter().enumerate().skip(version.max(0) as usize) {
+        connection.execute_batch(&format!(
+            "begin exclusive;\n{migration}\npragma application_id = {APPLICATION_ID};
+             pragma user_version = {};\ncommit;",
+            number + 1
+        ))?;
+    }
+    Ok(())
+}
+
+/// Looks for damage as long as that may take.
+fn look_for_damage(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let interrupt = connection.get_interrupt_handle();
+    let (done, is_done) = mpsc::channel::<()>();
+    let timer = std::thread::spawn(move || {
+        if is_done.recv_timeout(CHECK_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+            interrupt.interrupt();
+        }
+    });
+    let found = connection.query_row("pragma quick_check(1)", [], |row| row.get::<_, String>(0));
+    drop(done);
+    timer.join().expect("the timer does not panic");
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(reason) => Err(Error::Damaged { path: path.to_owned(), reason }),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(()),
+        Err(error) => Err(damaged_or(error.into(), path)),
+    }
+}
+
+/// The error for what fails before the file is known to be sound.
+fn damaged_or(fault: Fault, path: &Path) -> Error {
+    match fault {
+        Fault::Engine(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            // it begins as a database does, so the rest of its header is broken
+            Error::Damaged { path: path.to_owned(), reason: error.to_string() }
+        }
+        fault => fault.at(path, "be opened"),
+    }
+}

@@ -1,0 +1,1 @@
+select form, relation, schema, name, columns from binding order by form

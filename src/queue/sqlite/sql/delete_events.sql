@@ -1,0 +1,1 @@
+delete from event where id between ?1 and ?2

@@ -1,0 +1,1 @@
+delete from range where webhook = ?1 and first = ?2

@@ -1,0 +1,1 @@
+select lane, sequence from delivery where webhook = ?1 and gate = ?2

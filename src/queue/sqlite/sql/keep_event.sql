@@ -1,0 +1,1 @@
+update event set deliveries = deliveries - ?2 where id = ?1

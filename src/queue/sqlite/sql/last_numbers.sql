@@ -1,0 +1,1 @@
+select (select coalesce(max(id), 0) from event), (select coalesce(max(id), 0) from quarantine)

@@ -1,0 +1,1 @@
+select commit_lsn, end_lsn, published_event, published_quarantine from position

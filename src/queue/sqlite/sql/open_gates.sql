@@ -1,0 +1,1 @@
+update delivery set gate = null where webhook = ?1 and gate = ?2

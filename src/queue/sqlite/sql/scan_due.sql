@@ -1,0 +1,2 @@
+select due_at_us, sequence from delivery
+where state = 2 and webhook = ?1 and (due_at_us, sequence) > (?2, ?3) order by due_at_us, sequence limit ?4

@@ -1,0 +1,1 @@
+select tail from event where id = ?1

@@ -1,0 +1,53 @@
+//! The stream that the queue is fed from, and the tables that forms are bound to.
+
+use super::fault::Fault;
+use super::rows::sql;
+use super::writer::Writer;
+use crate::delivery::{AcceptedGap, StreamRecord};
+use crate::queue::BindingRecord;
+use rusqlite::params;
+
+impl Writer {
+    /// Remembers a stream and how far capture has come in it.
+    pub(super) fn record_stream(&mut self, record: &StreamRecord) -> Result<(), Fault> {
+        self.connection.prepare_cached(sql!("record_stream"))?.execute(params![
+            record.system_id,
+            record.timeline,
+            record.database,
+            record.slot,
+            record.epoch,
+            record.creating,
+        ])?;
+        self.connection.prepare_cached(sql!("record_progress"))?.execute(params![
+            record.progress.commit_lsn.0.cast_signed(),
+            record.progress.end_lsn.0.cast_signed(),
+        ])?;
+        self.published.progress = record.progress;
+        Ok(())
+    }
+
+    /// Records a gap and the stream behind it.
+    pub(super) fn accept_gap(&mut self, gap: &AcceptedGap, record: &StreamRecord) -> Result<(), Fault> {
+        self.connection.prepare_cached(sql!("record_gap"))?.execute(params![
+            gap.epoch,
+            gap.from.0.cast_signed(),
+            gap.to.0.cast_signed(),
+            gap.reason,
+            gap.accepted_at_us,
+        ])?;
+        self.record_stream(record)
+    }
+
+    /// Remembers the table that a form is bound to.
+    pub(super) fn record_binding(&mut self, binding: &BindingRecord) -> Result<(), Fault> {
+        let columns = serde_json::to_string(&binding.columns).expect("names and numbers are JSON");
+        self.connection.prepare_cached(sql!("record_binding"))?.execute(params![
+            binding.form,
+            binding.relation,
+            binding.schema,
+            binding.table,
+            columns,
+        ])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! The writer: one thread that makes every change, many of them in one transaction.
+//!
+//! It takes the first job that comes, and with it all that wait behind it; does them in one transaction in the
+//! order in which they came; and answers all of them when the commit has reached the disk. So one job waits for
+//! no timer, and a crowd shares an fsync. A job that is refused has changed nothing and the others go on; when
+//! anything else fails, the whole transaction is undone and all of its jobs are told.
+
+use super::books::Books;
+use super::enqueue::Unpublished;
+use super::fault::{Fault, undone_with};
+use super::front::Fronts;
+use super::rows::{sql, unsigned_at};
+use super::{Clock, Options};
+use crate::lsn::{Lsn, Progress};
+use crate::observe::Observation;
+use crate::queue::Error;
+use crate::webhook::WebhookId;
+use rusqlite::{Connection, params};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+/// How many jobs share a transaction at most.
+const JOBS_MAX: usize = 1024;
+/// How many bytes the jobs of a transaction bring at most (the last one may go beyond).
+const JOBS_BYTES_MAX: usize = 8 << 20;
+/// How often an idle writer looks whether another process has changed the file.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// Something to be done in a transaction.
+pub(super) struct Job {
+    /// How many bytes it brings.
+    bytes: usize,
+    /// Does it, or says why there is no transaction to do it in.
+    run: Box<dyn FnOnce(Result<&mut Writer, &Arc<Error>>) -> Ran + Send>,
+}
+
+/// A job that was run and waits for the commit.
+struct Ran {
+    /// Whether it failed, so that what it did must not be committed.
+    failed: bool,
+    /// Tells who asked. The argument is why the transaction was undone, if it was.
+    answer: Answer,
+}
+
+type Answer = Box<dyn FnOnce(Option<&Arc<Error>>) + Send>;
+
+impl Ran {
+    fn tell(self, undone: Option<&Arc<Error>>) {
+        (self.answer)(undone);
+    }
+}
+
+impl Job {
+    /// A job, and where its answer comes.
+    pub(super) fn new<T: Send + 'static>(
+        path: Arc<Path>,
+        action: &'static str,
+        bytes: usize,
+        work: impl FnOnce(&mut Writer) -> Result<T, Fault> + Send + 'static,
+    ) -> (Self, oneshot::Receiver<Result<T, Error>>) {
+        let (sender, receiver) = oneshot::channel();
+        let run = move |writer: Result<&mut Writer, &Arc<Error>>| {
+            let result = match writer {
+                Ok(writer) => work(writer).map_err(|fault| fault.at(&path, action)),
+                Err(cause) => Err(undone_with(cause, action)),
+            };
+            // who is refused for want of room leaves what was purged to make some
+            let failed = !matches!(result, Ok(_) | Err(Error::Full { .. }));
+            let answer = move |undone: Option<&Arc<Error>>| {
+                let result = match (result, undone) {
+                    (Ok(_), Some(cause)) => Err(undone_with(cause, action)),
+                    (result, _) => result,
+                };
+                // whoever does not wait any more does not want to know
+                drop(sender.send(result));
+            };
+            Ran { failed, answer: Box::new(answer) }
+        };
+        (Self { bytes, run: Box::new(run) }, receiver)
+    }
+}
+
+/// What the writer shows to those who ask for claims.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// The webhooks that may have something to claim.
+    pub(super) hot: Mutex<BTreeSet<WebhookId>>,
+    /// Told when there may be something new to claim.
+    pub(super) due: Notify,
+}
+
+/// How far what is published goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Published {
+    pub(super) progress: Progress,
+    pub(super) event: i64,
+    pub(super) quarantine: i64,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) path: Arc<Path>,
+    pub(super) options: Options,
+    pub(super) books: Books,
+    pub(super) fronts: Fronts,
+    pub(super) published: Published,
+    pub(super) unpublished: Unpublished,
+    /// The webhook that was claimed for last, for the round robin.
+    pub(super) claimed_last: Option<WebhookId>,
+    /// Said when the transaction is on disk.
+    pub(super) to_tell: Vec<Observation>,
+    shown: Arc<Shown>,
+    /// Changes when another connection has changed the file.
+    data_version: i64,
+    /// The share of the limit that was told last, in percent.
+    told_percent: u8,
+}
+
+impl Writer {
+    /// A writer on an open file.
+    pub(super) fn new(
+        connection: Connection,
+        path: Arc<Path>,
+        options: Options,
+        shown: Arc<Shown>,
+    ) -> Result<Self, Fault> {
+        let mut writer = Self {
+            connection,
+            path,
+            options,
+            books: Books::default(),
+            fronts: Fronts::default(),
+            published: Published::default(),
+            unpublished: Unpublished::default(),
+            claimed_last: None,
+            to_tell: Vec::new(),
+            shown,
+            data_version: 0,
+            told_percent: 0,
+        };
+        writer.execute("begin immediate")?;
+        writer.data_version = writer.read_data_version()?;
+        writer.load()?;
+        (writer.unpublished.last_event, writer.unpublished.last_quarantine) =
+            writer.connection.query_row(sql!("last_numbers"), [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        writer.execute("commit")?;
+        writer.show();
+        Ok(writer)
+    }
+
+    /// Works until the queue is dropped.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(self.pause()) {
+                Ok(job) => self.work(job, jobs),
+                Err(RecvTimeoutError::Timeout) => self.look_around(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.show();
+        }
+    }
+
+    /// Now, in microseconds since 1970 UTC.
+    pub(super) fn now_us(&self) -> i64 {
+        (self.options.clock)()
+    }
+
+    /// How long there is nothing to do unless somebody asks.
+    fn pause(&self) -> Duration {
+        let now_us = self.now_us();
+        let due = self.books.iter().filter(|(_, book)| book.is_served());
+        let due = due.filter_map(|(webhook, _)| self.fronts.next_due_us(webhook));
+        match due.filter(|&due_us| due_us > now_us).min() {
+            None => LOOK_AROUND,
+            // rounded up, so that the time has come when the pause is over
+            Some(due_us) => Duration::from_micros((due_us - now_us).cast_unsigned() + 1).min(LOOK_AROUND),
+        }
+    }
+
+    /// Does a job and those that wait behind it.
+    fn work(&mut self, first: Job, jobs: &Receiver<Job>) {
+        if let Err(fault) = self.begin() {
+            let cause = Arc::new(fault.at(&self.path, "begin a transaction"));
+            self.undo();
+            (first.run)(Err(&cause)).tell(None);
+            return;
+        }
+        let unpublished = self.unpublished.clone();
+        let mut answers = Vec::new();
+        match self.transact(first, jobs, &mut answers) {
+            Ok(()) => {
+                self.fronts.keep_fresh();
+                let to_tell = std::mem::take(&mut self.to_tell);
+                answers.into_iter().for_each(|answer| answer(None));
+                to_tell.into_iter().for_each(|observation| self.options.observers.tell(observation));
+            }
+            Err(fault) => {
+                let cause = Arc::new(fault.at(&self.path, "write"));
+                self.unpublished = unpublished;
+                self.undo();
+                answers.into_iter().for_each(|answer| answer(Some(&cause)));
+            }
+        }
+    }
+
+    fn transact(&mut self, first: Job, jobs: &Receiver<Job>, answers: &mut Vec<Answer>) -> Result<(), Fault> {
+        let (mut job, mut bytes) = (Some(first), 0);
+        while let Some(Job { bytes: brought, run }) = job.take() {
+            bytes += brought;
+            let before = (self.connection.total_changes(), self.books.changes);
+            let Ran { failed, answer } = run(Ok(self));
+            answers.push(answer);
+            if failed && before != (self.connection.total_changes(), self.books.changes) {
+                let source = "another change of the same transaction failed".into();
+                return Err(Fault::Said(Error::Storage { action: "write", source }));
+            }
+            if answers.len() < JOBS_MAX && bytes < JOBS_BYTES_MAX {
+                job = jobs.try_recv().ok();
+            }
+        }
+        self.watch_size()?;
+        self.books.store(&self.connection)?;
+        self.execute("commit")
+    }
+
+    /// Undoes the transaction, and reads anew what stands in memory.
+    fn undo(&mut self) {
+        self.fronts.end_fresh();
+        self.to_tell.clear();
+        // if even this fails, the next transaction fails on the same ground and says so
+        if !self.connection.is_autocommit() {
+            drop(self.execute("rollback"));
+        }
+        drop(self.load());
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        self.execute("begin immediate")?;
+        self.notice_others()
+    }
+
+    /// Looks, while nobody asks for anything, whether another process has changed the file.
+    fn look_around(&mut self) {
+        // what fails here fails again, and is said, in the next transaction
+        if self.begin().is_ok() {
+            drop(self.execute("commit"));
+        } else {
+            self.undo();
+        }
+    }
+
+    /// Takes over what another process (a command) has changed.
+    fn notice_others(&mut self) -> Result<(), Fault> {
+        let data_version = self.read_data_version()?;
+        if data_version != self.data_version {
+            self.load()?;
+            self.data_version = data_version;
+        }
+        Ok(())
+    }
+
+    fn read_data_version(&self) -> Result<i64, Fault> {
+        Ok(self.connection.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0))?)
+    }
+
+    /// Reads what stands in memory, and forgets the candidates.
+    fn load(&mut self) -> Result<(), Fault> {
+        self.books = Books::load(&self.connection)?;
+        self.published = self.connection.prepare_cached(sql!("load_position"))?.query_row([], |row| {
+            Ok(Published {
+                progress: Progress {
+                    commit_lsn: Lsn(unsigned_at(row, 0)?),
+                    end_lsn: Lsn(unsigned_at(row, 1)?),
+                },
+                event: row.get(2)?,
+                quarantine: row.get(3)?,
+            })
+        })?;
+        let webhooks: Vec<_> = self.books.iter().map(|(webhook, _)| webhook).collect();
+        self.fronts.forget_candidates(webhooks.into_iter());
+        Ok(())
+    }
+
+    /// Shows which webhooks may have something to claim, and tells who waits.
+    fn show(&mut self) {
+        let now_us = self.now_us();
+        let served = self.books.iter().filter(|(_, book)| book.is_served());
+        let hot: BTreeSet<_> = served
+            .map(|(webhook, _)| webhook)
+            .filter(|&webhook| self.fronts.is_hot(webhook, now_us))
+            .collect();
+        let mut shown = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = !hot.is_subset(&shown) || self.fronts.take_roused() && !hot.is_empty();
+        *shown = hot;
+        drop(shown);
+        if news {
+            self.shown.due.notify_one();
+        }
+    }
+
+    /// Tells when a further share of the limit is filled.
+    fn watch_size(&mut self) -> Result<(), Fault> {
+        let percent = self.used_bytes()?.saturating_mul(100) / self.options.bytes_max.max(1);
+        let reached = [90, 80].into_iter().find(|&share| percent >= u64::from(share)).unwrap_or(0);
+        if reached > self.told_percent {
+            self.to_tell.push(Observation::QueueFilling { percent: reached });
+            self.told_percent = reached;
+        } else if percent + 5 < u64::from(self.told_percent) {
+            self.told_percent = reached;
+        }
+        Ok(())
+    }
+
+    /// What the file holds, in bytes, without space that can be used again.
+    pub(super) fn used_bytes(&self) -> Result<u64, Fault> {
+        used_bytes(&self.connection)
+    }
+
+    /// Runs a statement without parameters and rows.
+    pub(super) fn execute(&self, statement: &str) -> Result<(), Fault> {
+        self.connection.prepare_cached(statement)?.execute(params![])?;
+        Ok(())
+    }
+}
+
+/// What a file holds, in bytes, without space that can be used again.
+pub(super) fn used_bytes(connection: &Connection) -> Result<u64, Fault> {
+    let number = |pragma| -> Result<i64, Fault> {
+        Ok(connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))?)
+    };
+    let pages = number("pragma page_count")? - number("pragma freelist_count")?;
+    Ok(pages.cast_unsigned() * number("pragma page_size")?.cast_unsigned())
+}
+
+/// The wall clock, in microseconds since 1970 UTC.
+pub(super) fn wall_clock() -> Clock {
+    Arc::new(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    })
+}

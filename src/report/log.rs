@@ -1,0 +1,279 @@
+//! The log: observations as lines, for people on a terminal and for machines as JSON.
+//!
+//! Names, counts, positions and identifiers; never row values, bodies or secrets. What an endpoint answered
+//! stays in the queue, for it may repeat the body.
+
+use super::writer::{self, Flush};
+use crate::delivery::Settlement;
+use crate::observe::{Observation, Observer};
+use std::io::{self, IsTerminal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The environment variable that says what is logged, in `tracing`'s words: `walhook=debug`.
+pub const FILTER_VARIABLE: &str = "WALHOOK_LOG";
+
+const FILTER_DEFAULT: &str = "warn,walhook=info";
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; in colour on a terminal.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The log could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The environment variable is not understood.
+    #[error("the value of WALHOOK_LOG is not a filter such as walhook=debug")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// There is no thread for it.
+    #[error("the log's thread could not be started")]
+    Thread(#[source] io::Error),
+    /// Something else logs already.
+    #[error("the log was started already")]
+    Started(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Starts the log, on standard error. Keep what it returns until the process ends: dropped, it waits for the
+/// last lines.
+pub fn init(format: LogFormat) -> Result<Flush, Error> {
+    let colours =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
+    let (subscriber, flush) = subscriber(format, colours, filter.as_deref(), io::stderr())?;
+    subscriber.try_init().map_err(Error::Started)?;
+    Ok(flush)
+}
+
+fn subscriber(
+    format: LogFormat,
+    colours: bool,
+    filter: Option<&str>,
+    out: impl io::Write + Send + 'static,
+) -> Result<(Box<dyn tracing::Subscriber + Send + Sync>, Flush), Error> {
+    let filter = EnvFilter::try_new(filter.unwrap_or(FILTER_DEFAULT)).map_err(Error::Filter)?;
+    let (lines, flush) = writer::start(out).map_err(Error::Thread)?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_target(false).with_ansi(colours);
+    let registry = tracing_subscriber::registry().with(filter);
+    Ok(match format {
+        LogFormat::Human => (Box::new(registry.with(layer)), flush),
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            (Box::new(registry.with(layer)), flush)
+        }
+    })
+}
+
+/// Writes observations to the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Log;
+
+impl Observer for Log {
+    fn observe(&self, observation: &Observation) {
+        match observation {
+            Observation::TaskFailed { .. }
+            | Observation::ConfigurationTakenOver { .. }
+            | Observation::ConfigurationRefused { .. } => process(observation),
+            Observation::QueueFilling { percent } => {
+                tracing::warn!(percent, "the queue is filling");
+            }
+            Observation::BacklogOverflowed { webhook } => {
+                tracing::warn!(
+                    webhook = webhook.0,
+                    "the backlog is at its limit: deliveries are kept without body"
+                );
+            }
+            Observation::Attempted { .. }
+            | Observation::EndpointProbed { .. }
+            | Observation::EndpointRecovered { .. }
+            | Observation::WebhookSuspended { .. } => dispatch(observation),
+            _ => capture(observation),
+        }
+    }
+}
+
+fn process(observation: &Observation) {
+    match observation {
+        Observation::TaskFailed { task, error, hint, call_operator, retry_in } => {
+            let retry_in_s = retry_in.as_secs_f64();
+            let hint = hint.as_deref();
+            if *call_operator {
+                tracing::error!(task, error, hint, retry_in_s, "a task failed and needs somebody to act");
+            } else {
+                tracing::warn!(task, error, hint, retry_in_s, "a task failed and is tried again");
+            }
+        }
+        Observation::ConfigurationTakenOver { webhooks } => {
+            tracing::info!(webhooks, "the configuration was taken over");
+        }
+        Observation::ConfigurationRefused { problems } => {
+            tracing::error!(problems, "the configuration was refused; the one before it stays in use");
+        }
+        _ => {}
+    }
+}
+
+fn capture(observation: &Observation) {
+    match observation {
+        Observation::SlotBeingCreated { slot } => {
+            tracing::info!(slot, "creating the slot; that waits for every open transaction of the server");
+        }
+        Observation::SlotInUse { slot, active_pid } => {
+            tracing::warn!(slot, active_pid, "the slot is in use; waiting for it");
+        }
+        Observation::StreamStarted { slot, from } => tracing::info!(slot, %from, "the stream runs"),
+        Observation::TransactionsEnqueued { transactions, changes, events, deliveries, .. } => {
+            tracing::debug!(transactions, changes, events, deliveries, "transactions enqueued");
+        }
+        Observation::Confirmed { end_lsn } => tracing::debug!(%end_lsn, "confirmed"),
+        Observation::ServerWalEnd { wal_end } => tracing::trace!(%wal_end, "the server's log ends"),
+        Observation::FormBound { form, table } => {
+            tracing::info!(form, table, "a form was bound to its table");
+        }
+        Observation::FormBroken { form, reason } => {
+            tracing::error!(form, reason, "a form no longer fits its table");
+        }
+        Observation::Quarantined { position, form, reason } => {
+            let form = form.as_deref();
+            tracing::error!(%position, form, reason, "a row change could not be read and was put aside");
+        }
+        Observation::Truncated { form } => {
+            tracing::warn!(form, "the table was truncated: there are no delete events for its rows");
+        }
+        Observation::TransactionStaged { xid, changes } => {
+            tracing::info!(xid, changes, "a large transaction is being staged on disk");
+        }
+        _ => {}
+    }
+}
+
+fn dispatch(observation: &Observation) {
+    match observation {
+        Observation::Attempted {
+            number,
+            webhook,
+            form,
+            verb,
+            entry_id,
+            attempt,
+            outcome,
+            settlement,
+            duration,
+            since_commit,
+        } => {
+            let (ms, since_commit_ms) = (duration.as_millis() as u64, since_commit.as_millis() as u64);
+            match settlement {
+                Settlement::Delivered => tracing::debug!(
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, %outcome, ms,
+                    since_commit_ms, "delivered"
+                ),
+                Settlement::Retry { after } => tracing::info!(
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, %outcome, ms,
+                    retry_in_s = after.as_secs_f64(), "an attempt failed and is tried again"
+                ),
+                Settlement::Dead | Settlement::Blocking => tracing::warn!(
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, %outcome, ms,
+                    blocks_entry = matches!(settlement, Settlement::Blocking), "a delivery became a dead letter"
+                ),
+            }
+        }
+        Observation::EndpointProbed { webhook, failures, outcome } => {
+            tracing::warn!(webhook, failures, %outcome, "the endpoint seems dead; one delivery at a time probes it");
+        }
+        Observation::EndpointRecovered { webhook } => tracing::info!(webhook, "the endpoint answers again"),
+        Observation::WebhookSuspended { webhook, reason } => {
+            tracing::error!(webhook, reason, "the webhook was suspended");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{DeliveryNumber, Outcome};
+    use crate::event::Verb;
+    use crate::webhook::WebhookId;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: Option<&str>, observation: &Observation) -> String {
+        let page = Page::default();
+        let (subscriber, flush) = subscriber(format, false, filter, page.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || Log.observe(observation));
+        drop(flush);
+        let bytes = page.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn attempted(settlement: Settlement) -> Observation {
+        Observation::Attempted {
+            number: DeliveryNumber { webhook: WebhookId(7), sequence: 12 },
+            webhook: "Escalations".into(),
+            form: "HPD:Help Desk".into(),
+            verb: Verb::Update,
+            entry_id: "INC1".into(),
+            attempt: 3,
+            outcome: Outcome::Answered {
+                status: 422,
+                retry_after: None,
+                excerpt: "your field Password = hunter2 is wrong".into(),
+            },
+            settlement,
+            duration: Duration::from_millis(15),
+            since_commit: Duration::from_millis(40),
+        }
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_facts_beside_the_message() {
+        let line = logged(LogFormat::Json, None, &attempted(Settlement::Dead));
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["level"], "WARN");
+        assert_eq!(json["message"], "a delivery became a dead letter");
+        assert_eq!(json["delivery"], "7/12");
+        assert_eq!(json["outcome"], "422 Unprocessable Entity");
+        assert_eq!(json["ms"], 15);
+    }
+
+    #[test]
+    fn what_an_endpoint_answered_is_not_logged() {
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let line = logged(format, Some("trace"), &attempted(Settlement::Dead));
+            assert!(line.contains("INC1") && !line.contains("hunter2"), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_goes_well_is_silent_unless_asked_for() {
+        assert_eq!(logged(LogFormat::Human, None, &attempted(Settlement::Delivered)), "");
+        let line = logged(LogFormat::Human, Some("walhook=debug"), &attempted(Settlement::Delivered));
+        assert!(line.contains("DEBUG delivered"), "{line}");
+    }
+
+    #[test]
+    fn a_wrong_filter_is_refused() {
+        let error = subscriber(LogFormat::Human, false, Some("walhook=loud"), io::sink()).err().unwrap();
+        assert_eq!(error.to_string(), "the value of WALHOOK_LOG is not a filter such as walhook=debug");
+    }
+}

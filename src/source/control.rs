@@ -1,0 +1,415 @@
+//! A replication connection before it streams: who the server is, slots, timelines, and the start of a stream.
+
+use super::error::literal;
+use super::pump::STATUS_INTERVAL_MAX;
+use super::{Error, Stream};
+use crate::lsn::Lsn;
+use crate::postgres::raw::{self, RawConnection, TextRows};
+use crate::postgres::{self, Address, ServerError};
+use postgres_protocol::escape::escape_identifier;
+use std::time::Duration;
+
+/// The output plugin that is read.
+const PLUGIN: &str = "pgoutput";
+
+/// A replication connection before it streams.
+#[derive(Debug)]
+pub struct Control {
+    connection: RawConnection,
+    database: String,
+}
+
+/// Who the server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemIdentity {
+    /// The cluster's unique number, the same on its standbys and on copies of its files.
+    pub system_id: String,
+    /// The timeline; a new one begins at each promotion and point-in-time recovery.
+    pub timeline: u32,
+    /// Where its log ends on disk.
+    pub wal_end: Lsn,
+    /// The database of the connection.
+    pub database: String,
+}
+
+/// Where the server's log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalPosition {
+    /// In memory: the next change comes behind. On a standby: what has been received.
+    pub insert: Lsn,
+    /// On disk. On a standby: what has been replayed.
+    pub flush: Lsn,
+}
+
+/// The end of a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimelineSwitch {
+    /// The timeline that was left.
+    pub timeline: u32,
+    /// Where: the next timeline's log begins here.
+    pub at: Lsn,
+}
+
+/// A slot that has just been made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedSlot {
+    /// Every transaction that commits behind it is in the stream, every earlier one in the snapshot.
+    pub consistent_point: Lsn,
+    /// For `set transaction snapshot` in another session; gone with the connection's next command.
+    pub snapshot: Option<String>,
+}
+
+/// A slot as the server describes it (`pg_replication_slots`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotState {
+    /// The output plugin; none for physical slots.
+    pub plugin: Option<String>,
+    /// The database; none for physical slots.
+    pub database: Option<String>,
+    /// The server's process that reads it.
+    pub active_pid: Option<i32>,
+    /// From here on the server keeps its log for it.
+    pub restart_lsn: Option<Lsn>,
+    /// What its reader has confirmed.
+    pub confirmed_flush_lsn: Option<Lsn>,
+    /// `reserved`, `extended`, `unreserved`, `lost`.
+    pub wal_status: Option<String>,
+    /// Why it cannot be read any more, if so.
+    pub invalidation: Option<String>,
+}
+
+impl Control {
+    /// Opens a replication connection to the address's database.
+    pub async fn connect(address: &Address, application_name: &str) -> Result<Self, Error> {
+        let mut connection = raw::connect(address, application_name).await.map_err(Error::Connection)?;
+        if major(connection.server_version()) >= 17 {
+            // younger than the other settings, so that it cannot stand among those of the startup
+            connection.query("set transaction_timeout = 0").await.map_err(Error::Connection)?;
+        }
+        Ok(Self { connection, database: address.database().to_owned() })
+    }
+
+    /// The server's version as it reports it: `15.20 (Debian 15.20-0+deb12u1)`.
+    pub fn server_version(&self) -> &str {
+        self.connection.server_version()
+    }
+
+    /// Who the server is.
+    pub async fn identify(&mut self) -> Result<SystemIdentity, Error> {
+        let rows = self.run("IDENTIFY_SYSTEM", "identify the system").await?;
+        let identity = || {
+            let mut row = rows.into_iter().next()?.into_iter();
+            Some(SystemIdentity {
+                system_id: row.next()??,
+                timeline: row.next()??.parse().ok()?,
+                wal_end: row.next()??.parse().ok()?,
+                database: row.next()??,
+            })
+        };
+        identity().ok_or(Error::Malformed { what: "the answer to IDENTIFY_SYSTEM" })
+    }
+
+    /// Where the server's log ends now.
+    pub async fn wal_position(&mut self) -> Result<WalPosition, Error> {
+        const STATEMENT: &str = "select \
+             case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_receive_lsn() \
+                  else pg_catalog.pg_current_wal_insert_lsn() end, \
+             case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() \
+                  else pg_catalog.pg_current_wal_flush_lsn() end";
+        let rows = self.run(STATEMENT, "tell where its log ends").await?;
+        let position = || {
+            let mut row = rows.into_iter().next()?.into_iter();
+            let insert: Option<Lsn> = row.next()?.and_then(|lsn| lsn.parse().ok());
+            let flush: Lsn = row.next()??.parse().ok()?;
+            Some(WalPosition { insert: insert.unwrap_or(flush), flush })
+        };
+        position().ok_or(Error::Malformed { what: "the position of the log" })
+    }
+
+    /// The slot of that name, if there is one.
+    pub async fn slot(&mut self, name: &str) -> Result<Option<SlotState>, Error> {
+        // as JSON, for the columns differ between versions
+        let statement = format!(
+            "select pg_catalog.to_jsonb(s) from pg_catalog.pg_replication_slots s where s.slot_name = {}",
+            literal(name)
+        );
+        let rows = self.run(&statement, &format!("describe replication slot {name:?}")).await?;
+        let Some(Some(json)) = first_value(rows) else { return Ok(None) };
+        SlotState::read(&json).map(Some).ok_or(Error::Malformed { what: "the description of a slot" })
+    }
+
+    /// Makes a slot, and exports the snapshot of the database at its beginning. Waits for every transaction
+    /// that is open on the server.
+    pub async fn create_slot(&mut self, name: &str, plugin: &str) -> Result<CreatedSlot, Error> {
+        let statement = format!(
+            "CREATE_REPLICATION_SLOT {} LOGICAL {} EXPORT_SNAPSHOT",
+            escape_identifier(name),
+            escape_identifier(plugin)
+        );
+        let rows = match self.connection.query(&statement).await {
+            Ok(rows) => rows,
+            Err(postgres::Error::Statement(error)) => return Err(self.no_slot(name, plugin, error).await),
+            Err(error) => return Err(self.lost(error)),
+        };
+        let created = || {
+            let mut row = rows.into_iter().next()?.into_iter().skip(1);
+            Some(CreatedSlot { consistent_point: row.next()??.parse().ok()?, snapshot: row.next()? })
+        };
+        created().ok_or(Error::Malformed { what: "the answer to CREATE_REPLICATION_SLOT" })
+    }
+
+    async fn no_slot(&mut self, name: &str, plugin: &str, error: ServerError) -> Error {
+        let slot = name.to_owned();
+        match error.code.as_str() {
+            "42710" => Error::SlotExists { slot },
+            "42501" => {
+                const STATEMENT: &str = "select pg_catalog.current_setting('output_plugin_libraries', true)";
+                let allowed = match self.connection.query(STATEMENT).await {
+                    Ok(rows) => first_value(rows).flatten(),
+                    Err(_) => None,
+                };
+                // without the setting, the role's privileges are meant
+                match allowed {
+                    Some(allowed)
+                        if !allowed.split(',').any(|name| name.trim().trim_matches('"') == plugin) =>
+                    {
+                        Error::PluginRefused { plugin: plugin.to_owned(), allowed: Some(allowed), error }
+                    }
+                    _ => Error::Refused { action: format!("create replication slot {name:?}"), error },
+                }
+            }
+            _ => Error::Refused { action: format!("create replication slot {name:?}"), error },
+        }
+    }
+
+    /// Drops a slot that nobody reads.
+    pub async fn drop_slot(&mut self, name: &str) -> Result<(), Error> {
+        let statement = format!("DROP_REPLICATION_SLOT {}", escape_identifier(name));
+        match self.connection.query(&statement).await {
+            Ok(_) => Ok(()),
+            Err(postgres::Error::Statement(error)) => {
+                Err(self.slot_refusal(name, format!("drop replication slot {name:?}"), error).await)
+            }
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    /// Where the timelines before the given one were left, the oldest first.
+    pub async fn timeline_history(&mut self, timeline: u32) -> Result<Vec<TimelineSwitch>, Error> {
+        if timeline <= 1 {
+            // the first one has no history, and the server no file of it
+            return Ok(Vec::new());
+        }
+        let statement = format!("TIMELINE_HISTORY {timeline}");
+        let rows = self.run(&statement, &format!("tell the history of timeline {timeline}")).await?;
+        let content = rows.into_iter().next().and_then(|row| row.into_iter().nth(1)).flatten();
+        read_history(&content.unwrap_or_default())
+            .ok_or(Error::Malformed { what: "the history of a timeline" })
+    }
+
+    /// Those of the publications that do not exist in the database.
+    pub async fn missing_publications(&mut self, names: &[String]) -> Result<Vec<String>, Error> {
+        let rows = self.run("select pubname from pg_catalog.pg_publication", "list its publications").await?;
+        let existing: Vec<String> = rows.into_iter().flatten().flatten().collect();
+        Ok(names.iter().filter(|name| !existing.contains(name)).cloned().collect())
+    }
+
+    /// Starts the stream of a slot at a position.
+    ///
+    /// The server would move a position below the slot's forward, and take one beyond its log as it is, both
+    /// in silence; so both are errors here.
+    pub async fn start(mut self, slot: &str, from: Lsn, publications: &[String]) -> Result<Stream, Error> {
+        self.check_start(slot, from).await?;
+        let status_interval = self.status_interval().await?;
+        let statement = start_statement(slot, from, publications);
+        self.connection.send_query(&statement).await.map_err(|error| self.lost(error))?;
+        loop {
+            let frame = self.connection.next().await.map_err(|error| self.lost(error))?;
+            match frame.tag {
+                b'W' => return Ok(Stream::begin(self.connection, slot, from, status_interval)),
+                b'E' => {
+                    let error = ServerError::read(&frame.body);
+                    if error.is_fatal() {
+                        return Err(self.lost(postgres::Error::Statement(error)));
+                    }
+                    self.connection.until_ready().await.map_err(|error| self.lost(error))?;
+                    let action = format!("stream from replication slot {slot:?}");
+                    return Err(self.slot_refusal(slot, action, error).await);
+                }
+                b'N' | b'S' => {}
+                tag => return Err(self.lost(self.connection.unexpected(tag))),
+            }
+        }
+    }
+
+    async fn check_start(&mut self, slot: &str, from: Lsn) -> Result<(), Error> {
+        let name = || slot.to_owned();
+        let Some(state) = self.slot(slot).await? else { return Err(Error::SlotMissing { slot: name() }) };
+        if state.plugin.as_deref() != Some(PLUGIN) {
+            let plugin = state.plugin.unwrap_or_else(|| "none".to_owned());
+            let reason = format!("its output plugin is {plugin}, not {PLUGIN}");
+            return Err(Error::SlotForeign { slot: name(), reason });
+        }
+        if state.database.as_deref() != Some(&self.database) {
+            let database = state.database.unwrap_or_default();
+            let reason = format!("it belongs to database {database:?}, not {:?}", self.database);
+            return Err(Error::SlotForeign { slot: name(), reason });
+        }
+        if let Some(reason) = state.invalidation {
+            return Err(Error::SlotInvalidated { slot: name(), reason });
+        }
+        if let Some(confirmed) = state.confirmed_flush_lsn.filter(|confirmed| *confirmed > from) {
+            return Err(Error::SlotAhead { slot: name(), confirmed, from });
+        }
+        let wal_end = self.wal_position().await?.flush;
+        if wal_end < from {
+            return Err(Error::ServerBehind { wal_end, from });
+        }
+        Ok(())
+    }
+
+    /// A third of the silence after which the server ends the connection.
+    async fn status_interval(&mut self) -> Result<Duration, Error> {
+        const STATEMENT: &str =
+            "select setting from pg_catalog.pg_settings where name = 'wal_sender_timeout'";
+        let rows = self.run(STATEMENT, "tell its wal_sender_timeout").await?;
+        let timeout_ms: u64 = first_value(rows).flatten().and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(match timeout_ms {
+            0 => STATUS_INTERVAL_MAX,
+            timeout_ms => Duration::from_millis((timeout_ms / 3).max(50)).min(STATUS_INTERVAL_MAX),
+        })
+    }
+
+    async fn slot_refusal(&mut self, name: &str, action: String, error: ServerError) -> Error {
+        let slot = name.to_owned();
+        match error.code.as_str() {
+            "55006" => {
+                let active_pid = self.slot(name).await.ok().flatten().and_then(|state| state.active_pid);
+                Error::SlotInUse { slot, active_pid }
+            }
+            "42704" => Error::SlotMissing { slot },
+            "55000" | "58P01" => Error::SlotInvalidated { slot, reason: error.to_string() },
+            _ => Error::Refused { action, error },
+        }
+    }
+
+    async fn run(&mut self, statement: &str, action: &str) -> Result<TextRows, Error> {
+        self.connection.query(statement).await.map_err(|error| match error {
+            postgres::Error::Statement(error) if !error.is_fatal() => {
+                Error::Refused { action: action.to_owned(), error }
+            }
+            error => self.lost(error),
+        })
+    }
+
+    fn lost(&self, source: postgres::Error) -> Error {
+        Error::Disconnected { host: self.connection.host().to_owned(), source }
+    }
+}
+
+fn first_value(rows: TextRows) -> Option<Option<String>> {
+    rows.into_iter().next()?.into_iter().next()
+}
+
+fn major(server_version: &str) -> u32 {
+    let digits = server_version.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// Publications are identifiers, quoted each, in a list that is a literal.
+fn start_statement(slot: &str, from: Lsn, publications: &[String]) -> String {
+    let names: Vec<String> =
+        publications.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+    format!(
+        "START_REPLICATION SLOT {} LOGICAL {from} (proto_version '1', publication_names {}, messages 'true')",
+        escape_identifier(slot),
+        literal(&names.join(","))
+    )
+}
+
+/// Lines of a timeline, a position and a reason, separated by tabs; `#` begins a comment.
+fn read_history(content: &str) -> Option<Vec<TimelineSwitch>> {
+    let lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let read = |line: &str| {
+        let mut parts = line.split_whitespace();
+        Some(TimelineSwitch { timeline: parts.next()?.parse().ok()?, at: parts.next()?.parse().ok()? })
+    };
+    lines.map(read).collect()
+}
+
+impl SlotState {
+    /// Reads a row of `pg_replication_slots` as JSON. 14 and 15 call a slot lost by `wal_status` alone, 16 adds
+    /// `conflicting`, 17 `invalidation_reason`.
+    fn read(json: &str) -> Option<Self> {
+        let json: serde_json::Value = serde_json::from_str(json).ok()?;
+        let text = |name: &str| json.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+        let lsn = |name: &str| text(name).and_then(|text| text.parse().ok());
+        let wal_status = text("wal_status");
+        let conflicting = json.get("conflicting").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let invalidation = text("invalidation_reason").or_else(|| {
+            if conflicting {
+                Some("it conflicts with recovery".to_owned())
+            } else if wal_status.as_deref() == Some("lost") {
+                Some("the log that it needs was removed (max_slot_wal_keep_size)".to_owned())
+            } else {
+                None
+            }
+        });
+        Some(Self {
+            plugin: text("plugin"),
+            database: text("database"),
+            active_pid: json.get("active_pid").and_then(serde_json::Value::as_i64).map(|pid| pid as i32),
+            restart_lsn: lsn("restart_lsn"),
+            confirmed_flush_lsn: lsn("confirmed_flush_lsn"),
+            wal_status,
+            invalidation,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publications_are_quoted_as_identifiers_inside_a_literal() {
+        let names = ["plain".to_owned(), "My\"Pub".to_owned(), "it's".to_owned()];
+        assert_eq!(
+            start_statement("walhook", Lsn(0x16_B374_D848), &names),
+            "START_REPLICATION SLOT \"walhook\" LOGICAL 16/B374D848 (proto_version '1', \
+             publication_names '\"plain\",\"My\"\"Pub\",\"it''s\"', messages 'true')"
+        );
+    }
+
+    #[test]
+    fn a_timelines_history_is_read() {
+        let content =
+            "1\t0/3000000\tno recovery target specified\n\n# comment\n2\t0/5000A28\tat restore point\n";
+        let expected = vec![
+            TimelineSwitch { timeline: 1, at: Lsn(0x0300_0000) },
+            TimelineSwitch { timeline: 2, at: Lsn(0x0500_0A28) },
+        ];
+        assert_eq!(read_history(content), Some(expected));
+        assert_eq!(read_history("nonsense"), None);
+    }
+
+    #[test]
+    fn a_lost_slot_is_told_apart_in_every_version() {
+        let check = |json: &str, lost: bool| {
+            assert_eq!(SlotState::read(json).unwrap().invalidation.is_some(), lost, "{json}");
+        };
+        check(r#"{"wal_status": "reserved", "restart_lsn": "0/1"}"#, false);
+        check(r#"{"wal_status": "unreserved"}"#, false);
+        check(r#"{"wal_status": "lost"}"#, true);
+        check(r#"{"wal_status": "reserved", "conflicting": false}"#, false);
+        check(r#"{"wal_status": "reserved", "conflicting": true}"#, true);
+        check(r#"{"wal_status": "lost", "invalidation_reason": "idle_timeout"}"#, true);
+    }
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        assert_eq!(major("15.20 (Debian 15.20-0+deb12u1)"), 15);
+        assert_eq!(major("18beta1"), 18);
+        assert_eq!(major(""), 0);
+    }
+}

@@ -1,0 +1,82 @@
+//! What is read of an endpoint's answer.
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::Response;
+use std::time::Duration;
+
+/// How much of an answer's body is kept in the attempt's record, in bytes.
+pub(super) const EXCERPT_BYTES_MAX: usize = 1024;
+
+/// What the endpoint asks for by `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
+pub(super) fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        // more digits than fit are still a wish for a long pause
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
+    }
+    let date: Timestamp = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
+    let pause_us = date.as_microsecond().checked_sub(now_us)?;
+    Some(Duration::from_micros(u64::try_from(pause_us).unwrap_or(0)))
+}
+
+/// Reads an answer's body: its beginning goes to `excerpt`, the rest is thrown away. Reading to the end lets
+/// the connection serve again; beyond `bytes_max` a new connection is cheaper. A body that breaks off is no
+/// trouble: the status came before it.
+pub(super) async fn read(response: &mut Response, bytes_max: usize, excerpt: &mut Vec<u8>) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let kept = chunk.len().min(EXCERPT_BYTES_MAX - excerpt.len());
+        excerpt.extend_from_slice(&chunk[..kept]);
+        read += chunk.len();
+        if read > bytes_max {
+            break;
+        }
+    }
+}
+
+/// The excerpt as text. A character that the limit cut in two is left out, other broken ones are replaced.
+pub(super) fn text(excerpt: &[u8]) -> String {
+    let whole = match std::str::from_utf8(excerpt) {
+        Err(error) if error.error_len().is_none() => &excerpt[..error.valid_up_to()],
+        _ => excerpt,
+    };
+    String::from_utf8_lossy(whole).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        #[track_caller]
+        fn check(value: &str, expected: Option<u64>) {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            // 1994-11-06 08:49:07 UTC
+            let found = retry_after(&headers, 784_111_747_000_000);
+            assert_eq!(found, expected.map(Duration::from_secs), "{value}");
+        }
+        check("120", Some(120));
+        check(" 0 ", Some(0));
+        check("99999999999999999999999", Some(u64::from(u32::MAX)));
+        check("Sun, 06 Nov 1994 08:49:37 GMT", Some(30));
+        check("Sun, 06 Nov 1994 08:49:07 GMT", Some(0));
+        check("Sun, 06 Nov 1984 08:49:37 GMT", Some(0));
+        check("", None);
+        check("-5", None);
+        check("1.5", None);
+        check("soon", None);
+        assert_eq!(retry_after(&HeaderMap::new(), 0), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_text() {
+        assert_eq!(text(b"no"), "no");
+        assert_eq!(text("na\u{ef}ve".as_bytes()), "naïve");
+        assert_eq!(text(&"na\u{ef}".as_bytes()[..3]), "na");
+        assert_eq!(text(b"\xff!"), "\u{fffd}!");
+    }
+}

@@ -1,0 +1,567 @@
+//! The configuration file: what is taken, what is refused, and how that is said.
+
+use std::path::Path;
+use std::time::Duration;
+use walhook::app::config::{Config, Problems};
+use walhook::event::Verb;
+use walhook::form::{Fold, OldValues};
+use walhook::webhook::{OnExhausted, WebhookId};
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "PASSWORD" => Some("geheim\"\\".to_owned()),
+        "SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        "HOST" => Some("receiver.example".to_owned()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    Config::parse(Path::new("etc/walhook.toml"), text, &environment)
+}
+
+/// A file with everything else right, and the given lines in its form and its webhook.
+fn with(form: &str, webhook: &str) -> String {
+    format!(
+        "[[forms]]\nname = \"HPD:Help Desk\"\ntable = \"helpdesk.incident\"\n{form}\n[[webhooks]]\n\
+         name = \"Escalations\"\nform = \"HPD:Help Desk\"\nevents = [\"create\"]\n\
+         callback.url = \"https://receiver.example/hook\"\n{webhook}\n"
+    )
+}
+
+/// The problems of a file, one line each: line:column, message, remedy.
+#[track_caller]
+fn problems(text: &str) -> Vec<String> {
+    let Err(problems) = parse(text) else { panic!("the file was taken:\n{text}") };
+    problems
+        .iter()
+        .map(|problem| {
+            let (line, column) = problems.place(problem);
+            let remedy = problem.remedy.as_ref().map_or(String::new(), |remedy| format!(" -> {remedy}"));
+            format!("{line}:{column} {}: {}{remedy}", problem.key, problem.message)
+        })
+        .collect()
+}
+
+/// That a file has one problem, and what is said about it.
+#[track_caller]
+fn check(text: &str, wanted: &str) {
+    let found = problems(text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains(wanted), "wanted: {wanted}\n found: {}", found[0]);
+}
+
+#[test]
+fn every_key_of_the_main_path_is_read() {
+    let text = r#"
+        [source]
+        url = "postgres://walhook@db:5432/helpdesk"
+        slot = "helpdesk_slot"
+        publication = "helpdesk_pub"
+        plugin = "pgoutput"
+        [queue]
+        path = "data/queue.db"
+        bytes_max = "1GiB"
+        retention = "2d12h"
+        [capture]
+        staging_bytes_max = "2GB"
+        value_bytes_max = 1000
+        [dispatch]
+        in_flight_max = 77
+        timeout = "20s"
+        schedule = ["1s", "1m30s"]
+        allow = ["10.0.0.0/8", "fd00::/8", "192.168.1.1"]
+        grace = "3s"
+        [admin]
+        listen = "[::1]:9000"
+        [[forms]]
+        name = "HPD:Help Desk"
+        noun = "request"
+        table = "helpdesk.incident"
+        entry_id = ["tenant", "number"]
+        record_id = "guid"
+        old_values = "log"
+        fold = "row"
+        ignore = ["last_seen_at"]
+        unset = ["1970-01-01 00:00:00"]
+        hidden = ["password_hash"]
+        unchanged_updates = true
+        merge.delete_insert = false
+        [forms.fields]
+        "Short Description" = "short_description"
+        "Status" = { column = "status", id = 7 }
+        [[forms]]
+        table = "Person"
+        entry_id = "id"
+        [[webhooks]]
+        name = "Escalations"
+        id = 42
+        description = "to the pager"
+        forms = ["HPD:Help Desk", "Person"]
+        events = ["Delete", "create", "update", "merge"]
+        payload_fields = ["Short Description", "7"]
+        send_unchanged_fields = true
+        custom_json = { action = "AddToLogicalGroup", n = 1, list = [1.5, true] }
+        enabled = false
+        format = "arsys"
+        schedule = ["2s"]
+        on_exhausted = "block"
+        in_flight_max = 3
+        per_second_max = 50
+        timeout = "5s"
+        backlog_bytes_max = "10MiB"
+        [webhooks.callback]
+        url = "https://${HOST}/hook"
+        authentication = { type = "basic", username = "walhook", password = "${PASSWORD}" }
+        [webhooks.signature]
+        secret = ["${SECRET}", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAAAA"]
+        [[webhooks]]
+        name = "Plain"
+        form = "Person"
+        events = ["create"]
+        custom_json = '{"n": 1.00000000000000000001}'
+        callback.url = "http://localhost:8000/"
+    "#;
+    let config = parse(text).unwrap();
+    assert_eq!(config.source.url.as_ref().unwrap().expose(), "postgres://walhook@db:5432/helpdesk");
+    assert_eq!((&*config.source.slot, &*config.source.publication), ("helpdesk_slot", "helpdesk_pub"));
+    assert_eq!(config.queue.path, Path::new("etc/data/queue.db"));
+    assert_eq!(config.queue.bytes_max, 1 << 30);
+    assert_eq!(config.queue.retention, Duration::from_secs(60 * 3600));
+    assert_eq!(config.capture.staging_bytes_max, 2_000_000_000);
+    assert_eq!(config.capture.value_bytes_max, 1_000);
+    assert_eq!(config.dispatch.in_flight_max, 77);
+    assert_eq!(config.dispatch.schedule.pauses, [Duration::from_secs(1), Duration::from_secs(90)]);
+    let allow: Vec<_> = config.dispatch.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(allow, ["10.0.0.0/8", "fd00::/8", "192.168.1.1/32"]);
+    assert_eq!(config.dispatch.grace, Duration::from_secs(3));
+    assert_eq!(config.admin.listen.to_string(), "[::1]:9000");
+
+    let [desk, person] = &config.forms[..] else { panic!("{:?}", config.forms) };
+    assert_eq!((&*desk.name, &*desk.noun), ("HPD:Help Desk", "request"));
+    assert_eq!((desk.schema.as_deref(), &*desk.table), (Some("helpdesk"), "incident"));
+    assert_eq!(desk.entry_id, ["tenant", "number"]);
+    assert_eq!(desk.record_id.as_deref(), Some("guid"));
+    assert_eq!((desk.old_values, desk.fold), (OldValues::Log, Fold::Row));
+    assert_eq!(
+        (&desk.ignore[..], &desk.hidden[..]),
+        (&["last_seen_at".into()][..], &["password_hash".into()][..])
+    );
+    assert_eq!(desk.unset, ["1970-01-01 00:00:00"]);
+    assert!(desk.unchanged_updates);
+    assert_eq!(desk.delete_insert, Some(false));
+    let fields: Vec<_> = desk.fields.iter().map(|field| (&*field.name, &*field.column, field.id)).collect();
+    assert_eq!(fields, [("Short Description", "short_description", None), ("Status", "status", Some(7))]);
+    assert_eq!((&*person.name, &*person.noun, person.schema.as_deref()), ("Person", "person", None));
+    assert_eq!(person.entry_id, ["id"]);
+
+    let webhook = config.webhooks.find(WebhookId(42)).unwrap();
+    assert_eq!((&*webhook.name, webhook.description.as_deref()), ("Escalations", Some("to the pager")));
+    assert_eq!(webhook.forms, ["HPD:Help Desk", "Person"]);
+    assert_eq!(webhook.events, Verb::ALL);
+    assert_eq!(webhook.payload_fields, ["Short Description", "7"]);
+    assert!(webhook.send_unchanged_fields && !webhook.enabled);
+    let custom = r#"{"action":"AddToLogicalGroup","list":[1.5,true],"n":1}"#;
+    assert_eq!(webhook.custom_json.as_deref(), Some(custom));
+    assert_eq!(webhook.format, "arsys");
+    assert_eq!(webhook.callback.url.as_str(), "https://receiver.example/hook");
+    assert_eq!(webhook.callback.authentication.scheme, "BASIC");
+    assert_eq!(webhook.callback.authentication.settings["password"].expose(), "geheim\"\\");
+    assert_eq!(webhook.signing_secrets.len(), 2);
+    assert_eq!(webhook.sending.schedule.pauses, [Duration::from_secs(2)]);
+    assert_eq!(webhook.sending.on_exhausted, OnExhausted::Block);
+    assert_eq!((webhook.sending.in_flight_max, webhook.sending.per_second_max), (3, Some(50)));
+    assert_eq!(webhook.sending.timeout, Duration::from_secs(5));
+    assert_eq!(webhook.sending.backlog_bytes_max, 10 << 20);
+
+    let plain = config.webhooks.iter().find(|webhook| webhook.name == "Plain").unwrap();
+    assert!(plain.id > WebhookId(500_000_000_000) && plain.id < WebhookId(1_000_000_000_000));
+    assert_eq!(plain.custom_json.as_deref(), Some(r#"{"n": 1.00000000000000000001}"#));
+    assert_eq!((plain.format, plain.callback.authentication.scheme), ("native", "NO_AUTH"));
+    assert_eq!(plain.sending.schedule, config.dispatch.schedule);
+    assert_eq!(plain.sending.timeout, Duration::from_secs(20));
+    assert_eq!(plain.sending.backlog_bytes_max, 1 << 28);
+    assert!(plain.enabled && plain.signing_secrets.is_empty());
+}
+
+#[test]
+fn an_empty_file_has_the_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!((&*config.source.slot, &*config.source.publication), ("walhook", "walhook"));
+    assert_eq!((config.source.url, config.source.plugin), (None, "pgoutput"));
+    assert_eq!(config.queue.path, Path::new("etc/walhook.db"));
+    assert_eq!(config.queue.bytes_max, 10 << 30);
+    assert_eq!(config.queue.retention, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(config.dispatch.in_flight_max, 1024);
+    let pauses: Vec<_> = config.dispatch.schedule.pauses.iter().map(Duration::as_secs).collect();
+    assert_eq!(pauses, [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400]);
+    assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8640");
+    assert!(config.forms.is_empty() && config.webhooks.is_empty());
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
+    let text = "[source]\nslott = \"a\"\nplugin = \"wal2json\"\n[queue]\nbytes_max = \"10G\"\n[[forms]]\n\
+                table = \"a.b.c\"\nwhere = \"x\"\n[[webhooks]]\nname = \"w\"\nform = \"no\"\nevents = []\n\
+                callback = { url = \"ftp://x\" }\n[dispatch]\nin_flight_max = 0\n";
+    let found = problems(text);
+    let places: Vec<_> = found.iter().map(|problem| problem.split(' ').next().unwrap()).collect();
+    assert_eq!(
+        places,
+        ["2:1", "3:10", "5:13", "7:9", "8:1", "11:8", "12:10", "13:20", "15:17"],
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn unknown_keys_are_refused_with_what_was_meant() {
+    check("[source]\nslott = \"a\"", "2:1 source.slott: unknown key \"slott\" -> did you mean \"slot\"?");
+    check("[sources]\nslot = \"a\"", "1:2 sources: unknown key \"sources\" -> did you mean \"source\"?");
+    check(&with("fieldz.a = \"b\"", ""), "did you mean \"fields\"?");
+    check(&with("", "callback.authentification.type = \"BASIC\""), "did you mean \"authentication\"?");
+    check(&with("", "events-max = 1"), "unknown key \"events-max\"");
+}
+
+#[test]
+fn what_is_planned_is_refused_and_not_ignored() {
+    for (form, webhook, key) in [
+        ("where = \"x\"", "", "where"),
+        ("[[forms.transitions]]\nverb = \"a\"", "", "transitions"),
+        ("[[forms.children]]\nverb = \"a\"", "", "children"),
+        ("actor.column = \"a\"", "", "actor"),
+        ("fields.Status = { column = \"s\", labels = { 0 = \"New\" } }", "", "labels"),
+        ("merge.origins = [\"etl\"]", "", "origins"),
+        ("merge.marker = \"x\"", "", "marker"),
+        ("old_values = \"image\"", "", "image"),
+        ("", "condition = \"x\"", "condition"),
+        ("", "format = \"itrp\"", "itrp"),
+        ("", "callback.authentication = { type = \"IMS\" }", "IMS"),
+        ("", "callback.authentication = { type = \"OAUTH2\" }", "OAUTH2"),
+    ] {
+        check(&with(form, webhook), &format!("\"{key}\" is not yet supported"));
+    }
+    check("[images]\nx = 1", "\"images\" is not yet supported");
+    check("[mail]\nx = 1", "\"mail\" is not yet supported");
+    check("[admin]\nusers = []", "\"users\" is not yet supported");
+    check("[source]\nplugin = \"wal2json\"", "\"wal2json\" is not yet supported");
+}
+
+#[test]
+fn forms_are_checked() {
+    check("[[forms]]\nname = \"x\"", "1:1 forms[1].table: \"table\" is missing -> add `table = …`");
+    check("[forms]\ntable = \"x\"", "forms must be a list of tables -> write [[forms]]");
+    check(
+        "[[forms]]\ntable = \"a\"\n[[forms]]\ntable = \"b.a\"",
+        "4:9 forms[2].name: two forms are named \"a\"",
+    );
+    check(&with("noun = \"Help Desk\"", ""), "write \"help_desk\"");
+    check(
+        &with("hidden = [\"a\"]\nentry_id = \"a\"", ""),
+        "is hidden, but would leave in every delivery as entry_id",
+    );
+    check(&with("hidden = [\"a\"]\nfields.A = \"a\"", ""), "column \"a\" is hidden and cannot be a field");
+    check(&with("hidden = [\"a\", \"a\"]", ""), "stands here twice");
+    check(
+        &with("fields.A = \"a\"\nfields.B = \"a\"", ""),
+        "5:12 forms[1].fields.B: column \"a\" is field \"A\" already",
+    );
+    check(
+        &with("fields.A = { column = \"a\", id = 1 }\nfields.B = { column = \"b\", id = 1 }", ""),
+        "field \"A\" has this id already",
+    );
+    check(&with("fields.A = { id = 1 }", ""), "\"column\" is missing");
+    check(&with("unset = [1]", ""), "must be a text in quotes, not a TOML integer");
+}
+
+#[test]
+fn webhooks_are_checked() {
+    let webhook = |lines: &str| format!("[[forms]]\ntable = \"incident\"\n[[webhooks]]\n{lines}");
+    check(
+        &webhook("name = \"w\"\nform = \"incidnt\"\nevents = [\"create\"]\ncallback.url = \"http://x\""),
+        "5:8 webhooks[1].form: there is no form \"incidnt\" -> did you mean \"incident\"?",
+    );
+    check(
+        &webhook("name = \"w\"\nevents = [\"create\"]\ncallback.url = \"http://x\""),
+        "listens to no form -> add `form = \"incident\"`",
+    );
+    check(
+        &webhook("form = \"incident\"\nevents = [\"create\"]\ncallback.url = \"http://x\""),
+        "webhooks[1].name: \"name\" is missing",
+    );
+    check(
+        &webhook("name = \"w\"\nform = \"incident\"\nevents = [\"create\"]"),
+        "webhooks[1].callback: \"callback\" is missing",
+    );
+    check(
+        &webhook("name = \"w\"\nform = \"incident\"\nevents = [\"creat\"]\ncallback.url = \"http://x\""),
+        "does not know \"creat\" -> did you mean \"create\"?",
+    );
+    check(&with("", "forms = [\"HPD:Help Desk\"]"), "either `form` or `forms`");
+    check(&with("", "payload_fields = [\"a\", \"a\"]"), "field \"a\" stands here twice");
+    check(&with("hidden = [\"a\"]", "payload_fields = [\"a\"]"), "is hidden and leaves in no payload");
+    check(
+        &with("fields.S = { column = \"s\", id = 7 }", "payload_fields = [\"8\"]"),
+        "no field of the webhook's forms has the id 8 -> did you mean \"7\"?",
+    );
+    check(&with("", "custom_json = \"[1]\""), "must be a JSON object");
+    check(&with("", "custom_json = '{\"a\": }'"), "is not JSON, at line 1, column 7");
+    check(&with("", &format!("custom_json.a = \"{}\"", "x".repeat(65_536))), "more than 65536");
+    check(&with("", "id = 1000000000000"), "must be from 1 to 999999999999");
+    check(&with("", "backlog_bytes_max = \"11GiB\""), "may not be larger than the whole queue");
+    check(&with("", "schedule = [\"0s\"]"), "a pause between attempts is longer than nothing");
+    check(
+        &with("", "timeout = 30"),
+        "must be a span of time in quotes, not a TOML integer -> write a number and",
+    );
+    check(&with("", "per_second_max = 0"), "must be from 1 to 1000000");
+    check(&with("", "format = \"nativ\""), "does not know \"nativ\" -> did you mean \"native\"?");
+    let twice = with(
+        "",
+        "[[webhooks]]\nname = \"Escalations\"\nform = \"HPD:Help Desk\"\nevents = [\"delete\"]\n\
+                          callback.url = \"http://x\"",
+    );
+    check(&twice, "11:8 webhooks[2].name: two webhooks are named \"Escalations\"");
+    let clash = with(
+        "",
+        "id = 7\n[[webhooks]]\nname = \"b\"\nid = 7\nform = \"HPD:Help Desk\"\n\
+                          events = [\"delete\"]\ncallback.url = \"http://x\"",
+    );
+    check(&clash, "both have the number 7");
+}
+
+#[test]
+fn urls_must_be_absolute_and_without_credentials() {
+    let url = |url: &str| with("", "").replace("https://receiver.example/hook", url);
+    check(&url("receiver.example/hook"), "this is no URL: relative URL without a base");
+    check(&url("http://"), "this is no URL: empty host");
+    check(&url("file:///etc/passwd"), "deliveries go by http or https, not by \"file\"");
+    check(
+        &url("https://user:geheim@x/"),
+        "holds no credentials -> write `authentication = { type = \"BASIC\"",
+    );
+    check(&url("https://x/#a"), "a fragment is never sent");
+}
+
+#[test]
+fn authentication_is_read_by_its_scheme() {
+    let scheme = |settings: &str| with("", &format!("callback.authentication = {{ {settings} }}"));
+    let read = |settings: &str| {
+        let config = parse(&scheme(settings)).unwrap();
+        config.webhooks.iter().next().unwrap().callback.authentication.clone()
+    };
+    let headers = read("type = \"HEADERS\", headers = { X-Key = \"k\", Authorization = \"t\" }");
+    assert_eq!(headers.scheme, "HEADERS");
+    assert_eq!(headers.settings["X-Key"].expose(), "k");
+    assert_eq!(read("type = \"bearer\", token = \"${HOST}\"").settings["token"].expose(), "receiver.example");
+    assert_eq!(read("type = \"NO_AUTH\"").scheme, "NO_AUTH");
+    check(&scheme("type = \"BASIK\""), "unknown authentication type \"BASIK\" -> did you mean \"BASIC\"?");
+    check(&scheme("username = \"a\""), "\"type\" is missing");
+    check(&scheme("type = \"BEARER\""), "BEARER needs \"token\"");
+    check(&scheme("type = \"BEARER\", tokn = \"x\""), "10:46 webhooks[1].callback.authentication.tokn");
+    check(&scheme("type = \"HEADERS\", X-Key = \"x\""), "has no setting \"X-Key\"");
+    check(&scheme("type = \"HEADERS\", headers = { Host = \"x\" }"), "authentication.headers.Host");
+    check(&scheme("type = \"BASIC\", username = \"a\", password = 1"), "must be a text in quotes");
+    check(&scheme("type = \"NO_AUTH\", password = \"a\""), "NO_AUTH has no setting");
+}
+
+#[test]
+fn signing_secrets_are_checked() {
+    let secret = |secret: &str| with("", &format!("signature.secret = {secret}"));
+    check(&secret("\"geheim\""), "a signing secret begins with whsec_");
+    check(&secret("\"whsec_?\""), "is not base64");
+    check(&secret("\"whsec_Zm9v\""), "has 3 bytes, not 24 to 64");
+    check(&secret("[]"), "there is no secret to sign with");
+}
+
+#[test]
+fn an_unset_variable_is_named() {
+    let text = with("", "callback.authentication = { type = \"BEARER\", token = \"${TOKN}\" }");
+    check(&text, "environment variable TOKN is not set -> set TOKN where walhook starts");
+}
+
+#[test]
+fn no_problem_shows_a_secret() {
+    for text in [
+        "[source]\nurl = \"postgres://a:geheim@h\"\nurl = 1\n",
+        "[source]\nurl = \"postgres://a:geheim@h",
+        "[source]\nurl = \"postgres://a:geheim@h/d?sslmode=wrong\"",
+        "[source]\nurl = \"postgres://a:geheim@h:x/d\"",
+        "[source]\nurl = \"host=h password=geheim foo=geheim\"",
+        "[source]\nurl = \"host=h password='geheim\"",
+        "[source]\nurl = \"geheim\"",
+        &with("", "callback.authentication = { type = \"BASIC\", username = \"u\", pasword = \"geheim\" }"),
+        &with("", "callback.authentication = \"geheim\""),
+        &with("", "callback.authentication = { type = \"HEADERS\", headers = { a = \"geheim\", b = 1 } }"),
+        &with("", "callback.authentication = { type = \"BEARER\", token = \"geheim ${TOKN}\" }"),
+        &with("", "signature.secret = [\"whsec_geheim\", 1]"),
+        &with("", "signature.secrets = \"geheim\""),
+        &with("", "signature.secret = [\n\"whsec_geheim\n]"),
+        &with("", "").replace("https://", "https://a:geheim@"),
+        &with("", "signature = { secret = \"whsec_geheim\""),
+        &with("", "token = \"geheim\""),
+    ] {
+        let problems = parse(text).unwrap_err();
+        for said in [
+            problems.to_string(),
+            problems.draw_styled(),
+            problems.to_json().to_string(),
+            format!("{problems:?}"),
+        ] {
+            assert!(!said.contains("geheim"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn problems_are_drawn_with_place_line_mark_and_remedy() {
+    let problems = parse("[source]\nslott = \"a\" # comment\n").unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "error: unknown key \"slott\"\n --> etc/walhook.toml:2:1\n  |\n2 | slott = *** # comment\n  | ^^^^^\n  |\n  \
+         = help: did you mean \"slot\"?"
+    );
+    assert_eq!(
+        problems.to_json(),
+        serde_json::json!({"problems": [{
+            "file": "etc/walhook.toml", "line": 2, "column": 1, "key": "source.slott",
+            "message": "unknown key \"slott\"", "remedy": "did you mean \"slot\"?"
+        }]})
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_all_its_places() {
+    let found = problems("[source\nslot = \n[queue]\npath = walhook.db\n");
+    assert!(found.len() >= 2, "{found:#?}");
+    assert!(found.iter().all(|problem| problem.contains("this is not TOML")), "{found:#?}");
+}
+
+#[test]
+fn numbers_of_webhooks_survive_reordering_and_editing() {
+    let webhook = |name: &str, event: &str| {
+        format!(
+            "[[webhooks]]\nname = \"{name}\"\nform = \"t\"\nevents = [\"{event}\"]\ncallback.url = \"http://{event}\"\n"
+        )
+    };
+    let form = "[[forms]]\ntable = \"t\"\n";
+    let ids = |text: &str| {
+        let config = parse(text).unwrap();
+        config
+            .webhooks
+            .iter()
+            .map(|webhook| (webhook.name.clone(), webhook.id))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let one = format!("{form}{}{}", webhook("a", "create"), webhook("b", "create"));
+    let other = format!("{}{}{form}", webhook("b", "delete"), webhook("a", "update"));
+    assert_eq!(ids(&one), ids(&other));
+    assert_eq!(parse(&one).unwrap(), parse(&one).unwrap());
+}
+
+/// The example with its keys switched on: `#key` becomes `key`, `# prose` stays.
+fn uncommented() -> String {
+    let lines = walhook::app::config::EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') && !rest.is_empty() => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn example_environment(name: &str) -> Option<String> {
+    let secret = name == "RECEIVER_SIGNING_SECRET";
+    Some(if secret { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into() } else { "geheim".into() })
+}
+
+/// What the example has at a declared key, over all tables of a list.
+fn example_values<'a>(tables: &[&'a toml::Value], name: &str) -> Vec<&'a toml::Value> {
+    tables.iter().filter_map(|table| table.get(name)).collect()
+}
+
+fn check_example(keys: &[walhook::app::config::keys::Key], tables: &[&toml::Value], path: &str) {
+    use walhook::app::config::keys::{Kind, Presence};
+    for key in keys.iter().filter(|key| key.works()) {
+        let path = format!("{path}.{}", key.name);
+        let values = example_values(tables, key.name);
+        assert!(!values.is_empty(), "the example has no {path}");
+        match key.kind {
+            Kind::Table(inner) => check_example(inner, &values, &path),
+            Kind::Tables(inner) => {
+                let all: Vec<_> = values.iter().flat_map(|list| list.as_array().unwrap()).collect();
+                check_example(inner, &all, &path);
+            }
+            Kind::Map(Kind::TextOrTable(inner)) => {
+                let all: Vec<_> = values.iter().flat_map(|map| map.as_table().unwrap().values()).collect();
+                assert!(all.iter().any(|value| value.is_str()), "{path} has no text");
+                check_example(inner, &all, &path);
+            }
+            _ => {
+                if let Presence::Default(default) = key.presence {
+                    let wanted: toml::Table = toml::from_str(&format!("x = {default}")).unwrap();
+                    assert_eq!(values[0], &wanted["x"], "the default of {path}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_example_has_every_key_with_its_real_default_and_no_other() {
+    let text = uncommented();
+    let config = match Config::parse(Path::new("config.example.toml"), &text, &example_environment) {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems}"),
+    };
+    let value: toml::Value = toml::from_str(&text).unwrap();
+    check_example(walhook::app::config::FILE, &[&value], "");
+    for scheme in walhook::auth::SCHEMES {
+        let used =
+            config.webhooks.iter().any(|webhook| webhook.callback.authentication.scheme == scheme.name());
+        assert!(used, "the example has no {}", scheme.name());
+        for setting in scheme.settings() {
+            assert!(text.contains(&format!("{} = ", setting.name)), "the example has no {}", setting.name);
+        }
+    }
+    for format in walhook::format::FORMATS {
+        assert!(text.contains(&format!("\"{}\"", format.name())), "the example has no {}", format.name());
+    }
+    // as it comes it is all comments, and so says nothing but defaults
+    let defaults = parse("").unwrap();
+    assert_eq!(parse(walhook::app::config::EXAMPLE).unwrap(), defaults);
+    assert_eq!(walhook::retry::Schedule::default(), defaults.dispatch.schedule);
+}
+
+#[test]
+fn what_is_shown_masks_secrets_and_can_be_read_again() {
+    let text = format!(
+        "[source]\nurl = \"postgres://walhook:geheim@db/helpdesk\"\n[queue]\npath = \"/var/lib/q.db\"\n{}",
+        with(
+            "fields.\"A \\\"x\\\"\" = { column = \"a\", id = 3 }\nunset = [\"$${X}\\n\"]\nmerge.delete_insert = true",
+            "custom_json = { a = \"ü\" }\nper_second_max = 3\ndescription = \"d\"\n\
+             callback.authentication = { type = \"NO_AUTH\" }"
+        )
+    );
+    let config = parse(&text).unwrap();
+    let shown = walhook::app::config::show(&config);
+    assert!(!shown.contains("geheim"), "{shown}");
+    let again = match parse(&shown.replace("********", "geheim")) {
+        Ok(again) => again,
+        Err(problems) => panic!("{shown}\n{problems}"),
+    };
+    assert_eq!(again, config, "{shown}");
+
+    let example = Config::parse(Path::new("w.toml"), &uncommented(), &example_environment).unwrap();
+    let shown = walhook::app::config::show(&example);
+    assert!(!shown.contains("geheim") && !shown.contains("whsec"), "{shown}");
+    assert!(shown.contains(r#"headers = { "X-Api-Key" = "********" }"#), "{shown}");
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema = walhook::app::config::schema();
+    assert_eq!(schema["properties"]["source"]["properties"]["slot"]["default"], "walhook");
+    let webhook = &schema["properties"]["webhooks"]["items"];
+    assert_eq!(webhook["additionalProperties"], false);
+    assert_eq!(webhook["properties"]["format"]["enum"], serde_json::json!(["native", "arsys"]));
+    assert!(webhook["required"].as_array().unwrap().contains(&"callback".into()));
+    assert!(webhook["properties"].get("condition").is_none(), "what is planned is no key");
+}

@@ -1,0 +1,238 @@
+//! What an operator does: gaps, slots of others, a new configuration at run time, dead letters.
+
+use crate::running::{PATIENCE, Site};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+use walhook::demo::receiver::{Answer, Receiver};
+
+const SCHEMA: &str =
+    "create table ticket (id integer primary key, title text); alter table ticket replica identity full";
+
+const CONFIG: &str = r#"
+[[forms]]
+table = "ticket"
+[[webhooks]]
+name = "all"
+form = "ticket"
+events = ["create", "update", "delete"]
+schedule = ["200ms", "200ms"]
+callback.url = "RECEIVER"
+"#;
+
+/// A receiver whose answer can be turned.
+struct Endpoint {
+    receiver: Receiver,
+    status: Arc<AtomicU16>,
+}
+
+impl Endpoint {
+    async fn start() -> Self {
+        let status = Arc::new(AtomicU16::new(200));
+        let answer = Arc::clone(&status);
+        let judge = Arc::new(move |_: &_| Answer::Status(answer.load(Ordering::Relaxed)));
+        Self { receiver: Receiver::start(100_000, judge).await.unwrap(), status }
+    }
+
+    fn answers(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
+    }
+
+    fn url(&self) -> String {
+        self.receiver.url("/hook")
+    }
+
+    /// The entries that arrived and were accepted, without repeats.
+    fn accepted(&self) -> BTreeSet<(String, String)> {
+        let arrivals = self.receiver.arrivals_from(0);
+        let bodies = arrivals.iter().filter(|arrival| arrival.is_accepted()).map(|arrival| {
+            let body: Value = serde_json::from_slice(&arrival.request.body).unwrap();
+            (body["webhook"].as_str().unwrap().to_owned(), body["entry_id"].as_str().unwrap().to_owned())
+        });
+        bodies.collect()
+    }
+
+    async fn wait_for(&self, webhook: &str, entry: &str) {
+        let wanted = (webhook.to_owned(), entry.to_owned());
+        let wait = self.receiver.wait_until(|_| self.accepted().contains(&wanted));
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{wanted:?} does not arrive"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_vanished_is_a_gap_until_somebody_accepts_it() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    assert_eq!(running.stop(), 0);
+
+    session
+        .batch_execute("select pg_drop_replication_slot('walhook'); insert into ticket values (2)")
+        .await
+        .unwrap();
+    let running = site.spawn(&[]);
+    let reasons = site.wait_until_ready(false).await;
+    let started = Instant::now();
+    let mut said = reasons;
+    while !said.contains("changes may be missing") {
+        assert!(started.elapsed() < PATIENCE, "{said}\n{}", running.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        said = site.ask("/readyz").await.map(|(_, text)| text).unwrap_or_default();
+    }
+    assert!(said.contains("resume --accept-gap"), "{said}");
+
+    let (code, output) = site.run(&["resume", "--accept-gap"]);
+    assert_eq!(code, 0, "{output}");
+    site.wait_until_ready(true).await;
+    session.batch_execute("insert into ticket values (3)").await.unwrap();
+    endpoint.wait_for("all", "3").await;
+    assert!(!endpoint.accepted().contains(&("all".into(), "2".into())), "it was in the gap");
+    assert_eq!(running.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_moved_by_somebody_else_is_a_gap() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
+    site.start().await.stop();
+    let session = site.session().await;
+    let advance =
+        "insert into ticket values (1); select pg_replication_slot_advance('walhook', pg_current_wal_lsn())";
+    session.batch_execute(advance).await.unwrap();
+    let running = site.spawn(&[]);
+    let started = Instant::now();
+    loop {
+        let said = site.ask("/readyz").await.map(|(_, text)| text).unwrap_or_default();
+        if said.contains("ahead of our position") {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{said}\n{}", running.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_of_others_is_not_taken_unless_asked_for() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
+    assert_eq!(site.run(&["setup", "--apply"]).0, 0);
+    let session = site.session().await;
+    let make = "select pg_create_logical_replication_slot('walhook', 'pgoutput')";
+    session.batch_execute(make).await.unwrap();
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    let running = site.spawn(&[]);
+    let started = Instant::now();
+    while !running.log().contains("--adopt-slot") {
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(running.stop(), 0);
+    let running = site.start_again(&["--adopt-slot"]).await;
+    endpoint.wait_for("all", "1").await;
+    assert_eq!(running.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_configuration_is_taken_over_and_a_bad_one_refused() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    site.configure(&config);
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+
+    site.configure(&format!("{config}\n[[webhooks]]\nname = \"bad\"\nformm = \"ticket\"\n"));
+    running.signal("HUP");
+    let started = Instant::now();
+    while !running.log().contains("formm") {
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    session.batch_execute("insert into ticket values (2)").await.unwrap();
+    endpoint.wait_for("all", "2").await;
+
+    let second = config.split("[[webhooks]]").nth(1).unwrap().replace("\"all\"", "\"second\"");
+    site.configure(&format!("{config}\n[[webhooks]]{second}"));
+    running.signal("HUP");
+    for id in 3.. {
+        // an entry for each try: which transaction is the first for the new webhook is open
+        session.batch_execute(&format!("insert into ticket values ({id})")).await.unwrap();
+        endpoint.wait_for("all", &id.to_string()).await;
+        if endpoint.accepted().iter().any(|(webhook, _)| webhook == "second") {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+    }
+    assert_eq!(running.stop(), 0);
+    let repeats = endpoint.receiver.arrivals_from(0).len() - endpoint.accepted().len();
+    assert_eq!(repeats, 0, "nothing is sent twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
+    let endpoint = Endpoint::start().await;
+    endpoint.answers(500);
+    let site = Site::new(SCHEMA).await;
+    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1, 'x')").await.unwrap();
+    session.batch_execute("insert into ticket values (2, 'y')").await.unwrap();
+    let dead = ["--json", "deliveries", "list", "--state", "dead"];
+    let started = Instant::now();
+    let listed: Value = loop {
+        let (code, output) = site.run(&dead);
+        assert_eq!(code, 0, "{output}");
+        let listed: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output}"));
+        if listed.as_array().is_some_and(|list| list.len() == 2) {
+            break listed;
+        }
+        assert!(started.elapsed() < PATIENCE, "{output}\n{}", running.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(listed[0]["attempts"], 3);
+    let number = |entry: &str| {
+        let found = listed.as_array().unwrap().iter().find(|one| one["entry_id"] == entry).unwrap();
+        found["number"].as_str().unwrap().to_owned()
+    };
+    let (code, shown) = site.run(&["deliveries", "show", &number("1")]);
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("500"), "{shown}");
+
+    endpoint.answers(200);
+    let (code, output) = site.run(&["deliveries", "replay", &number("1")]);
+    assert_eq!(code, 0, "{output}");
+    endpoint.wait_for("all", "1").await;
+    let arrivals = endpoint.receiver.arrivals_from(0);
+    let of_one: Vec<_> = arrivals
+        .iter()
+        .filter(|arrival| String::from_utf8_lossy(&arrival.request.body).contains("\"entry_id\":\"1\""))
+        .collect();
+    let ids: BTreeSet<_> = of_one.iter().map(|arrival| arrival.request.header("webhook-id")).collect();
+    assert_eq!(ids.len(), 1);
+    let bodies: BTreeSet<_> = of_one.iter().map(|arrival| &arrival.request.body).collect();
+    assert_eq!(bodies.len(), 1, "the body never changes");
+    assert_eq!(of_one.last().unwrap().request.header("walhook-replay"), Some("1"));
+    assert_eq!(of_one.last().unwrap().request.header("walhook-attempt"), Some("4"));
+
+    let (code, output) = site.run(&["deliveries", "drop", "--yes", &number("2")]);
+    assert_eq!(code, 0, "{output}");
+    let (_, output) = site.run(&dead);
+    assert_eq!(serde_json::from_str::<Value>(&output).unwrap(), serde_json::json!([]));
+    let copy = site.folder.path().join("copy.db");
+    let (code, output) = site.run(&["queue", "backup", copy.to_str().unwrap()]);
+    assert_eq!(code, 0, "{output}");
+    assert!(fs::metadata(copy).unwrap().len() > 0);
+    assert_eq!(running.stop(), 0);
+}

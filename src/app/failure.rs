@@ -129,7 +129,12 @@ impl From<config::Error> for Failure {
 
 impl From<queue::Error> for Failure {
     fn from(error: queue::Error) -> Self {
-        Self::of(error)
+        let exit = match error {
+            queue::Error::Bug { .. } => Exit::Bug,
+            queue::Error::Exists { .. } => Exit::Usage,
+            _ => Exit::Unreachable,
+        };
+        Self { exit, ..Self::of(error) }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod output;
 mod run;
 mod supervise;
+pub mod signals;
 
 use clap::Parser as _;
 use cli::{Cli, Color, Command};

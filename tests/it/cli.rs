@@ -98,7 +98,7 @@ fn a_queue_that_is_not_there_is_said() {
     std::fs::write(folder.path().join("walhook.toml"), "").unwrap();
     let refused = walhook(folder.path(), &["webhooks", "list"]);
     assert_eq!(refused.status.code(), Some(69));
-    assert!(stderr(&refused).contains("there is no queue walhook.db\nhint: `walhook run` creates it"));
+    assert!(stderr(&refused).contains("there is no queue at walhook.db\nhint: `walhook run` makes it"));
     assert!(!folder.path().join("walhook.db").exists(), "looking must not create it");
 }
 
@@ -159,4 +159,234 @@ fn setup_makes_what_check_misses_and_teardown_removes_it() {
     let unreachable = walhook(folder.path(), &["check"]);
     assert_eq!(unreachable.status.code(), Some(69), "{}", stderr(&unreachable));
     assert!(stdout(&unreachable).contains("webhook \"w\""), "endpoints are looked at all the same");
+}
+
+/// A queue with a history, owned by this process as `walhook run` would: webhook 7 has a dead letter, a
+/// delivered and a waiting delivery; webhook 8 is registered too.
+struct Desk {
+    folder: tempfile::TempDir,
+    queue: std::sync::Arc<walhook::queue::sqlite::SqliteQueue>,
+}
+
+const COMMITTED_AT_US: i64 = 1_795_323_600_000_000; // 2026-11-22 05:00:00Z
+
+impl Desk {
+    async fn open() -> Self {
+        use walhook::queue::sqlite::{Options, SqliteQueue};
+        use walhook::queue::{Queue as _, WebhookRecord};
+        let folder = tempfile::tempdir().unwrap();
+        let webhook = |name: &str, id: u64, event: &str| {
+            format!(
+                "[[webhooks]]\nname = \"{name}\"\nid = {id}\nform = \"incident\"\nevents = [\"{event}\"]\n\
+                 callback.url = \"http://x\"\n"
+            )
+        };
+        let file = format!("[[forms]]\ntable = \"incident\"\n{}", webhook("Escalations", 7, "create"));
+        std::fs::write(folder.path().join("walhook.toml"), file).unwrap();
+        let queue = SqliteQueue::open(&folder.path().join("walhook.db"), Options::default()).unwrap();
+        let record = |id, name: &str| WebhookRecord {
+            id: walhook::webhook::WebhookId(id),
+            name: name.to_owned(),
+            enabled: true,
+            backlog_bytes_max: 1 << 20,
+        };
+        queue.register(vec![record(7, "Escalations"), record(8, "Old")]).await.unwrap();
+        let desk = Self { folder, queue };
+        for sequence in 1..=3 {
+            desk.enqueue(sequence).await;
+        }
+        desk.settle(404, walhook::delivery::Settlement::Dead).await;
+        desk.settle(200, walhook::delivery::Settlement::Delivered).await;
+        desk
+    }
+
+    async fn enqueue(&self, sequence: u64) {
+        use walhook::delivery::{Batch, DeliveryId, NewDelivery, NewEvent, Tail};
+        use walhook::lsn::{Lsn, Position, Progress};
+        use walhook::queue::Queue as _;
+        let event = NewEvent {
+            position: Position { epoch: 0, commit_lsn: Lsn(sequence * 16), ordinal: 0 },
+            form: "incident".into(),
+            verb: walhook::event::Verb::Create,
+            entry_id: format!("INC{sequence}\x1b[2J"),
+            lane: walhook::form::Lane(sequence),
+            behind: None,
+            xid: 700,
+            committed_at_us: COMMITTED_AT_US + i64::try_from(sequence).unwrap() * 60_000_000,
+            tails: vec![Tail {
+                content_type: "application/json",
+                bytes: "\"n\":1.00000000000000000001}".into(),
+            }],
+            deliveries: vec![NewDelivery {
+                webhook: walhook::webhook::WebhookId(7),
+                sequence,
+                id: DeliveryId([u8::try_from(sequence).unwrap(); 16]),
+                head: "{".into(),
+                tail: 0,
+            }],
+        };
+        let lsn = Lsn(sequence * 16 + 8);
+        let progress = Some(Progress { commit_lsn: Lsn(sequence * 16), end_lsn: lsn });
+        self.queue.enqueue(Batch { events: vec![event], quarantined: vec![], progress }).await.unwrap();
+    }
+
+    /// Ends the next delivery.
+    async fn settle(&self, status: u16, settlement: walhook::delivery::Settlement) {
+        use walhook::delivery::{Attempt, Outcome, Settled};
+        use walhook::queue::Queue as _;
+        let claim = self.queue.claim(1, &|_| 1).await.unwrap().remove(0);
+        let attempt = Attempt {
+            number: claim.attempt,
+            started_at_us: COMMITTED_AT_US,
+            duration: std::time::Duration::from_millis(12),
+            outcome: Outcome::Answered { status, retry_after: None, excerpt: "no such \x07 page".into() },
+        };
+        self.queue.settle(vec![Settled { claim, attempt, settlement, suspend: None }]).await.unwrap();
+    }
+
+    async fn walhook(&self, arguments: &str) -> Output {
+        let folder = self.folder.path().to_owned();
+        let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
+        tokio::task::spawn_blocking(move || {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            walhook(&folder, &arguments)
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The names of the deliveries that a list shows.
+    async fn listed(&self, options: &str) -> Vec<String> {
+        let output = self.walhook(&format!("--json deliveries list{options}")).await;
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["deliveries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["delivery"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_listed_and_filtered() {
+    let desk = Desk::open().await;
+    assert_eq!(desk.listed("").await, ["7/3", "7/2", "7/1"]);
+    assert_eq!(desk.listed(" --state dead,delivered").await, ["7/2", "7/1"]);
+    assert_eq!(desk.listed(" --webhook Escalations --limit 1").await, ["7/3"]);
+    assert_eq!(desk.listed(" --webhook 8").await, [""; 0]);
+    assert_eq!(desk.listed(" --since 2026-11-22T05:02:00Z --until 2026-11-22T05:03:00Z").await, ["7/2"]);
+    assert_eq!(desk.listed(" --form other").await, [""; 0]);
+    let table = desk.walhook("deliveries list").await;
+    let table = stdout(&table);
+    assert_eq!(table.lines().count(), 4, "{table}");
+    assert!(table.contains("INC1\\u{1b}[2J") && !table.contains('\x1b'), "a name cannot steer the terminal");
+    assert!(table.contains("404 Not Found") && table.contains("Escalations"), "{table}");
+    let unknown = desk.walhook("deliveries list --webhook Escalation").await;
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(stderr(&unknown).contains("hint: the queue knows Escalations, Old"), "{}", stderr(&unknown));
+    assert_eq!(desk.walhook("deliveries list --since yesterday").await.status.code(), Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_shown_with_its_body_and_attempts() {
+    let desk = Desk::open().await;
+    for name in ["7/1", "Escalations/1", "msg_01010101010101010101010101010101"] {
+        let shown = desk.walhook(&format!("deliveries show {name}")).await;
+        let text = stdout(&shown);
+        assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
+        assert!(text.ends_with("body (application/json)\n{\"n\":1.00000000000000000001}\n"), "{text}");
+        assert!(text.contains("404 Not Found\n       no such \\u{7} page\n"), "{text}");
+        assert!(!text.contains(['\x1b', '\x07']), "{text}");
+    }
+    let json = desk.walhook("--json deliveries show 7/1").await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["body"], "{\"n\":1.00000000000000000001}");
+    assert_eq!((&json["state"], &json["history"][0]["status"]), (&"dead".into(), &404.into()));
+    assert_eq!(json["committed_at"], "2026-11-22T05:01:00.000000Z");
+    assert_eq!(desk.walhook("deliveries show 7/9").await.status.code(), Some(1));
+    assert_eq!(desk.walhook("deliveries show seven").await.status.code(), Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_replayed_and_deliveries_dropped() {
+    use walhook::queue::Queue as _;
+    let desk = Desk::open().await;
+    assert_eq!(desk.walhook("deliveries replay").await.status.code(), Some(64), "nothing is named");
+    let unasked = desk.walhook("deliveries replay --webhook 7").await;
+    assert_eq!(unasked.status.code(), Some(64));
+    assert!(
+        stderr(&unasked).contains("not done without a yes: replay 1 deliveries?\nhint: "),
+        "{}",
+        stderr(&unasked)
+    );
+    assert_eq!(desk.listed(" --state dead").await, ["7/1"]);
+    let finished = desk.walhook("deliveries replay 7/2").await;
+    assert_eq!(finished.status.code(), Some(1), "a delivered one is no dead letter");
+    let replayed = desk.walhook("deliveries replay 7/1").await;
+    assert_eq!((replayed.status.code(), stdout(&replayed)), (Some(0), "1 replayed\n".to_owned()));
+    // the process that owns the queue sees it
+    let claims = desk.queue.claim(10, &|_| 10).await.unwrap();
+    let replays: Vec<_> =
+        claims.iter().filter(|claim| claim.replay).map(|claim| claim.number.sequence).collect();
+    assert_eq!(replays, [1]);
+    desk.queue.void_claims().await.unwrap();
+
+    let dropped = desk.walhook("--json deliveries drop --all --yes").await;
+    assert_eq!(dropped.status.code(), Some(0), "{}", stderr(&dropped));
+    let json: serde_json::Value = serde_json::from_slice(&dropped.stdout).unwrap();
+    assert_eq!(json["dropped"], 2);
+    assert_eq!(desk.listed(" --state dropped").await, ["7/3", "7/1"]);
+    assert_eq!(desk.walhook("deliveries drop --state delivered --yes").await.status.code(), Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_listed_enabled_and_deleted() {
+    use walhook::queue::{Queue as _, WebhookRecord, WebhookState};
+    let desk = Desk::open().await;
+    let kept = WebhookRecord {
+        id: walhook::webhook::WebhookId(7),
+        name: "Escalations".into(),
+        enabled: true,
+        backlog_bytes_max: 1 << 20,
+    };
+    desk.queue.register(vec![kept]).await.unwrap();
+    let json = desk.walhook("--json webhooks list").await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json[0]["name"], &json[0]["dead"]), (&"Escalations".into(), &1.into()));
+    assert_eq!((&json[1]["name"], &json[1]["state"]), (&"Old".into(), &"orphaned".into()));
+    assert!(stdout(&desk.walhook("webhooks list").await).contains("orphaned"));
+
+    let registered = desk.walhook("webhooks delete Escalations --yes").await;
+    assert_eq!(registered.status.code(), Some(1));
+    assert!(stderr(&registered).contains("is in the configuration\nhint: remove it from walhook.toml first"));
+    assert_eq!(desk.walhook("webhooks enable Old").await.status.code(), Some(1), "it is orphaned");
+    assert_eq!(desk.walhook("webhooks delete Old").await.status.code(), Some(0), "nothing is lost with it");
+
+    let claim = desk.queue.claim(1, &|_| 1).await.unwrap().remove(0);
+    let attempt = walhook::delivery::Attempt {
+        number: 1,
+        started_at_us: COMMITTED_AT_US,
+        duration: std::time::Duration::ZERO,
+        outcome: walhook::delivery::Outcome::TimedOut,
+    };
+    let settlement = walhook::delivery::Settlement::Retry { after: std::time::Duration::from_secs(3600) };
+    let suspend = Some("410 Gone".to_owned());
+    let settled = walhook::delivery::Settled { claim, attempt, settlement, suspend };
+    desk.queue.settle(vec![settled]).await.unwrap();
+    assert_eq!(desk.queue.webhooks().await.unwrap()[0].state, WebhookState::Suspended);
+    assert_eq!(desk.walhook("webhooks enable 7").await.status.code(), Some(0));
+    assert_eq!(desk.queue.webhooks().await.unwrap()[0].state, WebhookState::Enabled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_is_copied_while_it_is_in_use() {
+    let desk = Desk::open().await;
+    let copied = desk.walhook("queue backup copy.db").await;
+    assert_eq!(copied.status.code(), Some(0), "{}", stderr(&copied));
+    assert!(desk.folder.path().join("copy.db").exists());
+    let again = desk.walhook("queue backup copy.db").await;
+    assert_eq!(again.status.code(), Some(64));
+    assert!(stderr(&again).contains("exists already"), "{}", stderr(&again));
 }

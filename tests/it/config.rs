@@ -565,3 +565,65 @@ fn the_schema_knows_every_key() {
     assert!(webhook["required"].as_array().unwrap().contains(&"callback".into()));
     assert!(webhook["properties"].get("condition").is_none(), "what is planned is no key");
 }
+
+/// A file with a secret of every kind in the open.
+fn full_of_secrets() -> String {
+    uncommented()
+        .replace("postgres://walhook@", "postgres://walhook:geheim@")
+        .replace("${RECEIVER_SIGNING_SECRET}", "whsec_geheim")
+        .replace("${RECEIVER_PASSWORD}", "geheim")
+        .replace("${RECEIVER_TOKEN}", "geheim")
+}
+
+/// That a file, whatever it is, ends in no panic and shows no secret.
+fn survives(text: &str) {
+    let Err(problems) = parse(text) else { return };
+    assert!(!problems.is_empty());
+    for said in [problems.to_string(), problems.draw_styled(), problems.to_json().to_string()] {
+        assert!(!said.contains("gehei"), "{said}\n--- of ---\n{text}");
+    }
+    for problem in problems.iter() {
+        let (line, _) = problems.place(problem);
+        assert!(line <= text.lines().count() + 1);
+    }
+}
+
+#[test]
+fn a_file_that_ends_anywhere_is_refused_without_panic_and_without_secrets() {
+    let text = full_of_secrets();
+    let webhooks = text.find("[[webhooks]]").unwrap();
+    for end in (0..text.len()).filter(|end| text.is_char_boundary(*end) && (end % 5 == 0 || *end > webhooks))
+    {
+        survives(&text[..end]);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_file_with_slips_is_refused_without_panic_and_without_secrets(
+        slips in proptest::collection::vec((0_usize..20_000, "[\\[\\]{}=\"'#\\\\\n,.ä$ a0]{0,2}"), 1..6)
+    ) {
+        let mut text = full_of_secrets();
+        for (at, slip) in slips {
+            let mut at = at % text.len();
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            // a secret that is cut by a slip is none any more
+            if text[..at].ends_with("gehe") || text[at..].starts_with("eheim") {
+                continue;
+            }
+            let end = at + text[at..].chars().next().map_or(0, char::len_utf8);
+            text.replace_range(at..end, &slip);
+        }
+        survives(&text);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused_and_never_a_panic(text in "\\PC*") {
+        let _ = parse(&text).map_err(|problems| problems.to_string());
+        let _ = parse(&with("", &text)).map_err(|problems| problems.to_string());
+    }
+}

@@ -14,9 +14,9 @@ pub mod teardown;
 mod times;
 pub mod webhooks;
 
-use super::cli::{Common, LogFormat};
+use super::cli::{Color, Common, LogFormat};
 use super::config::Config;
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::queue::Queue;
 use crate::queue::sqlite::{Options, SqliteQueue};
@@ -32,12 +32,19 @@ pub struct Context {
     pub output: Output,
     /// How the log is written, where the operator chose.
     pub log_format: Option<LogFormat>,
+    /// When colours are used.
+    pub color: Color,
 }
 
 impl Context {
     /// From the options of every command.
     pub fn new(common: Common) -> Self {
-        Self { config: common.config, output: Output { json: common.json }, log_format: common.log_format }
+        Self {
+            config: common.config,
+            output: Output { json: common.json },
+            log_format: common.log_format,
+            color: common.color,
+        }
     }
 
     /// Reads the configuration.
@@ -45,9 +52,12 @@ impl Context {
         Ok(Config::load(&self.config)?)
     }
 
-    /// Opens the queue of the configuration beside a walhook that may be running.
+    /// Opens the queue of the configuration, beside a walhook that may be running.
     pub async fn open_queue(&self, config: &Config) -> Result<Arc<dyn Queue>, Failure> {
+        let path = config.queue.path.clone();
         let options = Options { bytes_max: config.queue.bytes_max, ..Options::default() };
-        Ok(SqliteQueue::open_beside(&config.queue.path, options)?)
+        // it looks for damage first, which takes its time
+        let opened = tokio::task::spawn_blocking(move || SqliteQueue::open_beside(&path, options));
+        Ok(opened.await.map_err(|error| Failure::new(Exit::Bug, error))??)
     }
 }

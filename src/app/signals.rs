@@ -1,0 +1,42 @@
+//! The signals that end walhook or make it read its configuration anew.
+
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// SIGINT and SIGTERM: the first one asks everything to end, a second one ends the process at once.
+#[derive(Debug)]
+pub struct Shutdown {
+    interrupt: Signal,
+    terminate: Signal,
+    token: CancellationToken,
+}
+
+impl Shutdown {
+    /// Listens from now on.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            token: CancellationToken::new(),
+        })
+    }
+
+    /// What is cancelled by the first signal.
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Waits for the next signal and acts on it. Dropping the future loses no signal.
+    pub async fn arrived(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        if self.token.is_cancelled() {
+            // somebody is tired of waiting; what is on disk is safe, as after every crash
+            std::process::exit(130);
+        }
+        self.token.cancel();
+    }
+}

@@ -11,7 +11,8 @@ pub struct Form {
     pub name: String,
     /// For `noun.verb` names: `request`.
     pub noun: String,
-    /// The schema of the table; none means the first of the search path that has the table.
+    /// The schema of the table; none means the first of the search path that has the table, else `public`, else
+    /// the only one that has it.
     pub schema: Option<String>,
     /// The table.
     pub table: String,

@@ -9,7 +9,7 @@ select p.pubname::text as publication,
 from pg_catalog.pg_publication p
 left join lateral (
     select distinct on (1, 2)
-           case when c.oid = any ($2::oid[]) then c.oid else pg_partition_root(c.oid) end as oid,
+           case when c.oid = any ($2::oid[]) then c.oid else pg_partition_root(c.oid)::oid end as oid,
            c.oid = any ($2::oid[]) as as_itself,
            case when jsonb_typeof(to_jsonb(pt) -> 'attnames') = 'array' then
                array(select jsonb_array_elements_text(to_jsonb(pt) -> 'attnames'))

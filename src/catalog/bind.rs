@@ -180,7 +180,7 @@ fn numbers(relation: &Relation, table: Option<&Table>) -> Vec<Option<i16>> {
             None => table.columns.len(),
         };
         let gap: Vec<usize> = (known_start..known_end)
-            .filter(|known| !taken.contains(known) && !table.columns[*known].is_generated)
+            .filter(|known| !taken.contains(known) && table.logs(&table.columns[*known]))
             .collect();
         let unmatched = start..end;
         let alike = |(column, known): (usize, &usize)| {
@@ -210,13 +210,14 @@ fn entry_id(form: &Form, places: &Places<'_>) -> Result<Vec<usize>, Fault> {
     let entry_id = if form.entry_id.is_empty() {
         primary_key_of_log(places).ok_or_else(|| Fault::NoEntryId { table: table_name() })?
     } else {
-        let find = |name: &String| {
-            places.find(name).ok_or_else(|| Fault::DroppedColumn {
-                table: table_name(),
-                key: Key::EntryId,
-                column: name.clone(),
-            })
+        let gone = |name: &String| {
+            let (table, key, column) = (table_name(), Key::EntryId, name.clone());
+            match recorded(places.facts.record, name).next() {
+                Some(_) => Fault::DroppedColumn { table, key, column },
+                None => Fault::UnknownColumn { table, key, column, nearby: Vec::new() },
+            }
         };
+        let find = |name: &String| places.find(name).ok_or_else(|| gone(name));
         form.entry_id.iter().map(find).collect::<Result<_, _>>()?
     };
     let only_inserts = places.facts.table.is_some_and(|t| t.published.as_itself && !t.published.has_old_rows);

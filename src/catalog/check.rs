@@ -65,13 +65,14 @@ impl<'a> Columns<'a> {
             let nearby = nearby(name, self.table.columns.iter().map(|column| column.name.as_str()));
             return Some(Fault::UnknownColumn { table, key, column, nearby });
         };
-        let published = &self.table.published;
-        let is_listed = published.columns.as_ref().is_none_or(|columns| columns.contains(&found.name));
-        let is_needed = !matches!(key, Key::Hidden | Key::Ignore); // what is not there needs no hiding
-        if is_needed && found.is_generated && !(published.may_have_generated && is_listed) {
-            return Some(Fault::Generated { table, key, column });
+        if matches!(key, Key::Hidden | Key::Ignore) || self.table.logs(found) {
+            return None; // what never comes need not be hidden
         }
-        (is_needed && !is_listed).then_some(Fault::LeftOut { table, key, column })
+        Some(if found.is_generated {
+            Fault::Generated { table, key, column }
+        } else {
+            Fault::LeftOut { table, key, column }
+        })
     }
 }
 
@@ -116,7 +117,7 @@ fn fields_twice(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
         .table
         .columns
         .iter()
-        .filter(|column| columns.record.is_none() && !column.is_generated)
+        .filter(|column| columns.record.is_none() && columns.table.logs(column))
         .filter(|column| !named.contains(&column.number) && !hidden.contains(&column.number))
         .map(|column| (column.name.as_str(), column.name.as_str()));
     let mut seen: HashMap<&str, &str> = HashMap::new();

@@ -35,6 +35,11 @@ use types::Types;
 /// How long the catalogue may take to answer one question.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How many tables are remembered that no form maps, near enough: a database that makes and drops tables all
+/// day must not fill the memory. A form that is added later is then bound when the log describes its table
+/// again.
+const RELATIONS_MAX: usize = 10_000;
+
 /// What goes wrong with reading the catalogue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -188,8 +193,8 @@ impl Catalog {
     ///
     /// A form that is broken here may still be bound: the log can have changes from before.
     pub async fn compare(&mut self) -> Result<&[BindingStatus], Error> {
-        self.types.forget();
         self.read().await?;
+        self.types.learn_again(&Reader { session: &self.session }).await?;
         self.bind_all().await?;
         Ok(&self.statuses)
     }
@@ -250,6 +255,9 @@ impl Catalog {
     }
 
     async fn bind_all(&mut self) -> Result<(), Error> {
+        if self.seen.len() > RELATIONS_MAX {
+            self.seen.retain(|_, seen| !seen.statuses.is_empty());
+        }
         let relations: Vec<_> = self.seen.values().map(|seen| Arc::clone(&seen.relation)).collect();
         for relation in relations {
             self.bind_relation(relation).await?;

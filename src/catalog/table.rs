@@ -58,6 +58,12 @@ pub(super) struct Published {
     pub(super) may_have_generated: bool,
 }
 
+impl Published {
+    pub(super) fn lists(&self, column: &str) -> bool {
+        self.columns.as_ref().is_none_or(|columns| columns.iter().any(|name| name == column))
+    }
+}
+
 impl Table {
     pub(super) fn is_partitioned(&self) -> bool {
         self.kind == "p"
@@ -83,6 +89,12 @@ impl Table {
     /// Whether PostgreSQL lets the application update and delete once the table is published with updates.
     pub(super) fn has_usable_identity(&self) -> bool {
         self.is_full() || !self.identity_numbers().is_empty()
+    }
+
+    /// Whether a column is in the log at all.
+    pub(super) fn logs(&self, column: &TableColumn) -> bool {
+        let is_listed = self.published.lists(&column.name);
+        is_listed && (!column.is_generated || self.published.may_have_generated)
     }
 
     pub(super) fn column(&self, name: &str) -> Option<&TableColumn> {

@@ -27,35 +27,36 @@ impl Types {
     /// Learns types that are not known yet, and what they consist of. One that does not exist any more is
     /// asked for again the next time.
     pub(super) async fn learn(&mut self, reader: &Reader<'_>, oids: &[u32]) -> Result<(), Error> {
-        let mut wanted: BTreeSet<u32> = oids.iter().copied().collect();
+        let unknown = oids.iter().copied().filter(|oid| !self.described.contains_key(oid)).collect();
+        self.describe(reader, unknown).await
+    }
+
+    /// Reads all known types again, for row types can change without a word in the log. Those that are gone
+    /// stay as they were: the log can still have values of them.
+    pub(super) async fn learn_again(&mut self, reader: &Reader<'_>) -> Result<(), Error> {
+        let known = self.described.keys().copied().collect();
+        self.describe(reader, known).await
+    }
+
+    async fn describe(&mut self, reader: &Reader<'_>, mut wanted: BTreeSet<u32>) -> Result<(), Error> {
         let mut asked = BTreeSet::new();
         loop {
-            wanted.retain(|oid| self.is_unknown(*oid) && asked.insert(*oid));
+            wanted.retain(|oid| *oid != 0 && Type::built_in(*oid).is_none() && asked.insert(*oid));
             if wanted.is_empty() {
                 return Ok(());
             }
-            let oids: Vec<u32> = wanted.iter().copied().collect();
-            wanted.clear();
+            let oids: Vec<u32> = std::mem::take(&mut wanted).into_iter().collect();
             for row in reader.query("types", include_str!("../../sql/catalog/types.sql"), &[&oids]).await? {
                 let shape = Shape::read(&row)?;
-                wanted.extend(shape.parts());
+                wanted.extend(shape.parts().into_iter().filter(|part| !self.described.contains_key(part)));
                 self.described.insert(row.try_get("oid").map_err(Error::shape("types"))?, shape);
             }
         }
     }
 
-    /// Forgets everything, for row types can change without a word in the log.
-    pub(super) fn forget(&mut self) {
-        self.described.clear();
-    }
-
     /// The type of an oid. One that nobody learned, or that is gone, is text.
     pub(super) fn type_of(&self, oid: u32) -> Type {
         self.resolve(oid, 0)
-    }
-
-    fn is_unknown(&self, oid: u32) -> bool {
-        oid != 0 && Type::built_in(oid).is_none() && !self.described.contains_key(&oid)
     }
 
     fn resolve(&self, oid: u32, depth: usize) -> Type {

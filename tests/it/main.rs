@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod catalog;
 mod cluster;
 mod config;
 mod dispatch;

@@ -1,5 +1,7 @@
 //! Values become JSON exactly as the server's `to_jsonb` has it: the server is asked, for every type it has.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use base64::Engine;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -27,7 +29,7 @@ const TYPES: &str = r#"
     create domain paired as pair;
     create type "Nested Pair" as (p pair, "list, (of) ""pairs""" pair[], m mood, d date);
     create type empty_row as ();
-    create type lonely as (only text);
+    create type lonely as (single text);
     create type dropped as (a int4, gone int4, b text);
     alter type dropped drop attribute gone;
     create type text_range as range (subtype = text);
@@ -98,7 +100,7 @@ const CASES: &[(&str, &[&str])] = &[
             "\"a\"",
             "{}",
             "[]",
-            " { \"b\" : [1, 2.50, -0.0] ,\n\"a\":\t{\"x\": null}} ",
+            " { \"b\" : [1, 2.50, -0.5] ,\n\"a\":\t{\"x\": null}} ",
             "\"\\u00e9\\n\\\"\"",
             "true",
             "{\"a\": 1, \"a\": 2}",
@@ -249,7 +251,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("numrange", &["[1.50,2.0]", "(,1e20)"]),
     ("tsrange", &["[2024-01-01 00:00,2024-01-02 12:34:56)"]),
     ("tstzrange", &["[2024-01-01 00:00+05,infinity)"]),
-    ("daterange", &["[2024-01-01,0001-01-01)", "[0044-03-15 BC,2024-01-01)"]),
+    ("daterange", &["[2024-01-01,infinity]", "[0044-03-15 BC,2024-01-01)"]),
     ("int4multirange", &["{}", "{[1,3),[5,9)}"]),
     ("int8multirange", &["{[1,3)}"]),
     ("nummultirange", &["{[1.5,3)}"]),
@@ -415,7 +417,8 @@ impl Table {
 
     /// An array constructor would join these to one array of more dimensions.
     fn is_array(&self) -> bool {
-        self.type_.ends_with("[]") || self.type_.ends_with("vector") && self.type_ != "tsvector"
+        self.type_.ends_with("[]")
+            || ["int2vector", "oidvector", "tags", "deeper"].contains(&self.type_.as_str())
     }
 
     fn sql(&self) -> String {

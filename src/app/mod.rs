@@ -6,8 +6,8 @@ pub mod config;
 pub mod failure;
 pub mod output;
 mod run;
-mod supervise;
 pub mod signals;
+mod supervise;
 
 use clap::Parser as _;
 use cli::{Cli, Color, Command};

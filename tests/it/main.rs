@@ -3,10 +3,11 @@
 // also in what the tests stand on, which clippy does not count among the tests
 #![allow(clippy::unwrap_used)]
 
-mod cli;
 mod catalog;
+mod cli;
 mod cluster;
 mod config;
+mod demo;
 mod dispatch;
 mod doctor;
 mod operations;

@@ -272,11 +272,6 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// A verifier that trusts exactly the operating system's authorities, for HTTP clients that bring none.
-pub fn system_verifier() -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    verifier(&Check::AuthorityAndName(Roots::System))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

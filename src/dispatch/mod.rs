@@ -150,19 +150,26 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Claims what there is room for, and begins the attempts.
+    /// Claims what there is room for, and begins the attempts. Half of the room at a time, for the fair shares
+    /// grow smaller as it is taken.
     async fn claim(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        let room = self.books.room();
-        if room == 0 {
-            return Ok(());
+        loop {
+            let now = Instant::now();
+            let claims_max = self.books.room().div_ceil(2);
+            if claims_max == 0 {
+                return Ok(());
+            }
+            let books = &self.books;
+            let allowance = |webhook| books.allowance(webhook, now);
+            let claims = self.dispatch.queue.claim(claims_max, &allowance).await?;
+            let had_more = claims.len() == claims_max;
+            for claim in claims {
+                self.begin(claim, now);
+            }
+            if !had_more {
+                return Ok(());
+            }
         }
-        let books = &self.books;
-        let claims = self.dispatch.queue.claim(room, &|webhook| books.allowance(webhook, now)).await?;
-        for claim in claims {
-            self.begin(claim, now);
-        }
-        Ok(())
     }
 
     fn begin(&mut self, claim: Claim, now: Instant) {

@@ -21,7 +21,7 @@ pub fn check(facts: &Facts, needs: &Needs) -> Report {
     server(&facts.server, &mut findings);
     plugin_libraries(&facts.server, needs, &mut findings);
     room(facts, &mut findings);
-    role(facts, needs, &mut findings);
+    role(facts, &mut findings);
     slot(facts, needs, &mut findings);
     publication_content(facts, &mut findings);
     publication_age(facts, needs, &mut findings);
@@ -146,9 +146,8 @@ fn room(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-fn role(facts: &Facts, needs: &Needs, findings: &mut Vec<Finding>) {
-    let name = needs.role.as_ref().unwrap_or(&facts.me.name);
-    let object = format!("role {name:?}");
+fn role(facts: &Facts, findings: &mut Vec<Finding>) {
+    let object = format!("role {:?}", facts.role_name);
     let Some(role) = &facts.role else {
         findings.push(
             Finding::new(Severity::Error, object, "does not exist")

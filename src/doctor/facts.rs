@@ -18,18 +18,40 @@ pub struct Facts {
     pub me: Role,
     /// The role that `run` logs in as; none if there is no such role.
     pub role: Option<Role>,
-    /// The name of that role as SQL wants it.
+    /// The name of that role.
+    pub role_name: String,
+    /// The same as SQL wants it.
     pub role_quoted: String,
     /// The slot, if there is one of that name.
     pub slot: Option<Slot>,
     /// Both publications in the order of [`Needs::publications`].
     pub publications: [PublicationFacts; 2],
-    /// Per form, the table that its name means.
-    pub form_tables: Vec<Option<Oid>>,
+    /// Per form, what the name of its table means.
+    pub form_tables: Vec<Named>,
     /// All tables that are mapped or published.
     pub tables: BTreeMap<Oid, Table>,
     /// What was granted to the role by name.
     pub grants: Vec<Grant>,
+}
+
+/// What the name of a table means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// This table.
+    Table(Oid),
+    /// There is none of that name.
+    Nothing,
+    /// One of several: in these schemas.
+    Several(Vec<String>),
+}
+
+impl Named {
+    fn oid(&self) -> Option<Oid> {
+        match self {
+            Self::Table(oid) => Some(*oid),
+            Self::Nothing | Self::Several(_) => None,
+        }
+    }
 }
 
 /// The server and the database.
@@ -288,7 +310,7 @@ impl Facts {
         });
 
         let form_tables = resolve(session, needs).await?;
-        let mut oids: Vec<Oid> = form_tables.iter().flatten().copied().collect();
+        let mut oids: Vec<Oid> = form_tables.iter().filter_map(Named::oid).collect();
         oids.extend(published.iter().map(|table| table.oid));
         let tables: Vec<Table> =
             many(session, "tables", include_str!("../../sql/doctor/tables.sql"), &[&oids, &role_name])
@@ -300,6 +322,7 @@ impl Facts {
             me,
             role,
             role_quoted: quoted[2].clone(),
+            role_name,
             slot,
             publications,
             form_tables,
@@ -310,18 +333,28 @@ impl Facts {
 
     /// The table of a form, by the form's place in [`Needs::forms`].
     pub fn table_of(&self, form: usize) -> Option<&Table> {
-        self.form_tables.get(form).copied().flatten().and_then(|oid| self.tables.get(&oid))
+        self.form_tables.get(form).and_then(Named::oid).and_then(|oid| self.tables.get(&oid))
+    }
+
+    /// The tables of all forms.
+    pub fn mapped(&self) -> impl Iterator<Item = &Table> {
+        self.form_tables.iter().filter_map(Named::oid).filter_map(|oid| self.tables.get(&oid))
     }
 }
 
-async fn resolve(session: &tokio_postgres::Client, needs: &Needs) -> Result<Vec<Option<Oid>>, Error> {
+async fn resolve(session: &tokio_postgres::Client, needs: &Needs) -> Result<Vec<Named>, Error> {
     let schemas: Vec<Option<&str>> = needs.forms.iter().map(|form| form.schema.as_deref()).collect();
     let tables: Vec<&str> = needs.forms.iter().map(|form| form.table.as_str()).collect();
     let rows = session
         .query(include_str!("../../sql/doctor/resolve.sql"), &[&schemas, &tables])
         .await
         .map_err(|source| Error::Catalogue { what: "tables' names", source })?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    let named = |row: &tokio_postgres::Row| match (row.get(0), row.get::<_, Vec<String>>(1)) {
+        (Some(oid), _) => Named::Table(oid),
+        (None, schemas) if schemas.is_empty() => Named::Nothing,
+        (None, schemas) => Named::Several(schemas),
+    };
+    Ok(rows.iter().map(named).collect())
 }
 
 async fn quote(session: &tokio_postgres::Client, names: Vec<String>) -> Result<Vec<String>, Error> {

@@ -1,6 +1,6 @@
 //! What is wrong with a form's table.
 
-use super::facts::{Facts, Table};
+use super::facts::{Facts, Named, Table};
 use super::finding::{Finding, Mend, Severity};
 use super::names::fill;
 use super::setup;
@@ -9,32 +9,39 @@ use crate::form::{Form, OldValues};
 const SET_LOGGED: &str = include_str!("../../sql/mend/set_logged.sql");
 const MOVE: &str = include_str!("../../sql/setup/move_table.sql");
 
-/// The table's name as the form gives it.
-pub(super) fn wanted_name(form: &Form) -> String {
-    match &form.schema {
-        Some(schema) => format!("{schema}.{}", form.table),
-        None => form.table.clone(),
-    }
+/// What makes a form's table no good at all.
+pub(super) fn unusable(facts: &Facts, number: usize, form: &Form) -> Option<Finding> {
+    let object = format!("form {:?}", form.name);
+    let name = form.schema.iter().chain([&form.table]).map(String::as_str).collect::<Vec<_>>().join(".");
+    let Some(table) = facts.table_of(number) else {
+        let several = match &facts.form_tables[number] {
+            Named::Several(schemas) => Some(schemas.join(", ")),
+            Named::Table(_) | Named::Nothing => None,
+        };
+        let what = several.as_ref().map_or_else(
+            || format!("table {name} does not exist"),
+            |schemas| format!("there is a table {name} in several schemas: {schemas}"),
+        );
+        let mend = Mend::Key("[[forms]] table: a table of this database, as \"schema.table\"".into());
+        return Some(Finding::new(Severity::Error, object, what).mended_by(mend));
+    };
+    let why = table.unpublishable()?;
+    let mend = match table.persistence {
+        'u' => Mend::Sql(fill(SET_LOGGED, &[("table", &table.quoted)]) + ";"),
+        _ => Mend::Key("[[forms]] table: the table that the rows are stored in".into()),
+    };
+    let what = format!("{} {why}; it cannot be published", table.quoted);
+    Some(Finding::new(Severity::Error, object, what).mended_by(mend))
 }
 
 /// Judges the form of that number.
 pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Vec<Finding>) {
     let object = format!("form {:?}", form.name);
-    let Some(table) = facts.table_of(number) else {
-        let what = format!("table {} does not exist", wanted_name(form));
-        let mend = Mend::Key("[[forms]] table: a table of this database, as \"schema.table\"".into());
-        findings.push(Finding::new(Severity::Error, object, what).mended_by(mend));
-        return;
-    };
-    if let Some(why) = table.unpublishable() {
-        let mend = match table.persistence {
-            'u' => Mend::Sql(fill(SET_LOGGED, &[("table", &table.quoted)]) + ";"),
-            _ => Mend::Key("[[forms]] table: the table that the rows are stored in".into()),
-        };
-        let what = format!("{} {why}; it cannot be published", table.quoted);
-        findings.push(Finding::new(Severity::Error, object, what).mended_by(mend));
+    if let Some(finding) = unusable(facts, number, form) {
+        findings.push(finding);
         return;
     }
+    let Some(table) = facts.table_of(number) else { return };
     let before = findings.len();
     if let Some(root) = &table.partition_of {
         let what = format!(
@@ -118,13 +125,13 @@ fn identity(facts: &Facts, form: &Form, table: &Table, object: &str, findings: &
         });
         return;
     }
-    if !table.other_identity.is_empty() {
+    if table.is_full() && !table.other_identity.is_empty() {
         let what = format!(
-            "{} differ from {} in their replica identity: old values from there are incomplete",
+            "{} has replica identity full, but not its {}: old values are known only of the key",
+            table.quoted,
             table.other_identity.join(", "),
-            table.quoted
         );
-        findings.push(Finding::new(Severity::Error, object, what).mended_by(Mend::Sql(step.sql + ";")));
+        findings.push(Finding::new(Severity::Warning, object, what).mended_by(Mend::Sql(step.sql + ";")));
     } else if table.is_full() {
         let what = format!("{} has replica identity full: {cost}", table.quoted);
         findings.push(Finding::new(Severity::Note, object, what));

@@ -22,16 +22,13 @@ const ACTIONS: [&str; 2] = ["insert, update, delete, truncate", "insert"];
 /// `REPLICA IDENTITY FULL` by then.
 pub(super) fn wanted(facts: &Facts, full: &BTreeSet<Oid>) -> [BTreeSet<Oid>; 2] {
     let mut wanted = [BTreeSet::new(), BTreeSet::new()];
-    for oid in facts.form_tables.iter().flatten() {
-        let Some(table) = facts.tables.get(oid).filter(|table| table.unpublishable().is_none()) else {
-            continue;
-        };
-        let safe = if full.contains(oid) {
+    for table in facts.mapped().filter(|table| table.unpublishable().is_none()) {
+        let safe = if full.contains(&table.oid) {
             table.would_be_safe_with_full(facts.server.version_num)
         } else {
             table.is_safe()
         };
-        wanted[usize::from(!safe)].insert(*oid);
+        wanted[usize::from(!safe)].insert(table.oid);
     }
     wanted
 }
@@ -46,8 +43,10 @@ pub(super) fn steps(facts: &Facts, full: &BTreeSet<Oid>) -> Vec<Step> {
         match &publication.found {
             None => steps.push(create(facts, number, &wanted[number], "does not exist")),
             Some(found) if found.all_tables => {
-                steps.push(drop_all_tables(publication));
-                steps.push(create(facts, number, &wanted[number], "does not exist any more then"));
+                let out = drop_all_tables(publication);
+                let mut create = create(facts, number, &wanted[number], "does not exist any more then");
+                create.refused = create.refused.or_else(|| out.refused.clone());
+                steps.extend([out, create]);
             }
             Some(_) => content(facts, number, &wanted, &mut steps),
         }

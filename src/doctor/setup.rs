@@ -29,28 +29,25 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
         return Err(Error::Standby);
     }
     let mut plan = Plan::default();
-    plan.steps.extend(role_step(facts, needs, options, &mut plan.remarks));
-    plan.steps.extend(grants(facts));
+    plan.steps.extend(role_step(facts, options, &mut plan.remarks));
+    let role_missing = facts.role.is_none() && plan.steps.iter().all(|step| step.refused.is_some());
+    if facts.role.is_some() || options.create_role {
+        plan.steps.extend(grants(facts).into_iter().map(|step| {
+            let waits = role_missing.then(|| "the role has to be there first".into());
+            Step { refused: step.refused.or(waits), ..step }
+        }));
+    }
     let full = identities(facts, needs, options, &mut plan)?;
     plan.steps.extend(publications::steps(facts, &full));
     for (number, form) in needs.forms.iter().enumerate() {
-        let remark = match facts.table_of(number) {
-            None => Some(format!("table {} does not exist", super::forms::wanted_name(form))),
-            Some(table) => table.unpublishable().map(|why| format!("{} {why}", table.quoted)),
-        };
-        if let Some(what) = remark {
-            plan.remarks.push(Finding::new(Severity::Error, format!("form {:?}", form.name), what));
-        }
+        let finding = super::forms::unusable(facts, number, form);
+        plan.remarks.extend(finding.map(|finding| Finding { mend: None, ..finding }));
     }
     Ok(plan)
 }
 
-fn role_object(facts: &Facts, needs: &Needs) -> String {
-    format!("role {:?}", needs.role.as_ref().unwrap_or(&facts.me.name))
-}
-
-fn role_step(facts: &Facts, needs: &Needs, options: &Options, remarks: &mut Vec<Finding>) -> Option<Step> {
-    let object = role_object(facts, needs);
+fn role_step(facts: &Facts, options: &Options, remarks: &mut Vec<Finding>) -> Option<Step> {
+    let object = format!("role {:?}", facts.role_name);
     let Some(role) = &facts.role else {
         if !options.create_role {
             remarks.push(Finding::new(Severity::Error, object, "does not exist; --create-role makes it"));
@@ -102,7 +99,7 @@ pub(super) fn replication_step(facts: &Facts, role: &super::facts::Role, object:
 
 /// Reading the log needs no privilege on any table: only the door and the names have to be open.
 pub(super) fn grants(facts: &Facts) -> Vec<Step> {
-    let object = format!("role {}", facts.role_quoted);
+    let object = format!("role {:?}", facts.role_name);
     let mut steps = Vec::new();
     if facts.role.as_ref().is_some_and(|role| !role.superuser && !role.may_connect) {
         let values = [("database", facts.server.database_quoted.as_str()), ("role", &facts.role_quoted)];
@@ -119,7 +116,7 @@ pub(super) fn grants(facts: &Facts) -> Vec<Step> {
         });
     }
     let mut schemas = BTreeSet::new();
-    for table in facts.form_tables.iter().flatten().filter_map(|oid| facts.tables.get(oid)) {
+    for table in facts.mapped() {
         if table.role_sees_schema || !schemas.insert(&table.schema) {
             continue;
         }
@@ -195,7 +192,7 @@ pub(super) fn full_step(table: &super::facts::Table) -> Step {
         severity: Severity::Note,
         purpose: format!("have all old values of {} in the log", table.quoted),
         sql: statements.join(";\n"),
-        cost: Some(full_cost(table)),
+        cost: Some(full_cost(table) + "; a short exclusive lock"),
         alters_table: true,
         refused: (!table.mine).then(|| {
             format!("only the owner of {} ({}) or a superuser may do this", table.quoted, table.owner)

@@ -55,14 +55,8 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
                 .then(|| "needs the createrole attribute".into()),
         ));
     }
-    let full: Vec<&str> = facts
-        .form_tables
-        .iter()
-        .flatten()
-        .filter_map(|oid| facts.tables.get(oid))
-        .filter(|table| table.is_full())
-        .map(|table| table.quoted.as_str())
-        .collect();
+    let full: Vec<&str> =
+        facts.mapped().filter(|table| table.is_full()).map(|table| table.quoted.as_str()).collect();
     if !full.is_empty() {
         plan.remarks.push(Finding::new(
             Severity::Note,
@@ -79,12 +73,7 @@ fn revocations(facts: &Facts, everything: bool) -> Vec<Step> {
     let granted_by_setup = |grant: &&super::facts::Grant| {
         grant.on == format!("database {}", facts.server.database_quoted) && grant.privilege == "connect"
             || grant.privilege == "usage"
-                && facts
-                    .form_tables
-                    .iter()
-                    .flatten()
-                    .filter_map(|oid| facts.tables.get(oid))
-                    .any(|table| grant.on == format!("schema {}", table.schema_quoted))
+                && facts.mapped().any(|table| grant.on == format!("schema {}", table.schema_quoted))
     };
     facts
         .grants

@@ -62,7 +62,7 @@ pub enum Error {
         /// The database.
         database: String,
         /// What it said.
-        error: ServerError,
+        error: Box<ServerError>,
     },
     /// The server wants a password, and there is none.
     #[error("PostgreSQL at {host} asks for the password of {user:?}, and none is known")]
@@ -90,7 +90,7 @@ pub enum Error {
     },
     /// The server answered a statement with an error.
     #[error("PostgreSQL: {0}")]
-    Statement(ServerError),
+    Statement(Box<ServerError>),
     /// The server sent what the protocol does not allow.
     #[error("PostgreSQL at {host} does not keep to the protocol: {what}")]
     Protocol {

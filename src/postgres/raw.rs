@@ -3,7 +3,7 @@
 
 use super::address::{Address, ChannelBinding, Host};
 use super::open::{self, Connected};
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use super::{Error, ServerError, settings};
 use crate::secret::Secret;
 use bytes::{Buf, Bytes, BytesMut};
@@ -131,9 +131,9 @@ impl RawConnection {
                 b'E' => {
                     let error = ServerError::read(&frame.body);
                     if error.is_fatal() {
-                        return Err(Error::Statement(error));
+                        return Err(Error::Statement(Box::new(error)));
                     }
-                    refusal = Some(error);
+                    refusal = Some(Box::new(error));
                 }
                 b'Z' => return refusal.map_or(Ok(rows), |error| Err(Error::Statement(error))),
                 b'T' | b'C' | b'I' | b'N' | b'S' | b'A' => {}
@@ -165,7 +165,7 @@ impl RawConnection {
     }
 
     fn unreachable(&self, source: io::Error) -> Error {
-        Error::Unreachable { host: self.host.clone(), source }
+        wire::broken(&self.host, source)
     }
 
     /// Reads a frame of the login; an error of the server ends it.
@@ -178,7 +178,7 @@ impl RawConnection {
                         host: self.host.clone(),
                         user: address.user.clone(),
                         database: address.database.clone(),
-                        error: ServerError::read(&frame.body),
+                        error: Box::new(ServerError::read(&frame.body)),
                     });
                 }
                 b'N' => {}
@@ -320,22 +320,32 @@ impl Connected for RawConnection {
             .map_err(|error| connection.login(error.to_string()))?;
         connection.send(&message).await?;
         connection.authenticate(address, host).await?;
+        let mut is_ascii = false;
         loop {
             let frame = connection.next_of_login(address).await?;
             match frame.tag {
                 b'Z' => break,
                 b'S' => {
                     let mut parts = frame.body.split(|byte| *byte == 0);
-                    if parts.next() == Some(b"server_version") {
-                        let version = parts.next().unwrap_or_default();
-                        connection.server_version = String::from_utf8_lossy(version).into_owned();
+                    let (name, value) = (parts.next(), parts.next().unwrap_or_default());
+                    if name == Some(b"server_version") {
+                        connection.server_version = String::from_utf8_lossy(value).into_owned();
                     }
+                    is_ascii |= name == Some(b"server_encoding") && value == b"SQL_ASCII";
                 }
                 b'K' => {}
                 tag => return Err(connection.unexpected(tag)),
             }
         }
         connection.frame_bytes_max = FRAME_BYTES_MAX;
+        if settings::has_transaction_timeout(&connection.server_version) {
+            connection.query(settings::NO_TRANSACTION_TIMEOUT).await?;
+        }
+        if is_ascii {
+            // such a database holds any bytes; asked for UTF8, the server would check them and break the stream
+            // off at the first row that is none, again and again
+            connection.query("set client_encoding = 'SQL_ASCII'").await?;
+        }
         Ok(connection)
     }
 

@@ -2,7 +2,7 @@
 
 use super::address::{self, Address, Host};
 use super::open::{self, Connected};
-use super::wire::{ClearTextRefused, Wire};
+use super::wire::{self, Wire};
 use super::{Error, settings};
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -58,11 +58,16 @@ impl Connected for Session {
         let opened = config.connect_raw(wire, Opened).await;
         let (client, connection) =
             opened.map_err(|error| login_error(error, address, host, password.is_some()))?;
+        let has_transaction_timeout =
+            connection.parameter("server_version").is_some_and(settings::has_transaction_timeout);
         let mut driver = tokio::task::JoinSet::new();
         driver.spawn(async move {
             // the client's calls tell of the connection's end
             let _ = connection.await;
         });
+        if has_transaction_timeout {
+            client.batch_execute(settings::NO_TRANSACTION_TIMEOUT).await.map_err(Error::Server)?;
+        }
         Ok(Self { client, _driver: driver })
     }
 
@@ -78,20 +83,17 @@ fn login_error(error: tokio_postgres::Error, address: &Address, host: &Host, has
             host: host.to_string(),
             user: address.user.clone(),
             database: address.database.clone(),
-            error: said.into(),
+            error: Box::new(said.into()),
         };
     }
     let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     if !has_password && reason == "password missing" {
         return Error::NoPassword { host: host.to_string(), user: address.user.clone() };
     }
-    let source = error.into_source();
-    match source.map(|source| source.downcast::<std::io::Error>()) {
-        Some(Ok(source)) if !source.get_ref().is_some_and(|inner| inner.is::<ClearTextRefused>()) => {
-            Error::Unreachable { host: host.to_string(), source: *source }
-        }
+    match error.into_source().map(<dyn std::error::Error + Send + Sync>::downcast::<std::io::Error>) {
+        Some(Ok(source)) => wire::broken(&host.to_string(), *source),
+        Some(Err(_)) => Error::Login { host: host.to_string(), reason },
         None => Error::Unreachable { host: host.to_string(), source: std::io::Error::other(reason) },
-        Some(_) => Error::Login { host: host.to_string(), reason },
     }
 }
 

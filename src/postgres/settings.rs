@@ -21,6 +21,15 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("idle_session_timeout", "0"),
 ];
 
+/// A setting that is too young to stand among the others: an older server would refuse the connection.
+pub(super) const NO_TRANSACTION_TIMEOUT: &str = "set transaction_timeout = 0";
+
+/// Whether a server of this version (`17.2 (Debian …)`) knows the setting.
+pub(super) fn has_transaction_timeout(server_version: &str) -> bool {
+    let digits = server_version.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|major| major >= 17)
+}
+
 /// The settings as the startup parameter `options`, behind what the address itself asks for, so that they
 /// have the last word.
 pub(super) fn as_options(given: Option<&str>) -> String {
@@ -40,4 +49,25 @@ pub(super) fn as_options(given: Option<&str>) -> String {
         }
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_stand_behind_those_of_the_address() {
+        let options = as_options(Some("-c geqo=off"));
+        assert!(options.starts_with("-c geqo=off -c DateStyle=ISO,YMD -c "), "{options}");
+        assert!(!as_options(None).starts_with(' '));
+    }
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        for (version, expected) in
+            [("15.20 (Debian 15.20-0+deb12u1)", false), ("17.0", true), ("18beta1", true), ("", false)]
+        {
+            assert_eq!(has_transaction_timeout(version), expected, "{version}");
+        }
+    }
 }

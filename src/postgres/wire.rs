@@ -161,7 +161,16 @@ impl Opening {
 /// Why the wire was cut: found again in the error that a client makes of it.
 #[derive(Debug, thiserror::Error)]
 #[error("the server asks for the password in clear text over a connection that is not encrypted")]
-pub(super) struct ClearTextRefused;
+struct ClearTextRefused;
+
+/// What an error of reading or writing means.
+pub(super) fn broken(host: &str, source: io::Error) -> Error {
+    let host = host.to_owned();
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<ClearTextRefused>()) {
+        Some(refused) => Error::Login { host, reason: refused.to_string() },
+        None => Error::Unreachable { host, source },
+    }
+}
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -220,7 +229,40 @@ impl TlsStream for Wire {
 
 #[cfg(test)]
 mod tests {
+    use super::super::open::Connected;
+    use super::super::raw::RawConnection;
+    use super::super::{Environment, Session};
     use super::*;
+
+    /// A login at a server that asks for the password itself, over a wire that others may listen to or not;
+    /// and what the server hears of it.
+    async fn log_in<C: Connected>(is_private: bool) -> (Result<C, Error>, String) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let address = Address::parse_with("host=db user=u password=secret", &Environment::default()).unwrap();
+        let server = async {
+            let mut startup = vec![0; 4096];
+            let _ = theirs.read(&mut startup).await.unwrap();
+            theirs.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).await.unwrap();
+            let mut heard = vec![0; 4096];
+            let length = theirs.read(&mut heard).await.unwrap_or(0);
+            drop(theirs);
+            String::from_utf8_lossy(&heard[..length]).into_owned()
+        };
+        let wire = Wire::new(Stream::Unix(ours), None, is_private);
+        tokio::join!(C::log_in(wire, &address, &address.hosts[0], "it"), server)
+    }
+
+    #[tokio::test]
+    async fn a_password_in_clear_text_is_not_sent_where_others_listen() {
+        let (one, heard_of_one) = log_in::<Session>(false).await;
+        let (other, heard_of_other) = log_in::<RawConnection>(false).await;
+        assert_eq!((heard_of_one.as_str(), heard_of_other.as_str()), ("", ""));
+        for error in [one.err(), other.err()] {
+            assert!(matches!(error, Some(Error::Login { .. })), "{error:?}");
+        }
+        assert!(log_in::<Session>(true).await.1.contains("secret"));
+        assert!(log_in::<RawConnection>(true).await.1.contains("secret"));
+    }
 
     #[test]
     fn a_request_for_the_clear_password_is_recognised_in_any_pieces() {

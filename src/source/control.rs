@@ -81,11 +81,7 @@ pub struct SlotState {
 impl Control {
     /// Opens a replication connection to the address's database.
     pub async fn connect(address: &Address, application_name: &str) -> Result<Self, Error> {
-        let mut connection = raw::connect(address, application_name).await.map_err(Error::Connection)?;
-        if major(connection.server_version()) >= 17 {
-            // younger than the other settings, so that it cannot stand among those of the startup
-            connection.query("set transaction_timeout = 0").await.map_err(Error::Connection)?;
-        }
+        let connection = raw::connect(address, application_name).await.map_err(Error::Connection)?;
         Ok(Self { connection, database: address.database().to_owned() })
     }
 
@@ -134,7 +130,7 @@ impl Control {
             literal(name)
         );
         let rows = self.run(&statement, &format!("describe replication slot {name:?}")).await?;
-        let Some(Some(json)) = first_value(rows) else { return Ok(None) };
+        let Some(json) = first_value(rows) else { return Ok(None) };
         SlotState::read(&json).map(Some).ok_or(Error::Malformed { what: "the description of a slot" })
     }
 
@@ -158,14 +154,14 @@ impl Control {
         created().ok_or(Error::Malformed { what: "the answer to CREATE_REPLICATION_SLOT" })
     }
 
-    async fn no_slot(&mut self, name: &str, plugin: &str, error: ServerError) -> Error {
+    async fn no_slot(&mut self, name: &str, plugin: &str, error: Box<ServerError>) -> Error {
         let slot = name.to_owned();
         match error.code.as_str() {
             "42710" => Error::SlotExists { slot },
             "42501" => {
                 const STATEMENT: &str = "select pg_catalog.current_setting('output_plugin_libraries', true)";
                 let allowed = match self.connection.query(STATEMENT).await {
-                    Ok(rows) => first_value(rows).flatten(),
+                    Ok(rows) => first_value(rows),
                     Err(_) => None,
                 };
                 // without the setting, the role's privileges are meant
@@ -228,7 +224,7 @@ impl Control {
             match frame.tag {
                 b'W' => return Ok(Stream::begin(self.connection, slot, from, status_interval)),
                 b'E' => {
-                    let error = ServerError::read(&frame.body);
+                    let error = Box::new(ServerError::read(&frame.body));
                     if error.is_fatal() {
                         return Err(self.lost(postgres::Error::Statement(error)));
                     }
@@ -273,14 +269,14 @@ impl Control {
         const STATEMENT: &str =
             "select setting from pg_catalog.pg_settings where name = 'wal_sender_timeout'";
         let rows = self.run(STATEMENT, "tell its wal_sender_timeout").await?;
-        let timeout_ms: u64 = first_value(rows).flatten().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let timeout_ms: u64 = first_value(rows).and_then(|text| text.parse().ok()).unwrap_or(0);
         Ok(match timeout_ms {
             0 => STATUS_INTERVAL_MAX,
             timeout_ms => Duration::from_millis((timeout_ms / 3).max(50)).min(STATUS_INTERVAL_MAX),
         })
     }
 
-    async fn slot_refusal(&mut self, name: &str, action: String, error: ServerError) -> Error {
+    async fn slot_refusal(&mut self, name: &str, action: String, error: Box<ServerError>) -> Error {
         let slot = name.to_owned();
         match error.code.as_str() {
             "55006" => {
@@ -307,13 +303,9 @@ impl Control {
     }
 }
 
-fn first_value(rows: TextRows) -> Option<Option<String>> {
-    rows.into_iter().next()?.into_iter().next()
-}
-
-fn major(server_version: &str) -> u32 {
-    let digits = server_version.split(|c: char| !c.is_ascii_digit()).next();
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+/// The first value of the first row, unless it is NULL.
+fn first_value(rows: TextRows) -> Option<String> {
+    rows.into_iter().next()?.into_iter().next()?
 }
 
 /// Publications are identifiers, quoted each, in a list that is a literal.
@@ -404,12 +396,5 @@ mod tests {
         check(r#"{"wal_status": "reserved", "conflicting": false}"#, false);
         check(r#"{"wal_status": "reserved", "conflicting": true}"#, true);
         check(r#"{"wal_status": "lost", "invalidation_reason": "idle_timeout"}"#, true);
-    }
-
-    #[test]
-    fn the_major_version_is_the_first_number() {
-        assert_eq!(major("15.20 (Debian 15.20-0+deb12u1)"), 15);
-        assert_eq!(major("18beta1"), 18);
-        assert_eq!(major(""), 0);
     }
 }

@@ -97,7 +97,7 @@ pub enum Error {
     },
     /// A publication does not exist, or did not when the slot was made.
     #[error("a publication of the stream is missing: {0}")]
-    PublicationMissing(ServerError),
+    PublicationMissing(Box<ServerError>),
     /// The server refuses the output plugin.
     #[error("the server does not allow the output plugin {plugin:?}: {error}")]
     PluginRefused {
@@ -106,7 +106,7 @@ pub enum Error {
         /// The plugins that it allows now.
         allowed: Option<String>,
         /// What it said.
-        error: ServerError,
+        error: Box<ServerError>,
     },
     /// The server refused a command.
     #[error("PostgreSQL refused to {action}: {error}")]
@@ -114,7 +114,7 @@ pub enum Error {
         /// What was tried: `create replication slot "walhook"`.
         action: String,
         /// What it said.
-        error: ServerError,
+        error: Box<ServerError>,
     },
     /// The server sent a message of a type that this version does not know: its meaning is unknown, so
     /// reading on could lose something.

@@ -161,7 +161,7 @@ impl<'a> Pump<'a> {
         self.asked = false;
         match frame.tag {
             b'd' => {}
-            b'E' => return Err(self.refusal(ServerError::read(&frame.body))),
+            b'E' => return Err(self.refusal(Box::new(ServerError::read(&frame.body)))),
             // notices and changed parameters concern nobody
             b'N' | b'S' => return Ok(()),
             // the server has ended the stream: it shuts down
@@ -255,7 +255,7 @@ impl<'a> Pump<'a> {
                 let frame = self.connection.next().await.map_err(|error| self.lost(error))?;
                 match frame.tag {
                     b'Z' => break,
-                    b'E' => return Err(self.refusal(ServerError::read(&frame.body))),
+                    b'E' => return Err(self.refusal(Box::new(ServerError::read(&frame.body)))),
                     _ => {}
                 }
             }
@@ -275,7 +275,7 @@ impl<'a> Pump<'a> {
         Error::Disconnected { host: self.connection.host().to_owned(), source }
     }
 
-    fn refusal(&self, error: ServerError) -> Error {
+    fn refusal(&self, error: Box<ServerError>) -> Error {
         let slot = || self.shared.slot.clone();
         match error.code.as_str() {
             "42704" => Error::PublicationMissing(error),

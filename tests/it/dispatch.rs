@@ -4,19 +4,20 @@
 mod double;
 mod http;
 mod paused;
+mod stored;
 
 use double::MemoryQueue;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use walhook::clock::Clock;
 use walhook::delivery::Settlement;
 use walhook::dispatch::{Courier, Dispatch, Limits};
 use walhook::observe::{Observation, Observer, Observers};
-use walhook::queue;
+use walhook::queue::{self, Queue, WebhookStanding};
 use walhook::retry::Schedule;
 use walhook::webhook::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId, Webhooks};
 
@@ -51,18 +52,22 @@ pub(crate) fn webhook(id: u64, url: &str) -> Webhook {
 
 /// Everything that was told.
 #[derive(Default)]
-pub(crate) struct Ears(Mutex<Vec<Observation>>);
+pub(crate) struct Ears {
+    heard: Mutex<Vec<Observation>>,
+    news: Notify,
+}
 
 impl Observer for Ears {
     fn observe(&self, observation: &Observation) {
-        self.0.lock().unwrap().push(observation.clone());
+        self.heard.lock().unwrap().push(observation.clone());
+        self.news.notify_waiters();
     }
 }
 
 impl Ears {
     /// What was told of attempts: delivery, attempt, settlement.
     pub(crate) fn settlements(&self) -> Vec<(String, u32, Settlement)> {
-        let heard = self.0.lock().unwrap();
+        let heard = self.heard.lock().unwrap();
         let attempts = heard.iter().filter_map(|observation| match observation {
             Observation::Attempted { number, attempt, settlement, .. } => {
                 Some((number.to_string(), *attempt, *settlement))
@@ -72,9 +77,25 @@ impl Ears {
         attempts.collect()
     }
 
+    /// Waits until no delivery of these webhooks waits any more.
+    pub(crate) async fn wait_until_drained(&self, queue: &dyn Queue, webhooks: &[u64]) {
+        loop {
+            let news = self.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let standings = queue.webhooks().await.unwrap();
+            let drained =
+                |standing: &WebhookStanding| standing.pending == 0 || !webhooks.contains(&standing.id.0);
+            if standings.iter().all(drained) {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// The endpoints' deaths and recoveries.
     fn turns(&self) -> Vec<String> {
-        let heard = self.0.lock().unwrap();
+        let heard = self.heard.lock().unwrap();
         let turns = heard.iter().filter_map(|observation| match observation {
             Observation::EndpointProbed { webhook, outcome, .. } => {
                 Some(format!("{webhook} died: {outcome}"))
@@ -96,7 +117,7 @@ struct Running {
 
 impl Running {
     fn start(
-        queue: Arc<MemoryQueue>,
+        queue: Arc<impl Queue + 'static>,
         webhooks: Vec<Webhook>,
         courier: Arc<dyn Courier>,
         clock: Clock,
@@ -105,7 +126,7 @@ impl Running {
     }
 
     fn start_with(
-        queue: Arc<MemoryQueue>,
+        queue: Arc<impl Queue + 'static>,
         webhooks: Vec<Webhook>,
         courier: Arc<dyn Courier>,
         clock: Clock,
@@ -114,7 +135,7 @@ impl Running {
         let ears = Arc::new(Ears::default());
         let webhooks = watch::Sender::new(Arc::new(webhooks.into_iter().collect::<Webhooks>()));
         let dispatch = Dispatch {
-            queue: Arc::clone(&queue) as Arc<dyn queue::Queue>,
+            queue,
             webhooks: webhooks.subscribe(),
             courier,
             observers: Observers::new(vec![Arc::clone(&ears) as Arc<dyn Observer>]),

@@ -9,7 +9,7 @@
 
 #![allow(dead_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -148,6 +148,8 @@ struct Shared {
     script: Mutex<Script>,
     /// Grows; the watch tells its length.
     requests: Mutex<Vec<Request>>,
+    /// The ids of the deliveries that were taken.
+    taken: Mutex<BTreeSet<String>>,
     arrived: watch::Sender<usize>,
     busy: Mutex<Busy>,
 }
@@ -178,6 +180,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             script: Mutex::new(Box::new(|_| Reply::ok())),
             requests: Mutex::default(),
+            taken: Mutex::default(),
             arrived: watch::Sender::new(0),
             busy: Mutex::default(),
         });
@@ -237,6 +240,7 @@ impl Receiver {
     /// Forgets the requests so far.
     pub(crate) fn forget(&self) {
         self.shared.requests.lock().unwrap().clear();
+        self.shared.taken.lock().unwrap().clear();
         self.shared.arrived.send_replace(0);
     }
 
@@ -247,11 +251,8 @@ impl Receiver {
 
     /// Waits until that many different deliveries have been taken, and returns all requests.
     pub(crate) async fn wait_for_taken(&self, count: usize) -> Vec<Request> {
-        self.wait_until(&format!("{count} deliveries taken"), |requests| {
-            let taken = requests.iter().filter(|request| request.was_taken());
-            taken.map(Request::id).collect::<std::collections::BTreeSet<_>>().len() >= count
-        })
-        .await
+        let taken = |_: &[Request]| self.shared.taken.lock().unwrap().len() >= count;
+        self.wait_until(&format!("{count} deliveries taken"), taken).await
     }
 
     /// Waits until the requests are as they should be, and returns them.
@@ -297,6 +298,9 @@ async fn converse(stream: TcpStream, number: usize, shared: Arc<Shared>) {
             let reply = script(&request);
             request.status = reply.status;
             let mut requests = shared.requests.lock().unwrap();
+            if let Some(id) = request.header("webhook-id").filter(|_| request.was_taken()) {
+                shared.taken.lock().unwrap().insert(id.to_owned());
+            }
             requests.push(request);
             shared.arrived.send_replace(requests.len());
             reply

@@ -105,7 +105,7 @@ pub(super) fn book_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<(WebhookId, B
 /// All books, and which of them have to be stored.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    books: BTreeMap<WebhookId, Book>,
+    by_webhook: BTreeMap<WebhookId, Book>,
     changed: BTreeSet<WebhookId>,
     /// Counts changes, so that it can be told whether something made some.
     pub(super) changes: u64,
@@ -115,31 +115,31 @@ impl Books {
     /// As stored.
     pub(super) fn load(connection: &Connection) -> Result<Self, Fault> {
         let mut statement = connection.prepare_cached(sql!("load_books"))?;
-        let books = statement.query_map([], book_of)?.collect::<Result<_, _>>()?;
-        Ok(Self { books, ..Self::default() })
+        let by_webhook = statement.query_map([], book_of)?.collect::<Result<_, _>>()?;
+        Ok(Self { by_webhook, ..Self::default() })
     }
 
     /// A webhook's book.
     pub(super) fn find(&self, webhook: WebhookId) -> Option<&Book> {
-        self.books.get(&webhook)
+        self.by_webhook.get(&webhook)
     }
 
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (WebhookId, &Book)> {
-        self.books.iter().map(|(&webhook, book)| (webhook, book))
+        self.by_webhook.iter().map(|(&webhook, book)| (webhook, book))
     }
 
     /// A webhook's book, to be changed; a new one where there is none.
     pub(super) fn change(&mut self, webhook: WebhookId) -> &mut Book {
         self.changes += 1;
         self.changed.insert(webhook);
-        self.books.entry(webhook).or_insert_with(|| Book { next_sequence: 1, ..Book::default() })
+        self.by_webhook.entry(webhook).or_insert_with(|| Book { next_sequence: 1, ..Book::default() })
     }
 
     /// Stores what changed.
     pub(super) fn store(&mut self, connection: &Connection) -> Result<(), Fault> {
         while let Some(webhook) = self.changed.pop_first() {
-            let book = &self.books[&webhook];
+            let book = &self.by_webhook[&webhook];
             connection.prepare_cached(sql!("store_book"))?.execute(params![
                 webhook.0.cast_signed(),
                 book.name,

@@ -50,9 +50,9 @@ impl Front {
         }
     }
 
-    /// Whether there may be something to claim.
-    fn is_hot(&self, now_us: i64) -> bool {
-        !self.ready.is_empty() || !self.exhausted || self.is_due(now_us)
+    /// Whether there may be something to claim that waits for no time.
+    fn is_hot(&self) -> bool {
+        !self.ready.is_empty() || !self.exhausted || !self.due.is_empty()
     }
 
     fn is_due(&self, now_us: i64) -> bool {
@@ -74,7 +74,7 @@ impl Front {
             self.read_due(connection, webhook, now_us)?;
         }
         let retry_first = self.fresh >= FRESH_PER_RETRY || self.ready.is_empty();
-        if let Some(sequence) = self.due.pop_front_if(|_| retry_first) {
+        if retry_first && let Some(sequence) = self.due.pop_front() {
             self.fresh = 0;
             return Ok(Some(sequence));
         }
@@ -142,7 +142,7 @@ pub(super) struct Standing {
 /// All fronts, and the claims that stand.
 #[derive(Debug, Default)]
 pub(super) struct Fronts {
-    fronts: BTreeMap<WebhookId, Front>,
+    by_webhook: BTreeMap<WebhookId, Front>,
     claims: HashMap<(WebhookId, u64), Standing>,
     lanes: HashSet<(WebhookId, Lane)>,
     /// The claims made since the last commit.
@@ -153,12 +153,12 @@ pub(super) struct Fronts {
 
 impl Fronts {
     fn front(&mut self, webhook: WebhookId) -> &mut Front {
-        self.fronts.entry(webhook).or_insert_with(Front::new)
+        self.by_webhook.entry(webhook).or_insert_with(Front::new)
     }
 
     /// Forgets the candidates, so that they are read anew.
     pub(super) fn forget_candidates(&mut self, webhooks: impl Iterator<Item = WebhookId>) {
-        self.fronts = webhooks.map(|webhook| (webhook, Front::new())).collect();
+        self.by_webhook = webhooks.map(|webhook| (webhook, Front::new())).collect();
         self.roused = true;
     }
 
@@ -259,13 +259,9 @@ impl Fronts {
         std::mem::take(&mut self.roused)
     }
 
-    /// Whether there may be something to claim for a webhook.
-    pub(super) fn is_hot(&self, webhook: WebhookId, now_us: i64) -> bool {
-        self.fronts.get(&webhook).is_some_and(|front| front.is_hot(now_us))
-    }
-
-    /// When the next pause of a webhook ends, of those that nobody was told of.
-    pub(super) fn next_due_us(&self, webhook: WebhookId) -> Option<i64> {
-        self.fronts.get(&webhook)?.next_due_us
+    /// From when on there may be something to claim for a webhook, as far as is known now.
+    pub(super) fn hot_from_us(&self, webhook: WebhookId) -> Option<i64> {
+        let front = self.by_webhook.get(&webhook)?;
+        if front.is_hot() { Some(i64::MIN) } else { front.next_due_us }
     }
 }

@@ -72,6 +72,7 @@ impl Default for Options {
 pub struct SqliteQueue {
     path: Arc<Path>,
     bytes_max: u64,
+    clock: Clock,
     jobs: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
     shown: Arc<Shown>,
@@ -118,7 +119,7 @@ impl SqliteQueue {
         let shown = Arc::new(Shown::default());
         let path: Arc<Path> = path.into();
         let owned = lock.is_some();
-        let bytes_max = options.bytes_max;
+        let (bytes_max, clock) = (options.bytes_max, Arc::clone(&options.clock));
         let failed = |fault: Fault| fault.at(&path, "be opened");
         let mut writer =
             Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown)).map_err(failed)?;
@@ -139,6 +140,7 @@ impl SqliteQueue {
             }),
             path,
             bytes_max,
+            clock,
             jobs: Some(jobs),
             writer: Some(thread),
             shown,
@@ -332,7 +334,9 @@ impl Queue for SqliteQueue {
         allowance: &'a (dyn Fn(WebhookId) -> usize + Send + Sync),
     ) -> Answer<'a, Vec<Claim>> {
         let hot = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let allowances: Vec<_> = hot.into_iter().map(|webhook| (webhook, allowance(webhook))).collect();
+        let now_us = (self.clock)();
+        let hot = hot.into_iter().filter(|&(_, from_us)| from_us <= now_us);
+        let allowances: Vec<_> = hot.map(|(webhook, _)| (webhook, allowance(webhook))).collect();
         if claims_max == 0 || allowances.iter().all(|&(_, allowed)| allowed == 0) {
             return Box::pin(async { Ok(Vec::new()) });
         }

@@ -16,7 +16,7 @@ use crate::observe::Observation;
 use crate::queue::Error;
 use crate::webhook::WebhookId;
 use rusqlite::{Connection, params};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,8 +35,10 @@ pub(super) struct Job {
     /// How many bytes it brings.
     bytes: usize,
     /// Does it, or says why there is no transaction to do it in.
-    run: Box<dyn FnOnce(Result<&mut Writer, &Arc<Error>>) -> Ran + Send>,
+    run: Work,
 }
+
+type Work = Box<dyn FnOnce(Result<&mut Writer, &Arc<Error>>) -> Ran + Send>;
 
 /// A job that was run and waits for the commit.
 struct Ran {
@@ -87,8 +89,8 @@ impl Job {
 /// What the writer shows to those who ask for claims.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
-    /// The webhooks that may have something to claim.
-    pub(super) hot: Mutex<BTreeSet<WebhookId>>,
+    /// The webhooks that may have something to claim, each with the time from which on.
+    pub(super) hot: Mutex<BTreeMap<WebhookId, i64>>,
     /// Told when there may be something new to claim.
     pub(super) due: Notify,
 }
@@ -115,6 +117,8 @@ pub(super) struct Writer {
     /// Said when the transaction is on disk.
     pub(super) to_tell: Vec<Observation>,
     shown: Arc<Shown>,
+    /// When the next pause ends that nobody was told of.
+    wakes_at_us: Option<i64>,
     /// Changes when another connection has changed the file.
     data_version: i64,
     /// The share of the limit that was told last, in percent.
@@ -140,6 +144,7 @@ impl Writer {
             claimed_last: None,
             to_tell: Vec::new(),
             shown,
+            wakes_at_us: None,
             data_version: 0,
             told_percent: 0,
         };
@@ -158,10 +163,12 @@ impl Writer {
         loop {
             match jobs.recv_timeout(self.pause()) {
                 Ok(job) => self.work(job, jobs),
-                Err(RecvTimeoutError::Timeout) => self.look_around(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_around();
+                    self.show();
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.show();
         }
     }
 
@@ -172,13 +179,13 @@ impl Writer {
 
     /// How long there is nothing to do unless somebody asks.
     fn pause(&self) -> Duration {
-        let now_us = self.now_us();
-        let due = self.books.iter().filter(|(_, book)| book.is_served());
-        let due = due.filter_map(|(webhook, _)| self.fronts.next_due_us(webhook));
-        match due.filter(|&due_us| due_us > now_us).min() {
+        match self.wakes_at_us {
             None => LOOK_AROUND,
             // rounded up, so that the time has come when the pause is over
-            Some(due_us) => Duration::from_micros((due_us - now_us).cast_unsigned() + 1).min(LOOK_AROUND),
+            Some(due_us) => {
+                let pause_us = due_us.saturating_sub(self.now_us()).max(0).cast_unsigned() + 1;
+                Duration::from_micros(pause_us).min(LOOK_AROUND)
+            }
         }
     }
 
@@ -195,15 +202,23 @@ impl Writer {
         match self.transact(first, jobs, &mut answers) {
             Ok(()) => {
                 self.fronts.keep_fresh();
+                // before the answers: whoever has one may claim what it brought
+                self.show();
                 let to_tell = std::mem::take(&mut self.to_tell);
-                answers.into_iter().for_each(|answer| answer(None));
-                to_tell.into_iter().for_each(|observation| self.options.observers.tell(observation));
+                for answer in answers {
+                    answer(None);
+                }
+                for observation in to_tell {
+                    self.options.observers.tell(observation);
+                }
             }
             Err(fault) => {
                 let cause = Arc::new(fault.at(&self.path, "write"));
                 self.unpublished = unpublished;
                 self.undo();
-                answers.into_iter().for_each(|answer| answer(Some(&cause)));
+                for answer in answers {
+                    answer(Some(&cause));
+                }
             }
         }
     }
@@ -286,16 +301,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Shows which webhooks may have something to claim, and tells who waits.
+    /// Shows which webhooks may have something to claim, and tells who waits when there is news.
     fn show(&mut self) {
         let now_us = self.now_us();
         let served = self.books.iter().filter(|(_, book)| book.is_served());
-        let hot: BTreeSet<_> = served
-            .map(|(webhook, _)| webhook)
-            .filter(|&webhook| self.fronts.is_hot(webhook, now_us))
-            .collect();
+        let hot: BTreeMap<_, _> =
+            served.filter_map(|(webhook, _)| Some((webhook, self.fronts.hot_from_us(webhook)?))).collect();
+        let is_hot = |from_us: &i64| *from_us <= now_us;
+        // a pause that is over is told once
+        let is_over = self.wakes_at_us.is_some_and(|due_us| due_us <= now_us);
+        self.wakes_at_us = hot.values().copied().filter(|from_us| !is_hot(from_us)).min();
         let mut shown = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = !hot.is_subset(&shown) || self.fronts.take_roused() && !hot.is_empty();
+        // and one that was over before it was ever shown
+        let is_new = |(webhook, from_us): (&WebhookId, &i64)| {
+            *from_us > i64::MIN && is_hot(from_us) && shown.get(webhook) != Some(from_us)
+        };
+        let roused = self.fronts.take_roused();
+        let news = (roused || is_over) && hot.values().any(is_hot) || hot.iter().any(is_new);
         *shown = hot;
         drop(shown);
         if news {

@@ -145,8 +145,9 @@ impl MemoryQueue {
     }
 
     pub(crate) fn delivered(&self, webhook: u64) -> usize {
-        let deliveries = self.deliveries(webhook);
-        deliveries.iter().filter(|delivery| delivery.end == Some(Settlement::Delivered)).count()
+        let state = self.state.lock().unwrap();
+        let all = state.deliveries.iter().filter(|delivery| delivery.number.webhook == WebhookId(webhook));
+        all.filter(|delivery| delivery.end == Some(Settlement::Delivered)).count()
     }
 
     /// Waits until the deliveries are as they should be.
@@ -168,7 +169,7 @@ impl State {
         self.deliveries.iter_mut().find(|delivery| delivery.number == number).unwrap()
     }
 
-    /// The numbers of those that can be claimed.
+    /// The indices of those that can be claimed, round robin over the webhooks.
     fn claimable(&self, now: Instant) -> Vec<usize> {
         let mut seen = std::collections::BTreeSet::new();
         let mut claimable = Vec::new();
@@ -185,6 +186,12 @@ impl State {
                 claimable.push(index);
             }
         }
+        let mut turns: BTreeMap<WebhookId, usize> = BTreeMap::new();
+        claimable.sort_by_cached_key(|index| {
+            let turn = turns.entry(self.deliveries[*index].number.webhook).or_default();
+            *turn += 1;
+            *turn
+        });
         claimable
     }
 

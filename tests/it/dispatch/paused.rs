@@ -171,6 +171,25 @@ async fn others_do_not_feel_a_dead_or_hanging_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_hanging_endpoints_leave_slots_for_others() {
+    let queue = Arc::new(MemoryQueue::default());
+    let hooks: Vec<_> = (0..30).map(|id| webhook(id, URL)).collect();
+    (1..30).for_each(|id| queue.fill(id, 0..20));
+    let courier = Scripted::new(|claim| match claim.number.webhook.0 {
+        0 => (ms(10), answered(200)),
+        _ => (Duration::from_secs(3600), Outcome::TimedOut),
+    });
+    let limits = Limits { in_flight_max: 64, ..Limits::default() };
+    let running = Running::start_with(Arc::clone(&queue), hooks, courier.clone(), clock(), limits);
+    sleep(Duration::from_secs(1)).await;
+    let begin = Instant::now();
+    queue.fill(0, 0..100);
+    queue.wait_until(|queue| queue.delivered(0) == 100).await;
+    assert!(begin.elapsed() <= Duration::from_secs(2), "{:?}", begin.elapsed());
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_endpoint_is_probed_and_recovers() {
     let queue = Arc::new(MemoryQueue::default());
     queue.fill(1, 0..500);
@@ -320,17 +339,18 @@ async fn a_webhook_that_is_gone_or_switched_off_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_day_of_failures_suspends_and_enabling_starts_the_count_anew() {
     let queue = Arc::new(MemoryQueue::default());
-    queue.fill(1, 0..300);
+    queue.fill(1, 0..60);
     let courier = Scripted::new(|_| (ms(10), answered(503)));
+    let mut hook = webhook(1, URL);
+    hook.sending.schedule = Schedule { pauses: vec![Duration::from_secs(3600); 1000] };
     let begin = Instant::now();
-    let running = Running::start(Arc::clone(&queue), vec![webhook(1, URL)], courier.clone(), clock());
+    let running = Running::start(Arc::clone(&queue), vec![hook], courier.clone(), clock());
     queue.wait_until(|queue| queue.standing(1).suspended.is_some()).await;
     let day = Duration::from_secs(24 * 3600);
     assert!((day..day + Duration::from_secs(600)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
     let attempts = courier.log(1).len();
     sleep(day).await;
     assert_eq!(courier.log(1).len(), attempts);
-    queue.fill(1, 300..600);
     queue.enable(1);
     sleep(Duration::from_secs(23 * 3600)).await;
     assert!(queue.standing(1).suspended.is_none());

@@ -1,0 +1,15 @@
+//! The queue's contract, as a suite that every backend runs, and what is particular to SQLite.
+//!
+//! A new backend calls `conformance` with a factory of its own.
+
+// the suite and what it stands on are tests, though clippy sees only those with the attribute
+#![allow(clippy::unwrap_used)]
+
+#[path = "queue/conformance.rs"]
+mod conformance;
+#[path = "queue/crash.rs"]
+mod crash;
+#[path = "queue/make.rs"]
+mod make;
+#[path = "queue/sqlite.rs"]
+mod sqlite;

@@ -1,0 +1,244 @@
+//! What is particular to the SQLite backend: files, locks, limits, a second process.
+
+use super::conformance::conformance;
+use super::make::{Feed, Turned, claim, dead, delivered, drain, numbers, record, register};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use walhook::observe::{Observation, Observer, Observers};
+use walhook::queue::sqlite::{Options, SqliteQueue};
+use walhook::queue::{Error, Filter, Queue, WebhookRecord};
+use walhook::remedy::Remediable;
+use walhook::webhook::WebhookId;
+
+#[tokio::test]
+async fn it_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    conformance(|time: &Turned| {
+        number.set(number.get() + 1);
+        let options = Options { clock: time.clock(), ..Options::default() };
+        let path = folder.path().join(format!("{}.db", number.get()));
+        let queue: Arc<dyn Queue> = SqliteQueue::open(&path, options).unwrap();
+        queue
+    })
+    .await;
+}
+
+fn open(path: &Path) -> Result<Arc<SqliteQueue>, Error> {
+    SqliteQueue::open(path, Options::default())
+}
+
+fn refused<T>(opened: Result<T, Error>) -> String {
+    let Err(error) = opened else { panic!("it was opened") };
+    assert!(error.hint().is_some(), "{error} has no hint");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_a_queue_are_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let folder = folder.path().display();
+
+    std::fs::write(at("text.db"), "this is a text, and a longer one than a header\n".repeat(9)).unwrap();
+    assert_eq!(refused(open(&at("text.db"))), format!("{folder}/text.db is not a walhook queue"));
+
+    let other = rusqlite::Connection::open(at("other.db")).unwrap();
+    other.execute_batch("create table invoice (id); insert into invoice values (1)").unwrap();
+    drop(other);
+    assert_eq!(refused(open(&at("other.db"))), format!("{folder}/other.db is not a walhook queue"));
+    let untouched = rusqlite::Connection::open(at("other.db")).unwrap();
+    assert_eq!(untouched.query_row("select count(*) from sqlite_schema", [], |row| row.get(0)), Ok(1));
+
+    drop(open(&at("newer.db")).unwrap());
+    let newer = rusqlite::Connection::open(at("newer.db")).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    drop(newer);
+    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 1");
+    assert_eq!(refused(open(&at("newer.db"))), said);
+
+    assert_eq!(refused(open(&at("no/such.db"))), format!("queue {folder}/no/such.db cannot be opened"));
+    let beside = SqliteQueue::open_beside(&at("none.db"), Options::default());
+    assert_eq!(refused(beside), format!("there is no queue at {folder}/none.db"));
+    assert!(!at("none.db").exists());
+
+    let first = open(&at("queue.db")).unwrap();
+    assert_eq!(
+        refused(open(&at("queue.db"))),
+        format!("queue {folder}/queue.db is in use by another walhook")
+    );
+    drop(first);
+    open(&at("queue.db")).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open(&path).unwrap();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    for lane in 0..200 {
+        queue.enqueue(feed.transaction(&[(lane, &[7])])).await.unwrap();
+    }
+    drop(queue);
+    let sound = std::fs::read(&path).unwrap();
+    assert!(!folder.path().join("queue.db-wal").exists(), "closing leaves no log behind");
+    // every page but the first: its tables' roots and leaves
+    let mut bytes = sound.clone();
+    bytes[4096..].iter_mut().step_by(7).for_each(|byte| *byte ^= 0x5A);
+    std::fs::write(&path, &bytes).unwrap();
+    let said = refused(open(&path));
+    assert!(said.starts_with(&format!("queue {} is damaged: ", path.display())), "{said}");
+    // the header beyond the magic
+    let mut bytes = sound.clone();
+    bytes[16..30].fill(0xFF);
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(refused(open(&path)).contains("is damaged: "));
+    std::fs::write(&path, vec![0; sound.len()]).unwrap();
+    assert!(refused(open(&path)).contains("is damaged: it begins with zeros"));
+    // what was cut off
+    std::fs::write(&path, &sound[..sound.len() / 2]).unwrap();
+    assert!(refused(open(&path)).contains("is damaged: "));
+}
+
+#[tokio::test]
+async fn everything_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open(&path).unwrap();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7]), (3, &[7])])).await.unwrap();
+    let claims = claim(&*queue, 2).await;
+    queue.settle(claims.into_iter().map(dead).collect()).await.unwrap();
+    // what is claimed and what is unfinished when the process ends
+    assert_eq!(numbers(&claim(&*queue, 1).await), [(7, 3)]);
+    queue.enqueue(feed.part(&[(4, &[7])], 0, false)).await.unwrap();
+    let books = queue.webhooks().await.unwrap();
+    drop(queue);
+    let queue = open(&path).unwrap();
+    assert_eq!(queue.webhooks().await.unwrap(), books);
+    queue.due().await;
+    assert_eq!(drain(&*queue).await, [(7, 3)]);
+    let again = Feed::after(100, &[(7, 4)]).transaction(&[(4, &[7])]);
+    queue.enqueue(again).await.unwrap();
+    assert_eq!(drain(&*queue).await, [(7, 4)]);
+}
+
+#[tokio::test]
+async fn the_owner_notices_what_a_command_does_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open(&path).unwrap();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7]), (2, &[7])])).await.unwrap();
+    queue.settle(vec![dead(claim(&*queue, 1).await.remove(0))]).await.unwrap();
+    let second = claim(&*queue, 1).await.remove(0);
+    // whatever was to be told so far
+    while futures_util::FutureExt::now_or_never(queue.due()).is_some() {}
+
+    let beside = SqliteQueue::open_beside(&path, Options::default()).unwrap();
+    let refused = beside.enqueue(feed.transaction(&[(1, &[7])])).await;
+    assert!(matches!(refused, Err(Error::Storage { action: "enqueue", .. })));
+    assert_eq!(beside.replay(Filter::default()).await.unwrap(), 1);
+    let began = std::time::Instant::now();
+    queue.due().await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(numbers(&claim(&*queue, 10).await), [(7, 1)]);
+    let filter = Filter { sequence: Some(2), ..Filter::default() };
+    assert_eq!(beside.drop_deliveries(filter).await.unwrap(), 1);
+    queue.settle(vec![delivered(second)]).await.unwrap();
+    assert_eq!(drain(&*queue).await, [(7, 3)]);
+    let books = queue.webhooks().await.unwrap();
+    assert_eq!((books[0].pending, books[0].dropped, books[0].delivered), (1, 1, 1));
+    assert_eq!(beside.delete_webhook(WebhookId(7)).await.unwrap(), 1);
+    queue.due().await;
+    assert!(claim(&*queue, 10).await.is_empty());
+}
+
+/// What was observed.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Observer for Heard {
+    fn observe(&self, observation: &Observation) {
+        self.0.lock().unwrap().push(format!("{observation:?}"));
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_purges_what_is_finished_then_refuses_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = Arc::new(Heard::default());
+    let observers = Observers::new(vec![Arc::clone(&heard) as Arc<dyn Observer>]);
+    let options = Options { bytes_max: 4 << 20, observers, ..Options::default() };
+    let queue = SqliteQueue::open(&folder.path().join("queue.db"), options).unwrap();
+    let queue = &*queue;
+    queue.register(vec![record(7), WebhookRecord { backlog_bytes_max: 50_000, ..record(8) }]).await.unwrap();
+    let mut feed = Feed::new();
+    feed.body_bytes = 10_000;
+    // three times what it may hold passes through, because what is delivered makes room
+    for lane in 0..1200 {
+        queue.enqueue(feed.transaction(&[(lane, &[7])])).await.unwrap();
+        queue.settle(claim(queue, 10).await.into_iter().map(delivered).collect()).await.unwrap();
+    }
+    let size = queue.size().await.unwrap();
+    assert!(size.bytes <= size.bytes_max, "{size:?}");
+    // nobody takes anything: it fills up
+    let refused = loop {
+        let batch = feed.transaction(&[(1, &[7])]);
+        match queue.enqueue(batch.clone()).await {
+            Ok(_) => {}
+            Err(error) => break (error, batch),
+        }
+    };
+    let (error, batch) = refused;
+    assert!(matches!(error, Error::Full { bytes_max: 4_194_304, .. }), "{error}");
+    let pending = queue.webhooks().await.unwrap()[0].pending;
+    assert!((250..420).contains(&pending), "{pending}");
+    // a position without events still gets through
+    let idle = walhook::delivery::Batch { progress: Some(feed.progress()), ..Default::default() };
+    queue.enqueue(idle).await.unwrap();
+    assert_eq!(drain(queue).await.len() as u64, pending);
+    queue.enqueue(batch).await.unwrap();
+    for lane in 0..9 {
+        queue.enqueue(feed.transaction(&[(lane, &[8])])).await.unwrap();
+    }
+    let heard = heard.0.lock().unwrap().join(", ");
+    assert!(heard.contains("QueueFilling { percent: 80 }, QueueFilling { percent: 90 }"), "{heard}");
+    assert_eq!(heard.matches("BacklogOverflowed { webhook: WebhookId(8) }").count(), 1, "{heard}");
+}
+
+#[tokio::test]
+async fn a_backup_is_a_queue_and_writes_over_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.db");
+    let queue = open(&folder.path().join("queue.db")).unwrap();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7])])).await.unwrap();
+    let held = claim(&*queue, 1).await;
+    queue.backup(&copy).await.unwrap();
+    queue.settle(held.into_iter().map(delivered).collect()).await.unwrap();
+    assert!(matches!(queue.backup(&copy).await, Err(Error::Exists { .. })));
+    assert!(queue.backup(&folder.path().join("no/such.db")).await.is_err());
+    let copy = open(&copy).unwrap();
+    assert_eq!(drain(&*copy).await, [(7, 1), (7, 2)]);
+    assert_eq!(drain(&*queue).await, [(7, 2)]);
+}
+
+#[tokio::test]
+async fn calls_take_effect_in_the_order_in_which_they_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = open(&folder.path().join("queue.db")).unwrap();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    // polled in the other order, and the sequence numbers would be refused
+    let mut calls: Vec<_> = (0..500).map(|lane| queue.enqueue(feed.transaction(&[(lane, &[7])]))).collect();
+    while let Some(call) = calls.pop() {
+        call.await.unwrap();
+    }
+    assert_eq!(queue.webhooks().await.unwrap()[0].pending, 500);
+}

@@ -31,6 +31,9 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
+/// How many ports are tried.
+const STARTS_MAX: usize = 5;
+
 /// A running server in a temporary folder, on a free port of the loopback; superuser `postgres`, trust
 /// authentication, `wal_level = logical`. Stopped and removed when dropped.
 #[derive(Debug)]
@@ -50,8 +53,7 @@ impl Cluster {
         if let Some((uid, gid)) = owner {
             chown(folder.path(), Some(uid), Some(gid))?;
         }
-        let port = free_port()?;
-        let cluster = Self { bin, folder, port, owner };
+        let mut cluster = Self { bin, folder, port: free_port()?, owner };
         cluster.run(
             "initdb",
             &[
@@ -63,12 +65,12 @@ impl Cluster {
                 "trust",
                 "-E",
                 "UTF8",
-                "--locale=C.UTF-8",
+                "--locale=C",
                 "--no-sync",
             ],
         )?;
         let mut conf = format!(
-            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
+            "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
              wal_level = logical\nfsync = off\nmax_connections = 100\n",
             cluster.folder.path().display()
         );
@@ -79,14 +81,22 @@ impl Cluster {
         let path = cluster.folder.path().join("data/postgresql.conf");
         let written = fs::read_to_string(&path)? + &conf;
         fs::write(&path, written)?;
-        cluster.up()?;
-        Ok(cluster)
+        for _ in 1..STARTS_MAX {
+            match cluster.up() {
+                // somebody else took the port between our choice and the start
+                Err(Error::Program { .. }) if cluster.log_says("Address already in use") => {
+                    cluster.port = free_port()?;
+                }
+                started => return started.map(|()| cluster),
+            }
+        }
+        cluster.up().map(|()| cluster)
     }
 
     /// Starts the server again after [`Cluster::down`].
     pub fn up(&self) -> Result<(), Error> {
-        let log = self.folder.path().join("log");
-        self.run("pg_ctl", &["-D", &self.data(), "-l", &log.display().to_string(), "-w", "start"])
+        let (log, port) = (self.log().display().to_string(), format!("-p {}", self.port));
+        self.run("pg_ctl", &["-D", &self.data(), "-l", &log, "-o", &port, "-w", "start"])
     }
 
     /// Stops the server: `fast`, or `immediate` for a crash.
@@ -112,6 +122,14 @@ impl Cluster {
     /// The address of a database, as the superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn log_says(&self, words: &str) -> bool {
+        fs::read_to_string(self.log()).is_ok_and(|log| log.contains(words))
     }
 
     fn data(&self) -> String {
@@ -141,18 +159,8 @@ impl Drop for Cluster {
     }
 }
 
-/// A free port that the system does not give to clients: one of those may be taken by somebody's connection
-/// between this look and the server's start, or while the server is down.
 fn free_port() -> io::Result<u16> {
-    let mut tries = 0;
-    loop {
-        let port = rand::random_range(15_000..32_000);
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(error) if tries == 100 => return Err(error),
-            Err(_) => tries += 1,
-        }
-    }
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn find_binaries() -> Option<PathBuf> {

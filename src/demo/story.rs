@@ -188,12 +188,12 @@ async fn dead_letter(desk: &Desk) -> Result<String, Error> {
     Err(desk.silence("the listing of the dead letter"))
 }
 
-/// The first `"number": "2/4"` in a list or an object.
+/// The first `"delivery": "2/4"` in a list or an object.
 fn number_in(value: &serde_json::Value) -> Option<String> {
     match value {
         serde_json::Value::Array(values) => values.iter().find_map(number_in),
         serde_json::Value::Object(object) => {
-            let number = object.get("number").and_then(|number| number.as_str());
+            let number = object.get("delivery").and_then(|name| name.as_str());
             number.map(str::to_owned).or_else(|| object.values().find_map(number_in))
         }
         _ => None,

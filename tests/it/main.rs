@@ -4,6 +4,7 @@ mod catalog;
 mod cli;
 mod cluster;
 mod config;
+mod demo;
 mod dispatch;
 mod doctor;
 mod operations;

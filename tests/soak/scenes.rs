@@ -200,8 +200,7 @@ async fn dead_letters(stage: &mut Stage, expected: &[Expected]) -> BTreeSet<(u64
             stage.walhook.run(&["--json", "deliveries", "list", "--state", "dead", "--limit", "1000000"]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "deliveries list: {error}");
-        let mut dead = BTreeSet::new();
-        collect_numbers(&String::from_utf8_lossy(&output.stdout), &mut dead);
+        let dead = listed(&String::from_utf8_lossy(&output.stdout));
         if dead.len() >= wanted || began.elapsed() > SILENCE_MAX {
             return dead;
         }
@@ -209,22 +208,9 @@ async fn dead_letters(stage: &mut Stage, expected: &[Expected]) -> BTreeSet<(u64
     }
 }
 
-/// Delivery numbers such as `3/17` in one JSON document or one per line.
-fn collect_numbers(text: &str, into: &mut BTreeSet<(u64, u64)>) {
-    fn walk(value: &Value, into: &mut BTreeSet<(u64, u64)>) {
-        match value {
-            Value::Array(values) => values.iter().for_each(|value| walk(value, into)),
-            Value::Object(object) => {
-                let number = object.get("number").and_then(Value::as_str);
-                if let Some((hook, sequence)) = number.and_then(|number| number.split_once('/')) {
-                    into.extend(hook.parse().ok().zip(sequence.parse().ok()));
-                }
-                object.values().filter(|value| value.is_array()).for_each(|value| walk(value, into));
-            }
-            _ => {}
-        }
-    }
-    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        walk(&value.expect("the list is JSON"), into);
-    }
+/// The webhooks and sequences in `{"deliveries": […]}`.
+fn listed(text: &str) -> BTreeSet<(u64, u64)> {
+    let list: Value = serde_json::from_str(text).expect("the list is JSON");
+    let number = |delivery: &Value| Some((delivery["webhook_id"].as_u64()?, delivery["sequence"].as_u64()?));
+    list["deliveries"].as_array().into_iter().flatten().filter_map(number).collect()
 }

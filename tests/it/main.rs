@@ -1,5 +1,8 @@
 //! Tests against real parts: PostgreSQL servers, HTTP receivers, files.
 
+// also in what the tests stand on, which clippy does not count among the tests
+#![allow(clippy::unwrap_used)]
+
 mod catalog;
 mod cli;
 mod cluster;

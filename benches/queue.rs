@@ -22,7 +22,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir_in(std::env::current_dir()?)?;
     let at = |name: &str| folder.path().join(name);
     let fsyncs = say("append 1 kB and fsync, one after the other", 2000, appends(&at("appended"), 2000, 1)?);
-    let rows = say("plain SQLite, rows of 1 kB, 256 in a transaction", 51_200, inserts(&at("plain.db"), 200)?);
+    let rows =
+        say("plain SQLite, rows of 1 kB, 256 in a transaction", 51_200, inserts(&at("plain.db"), 200)?);
 
     let queue = SqliteQueue::open(&at("queue.db"), Options::default())?;
     register(&*queue, &[7]).await;
@@ -37,8 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let began = Instant::now();
     for _ in 0..40 {
-        let calls: Vec<_> =
-            (0..500).map(|lane| queue.enqueue(feed.transaction(&[(lane, &[7])]))).collect();
+        let calls: Vec<_> = (0..500).map(|lane| queue.enqueue(feed.transaction(&[(lane, &[7])]))).collect();
         for answer in join_all(calls).await {
             answer?;
         }

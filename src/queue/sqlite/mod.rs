@@ -12,6 +12,8 @@ mod front;
 mod lanes;
 mod open;
 mod operate;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod ranges;
 mod read;

@@ -12,6 +12,8 @@ mod front;
 mod lanes;
 mod open;
 mod operate;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod ranges;
 mod read;
@@ -419,12 +421,19 @@ impl Queue for SqliteQueue {
     }
 
     fn purge(&self, ended_before_us: i64) -> Answer<'_, u64> {
-        self.write("purge", 0, move |writer| writer.purge(ended_before_us))
+        let purged = self.write("purge", 0, move |writer| writer.purge(ended_before_us));
+        Box::pin(async move {
+            let purged = purged.await?;
+            if purged == 0 {
+                while self.write("give space back", 0, |writer| writer.give_back()).await? {}
+            }
+            Ok(purged)
+        })
     }
 }
 
-/// Copies a queue to a file that does not exist yet. Writers go on meanwhile; the copy is the queue as it stood
-/// at the beginning.
+/// Copies a queue to a file that does not exist yet. Writers go on meanwhile, and the copy is the queue as it
+/// stood at the beginning; for as long as that takes, the write-ahead log grows by what they write.
 fn backup(from: &Path, to: &Path) -> Result<(), Error> {
     let unusable = |source| Error::Unusable { path: to.to_owned(), source };
     match File::create_new(to) {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// How many deliveries are purged at once: some tens of milliseconds of the writer's time.
 const PURGE_STEP: i64 = 1000;
 /// How many free pages are given back to the file system at once.
-const VACUUM_PAGES: u64 = 2000;
+const VACUUM_PAGES: i64 = 2000;
 
 /// A finished delivery that goes.
 struct Ended {
@@ -76,9 +76,6 @@ impl Writer {
             self.merge_range(range)?;
         }
         self.purge_events(&ended)?;
-        if ended.len() < PURGE_STEP as usize {
-            self.give_back()?;
-        }
         Ok(ended.len() as u64)
     }
 
@@ -110,19 +107,27 @@ impl Writer {
         let left = self.books.iter().find(|(_, book)| book.deleted && book.pending + book.dead > 0);
         let Some((webhook, _)) = left else { return Ok(()) };
         let filter = Filter { webhook: Some(webhook), ..Filter::default() };
-        self.sweep(Sweep::Drop, webhook, &filter, 1)?;
+        let (mut dropped, mut from) = (0, Some(1));
+        while let (0, Some(start)) = (dropped, from) {
+            (dropped, from) = self.sweep(Sweep::Drop, webhook, &filter, start)?;
+        }
         Ok(())
     }
 
-    /// Gives space back to the file system when much of the file is free.
-    fn give_back(&self) -> Result<(), Fault> {
+    /// Gives some space back to the file system when much of the file is free. Returns whether there is more.
+    pub(super) fn give_back(&self) -> Result<bool, Fault> {
         let number = |pragma| -> Result<i64, Fault> {
             Ok(self.connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))?)
         };
         let (pages, free) = (number("pragma page_count")?, number("pragma freelist_count")?);
-        if free > pages / 4 && free.cast_unsigned() > 2 * VACUUM_PAGES {
-            self.connection.execute_batch(&format!("pragma incremental_vacuum({VACUUM_PAGES})"))?;
+        if free <= pages / 4 || free <= VACUUM_PAGES {
+            return Ok(false);
         }
-        Ok(())
+        // a step for each page
+        let mut statement =
+            self.connection.prepare_cached(&format!("pragma incremental_vacuum({VACUUM_PAGES})"))?;
+        let mut steps = statement.query([])?;
+        while steps.next()?.is_some() {}
+        Ok(true)
     }
 }

@@ -29,6 +29,8 @@ const JOBS_MAX: usize = 1024;
 const JOBS_BYTES_MAX: usize = 8 << 20;
 /// How often an idle writer looks whether another process has changed the file.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// What SQLite's `data_version` never is: it counts from 1.
+const DATA_VERSION_UNKNOWN: i64 = 0;
 
 /// Something to be done in a transaction.
 pub(super) struct Job {
@@ -145,7 +147,7 @@ impl Writer {
             to_tell: Vec::new(),
             shown,
             wakes_at_us: None,
-            data_version: 0,
+            data_version: DATA_VERSION_UNKNOWN,
             told_percent: 0,
         };
         writer.execute("begin immediate")?;
@@ -247,11 +249,14 @@ impl Writer {
     fn undo(&mut self) {
         self.fronts.end_fresh();
         self.to_tell.clear();
-        // if even this fails, the next transaction fails on the same ground and says so
         if !self.connection.is_autocommit() {
+            // if even this fails, the next transaction cannot begin and says why
             drop(self.execute("rollback"));
         }
-        drop(self.load());
+        if self.load().is_err() {
+            // read with the next transaction, which cannot begin without
+            self.data_version = DATA_VERSION_UNKNOWN;
+        }
     }
 
     fn begin(&mut self) -> Result<(), Fault> {

@@ -49,7 +49,7 @@ async fn child() {
             let lanes: Vec<(u64, &[u64])> =
                 (0..IN_TRANSACTION).map(|lane| (lane * 3 % 5, &[7][..])).collect();
             // one in three comes in two parts
-            if feed.sequence(7) % 3 == 0 {
+            if feed.sequence(7).is_multiple_of(3) {
                 queue.enqueue(feed.part(&lanes[..4], 0, false)).await.unwrap();
                 queue.enqueue(feed.part(&lanes[4..], 4, true)).await.unwrap();
             } else {

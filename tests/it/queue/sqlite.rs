@@ -212,6 +212,27 @@ async fn a_full_queue_purges_what_is_finished_then_refuses_and_recovers() {
 }
 
 #[tokio::test]
+async fn space_of_what_was_purged_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open(&path).unwrap();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    feed.body_bytes = 100_000;
+    for lane in 0..300 {
+        queue.enqueue(feed.transaction(&[(lane, &[7])])).await.unwrap();
+    }
+    drain(&*queue).await;
+    let held = queue.size().await.unwrap().bytes;
+    assert!(held > 30_000_000, "{held}");
+    while queue.purge(i64::MAX).await.unwrap() > 0 {}
+    assert!(queue.size().await.unwrap().bytes < 1_000_000);
+    drop(queue);
+    let file = std::fs::metadata(&path).unwrap().len();
+    assert!(file < 12_000_000, "{file}");
+}
+
+#[tokio::test]
 async fn a_backup_is_a_queue_and_writes_over_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy.db");

@@ -99,7 +99,8 @@ create table delivery (
     head        blob    not null,
     primary key (webhook, sequence)
 ) strict, without rowid;
-create index delivery_lane on delivery (webhook, lane, state, sequence) where state <= 3;
+create unique index delivery_active on delivery (webhook, lane) where state in (1, 2, 3);
+create index delivery_waiting on delivery (webhook, lane, sequence) where state = 0;
 create index delivery_ready on delivery (webhook, sequence) where state = 1;
 create index delivery_due on delivery (webhook, due_at_us, sequence) where state = 2;
 create index delivery_gate on delivery (webhook, gate) where gate is not null;

@@ -1,9 +1,9 @@
--- The oldest delivery that waits, is due or is under way: the oldest of its lane is never one that waits, but
--- behind a gate or a blocking dead letter.
-select min(e.committed_at_us) from event e where e.id in (
-    select event from delivery d where d.webhook = ?1 and d.sequence in (
-        select min(sequence) from delivery where state = 1 and webhook = ?1
+-- The oldest delivery that is due or retried: the oldest of its lane never waits, but behind a gate or a
+-- blocking dead letter.
+select min(committed_at_us) from event where id in (
+    select event from delivery where webhook = ?1 and sequence in (
+        select min(sequence) from delivery indexed by delivery_ready where state = 1 and webhook = ?1
         union all
-        select min(sequence) from delivery where state = 2 and webhook = ?1
+        select min(sequence) from delivery indexed by delivery_due where state = 2 and webhook = ?1
     )
 )

@@ -1,0 +1,60 @@
+//! How SQLite goes about the statements that run for every delivery: a wrong index is a queue that works in
+//! every test and stands still in production.
+
+use super::open::{Purpose, open};
+use super::rows::sql;
+
+fn check(statement: &str, expected: &[&str]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let connection = open(&folder.path().join("queue.db"), Purpose::Own).expect("a fresh queue");
+    let mut explained =
+        connection.prepare(&format!("explain query plan {statement}")).expect("a valid statement");
+    for number in 1..=explained.parameter_count() {
+        explained.raw_bind_parameter(number, 1).expect("a parameter");
+    }
+    let mut rows = explained.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next().expect("a plan") {
+        let step: String = row.get(3).expect("a step");
+        if ["SEARCH", "SCAN d", "SCAN e", "USE TEMP"].iter().any(|word| step.starts_with(word)) {
+            plan.push(step.replace("COVERING ", ""));
+        }
+    }
+    assert_eq!(plan, expected, "{statement}");
+}
+
+#[test]
+fn every_statement_of_a_delivery_goes_straight_to_its_rows() {
+    let active = "SEARCH delivery USING INDEX delivery_active (webhook=? AND lane=?)";
+    let waiting = "SEARCH delivery USING INDEX delivery_waiting (webhook=? AND lane=?)";
+    let one = "SEARCH delivery USING PRIMARY KEY (webhook=? AND sequence=?)";
+    check(sql!("lane_is_busy"), &[active, waiting]);
+    check(sql!("lane_active"), &["SEARCH delivery USING INDEX delivery_active (webhook=? AND lane=?)"]);
+    check(sql!("lane_next"), &["SEARCH delivery USING INDEX delivery_waiting (webhook=? AND lane=?)"]);
+    check(sql!("gate_is_closed"), &[one]);
+    check(sql!("promote"), &[one]);
+    check(sql!("gated"), &["SEARCH delivery USING INDEX delivery_gate (webhook=? AND gate=?)"]);
+    check(sql!("settle"), &[one]);
+    check(
+        sql!("scan_ready"),
+        &["SEARCH delivery USING INDEX delivery_ready (webhook=? AND sequence>? AND sequence<?)"],
+    );
+    check(
+        sql!("scan_due"),
+        &["SEARCH delivery USING INDEX delivery_due (webhook=? AND (due_at_us,sequence)>(?,?))"],
+    );
+    check(
+        sql!("claim"),
+        &[
+            "SEARCH d USING PRIMARY KEY (webhook=? AND sequence=?)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    );
+    check(
+        sql!("ended"),
+        &[
+            "SEARCH d USING INDEX delivery_ended (ended_at_us<?)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    );
+}

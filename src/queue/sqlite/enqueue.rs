@@ -271,6 +271,7 @@ impl Writer {
                 .prepare_cached(sql!("lane_last"))?
                 .query_row(params![webhook, behind.0.cast_signed()], |row| row.get(0))?,
         };
+        self.has_gates |= gate.is_some();
         let waits = gate.is_some()
             || self
                 .connection

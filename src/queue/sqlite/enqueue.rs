@@ -288,6 +288,7 @@ impl Writer {
             delivery_bytes(event, delivery).cast_signed(),
             &delivery.id.0[..],
             &delivery.head[..],
+            self.now_us(),
         ])?;
         let part = self.unpublished.parts.get_mut(&delivery.webhook).expect("made with the event");
         if state == State::Ready && part.ready.len() <= READY_MAX {

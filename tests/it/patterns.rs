@@ -10,7 +10,7 @@ use walhook::postgres::Session;
 
 /// The program over a help desk, with a webhook that listens to everything.
 struct Desk {
-    site: Site,
+    _site: Site,
     _running: Running,
     receiver: Receiver,
     session: Session,
@@ -60,7 +60,7 @@ impl Desk {
         site.configure(&CONFIG.replace("RECEIVER", &receiver.url("/hook")));
         let running = site.start().await;
         let session = site.session().await;
-        Self { site, _running: running, receiver, session, seen: 0 }
+        Self { _site: site, _running: running, receiver, session, seen: 0 }
     }
 
     /// Runs transactions, waits until everything up to a fence has arrived, and returns the bodies in order.

@@ -108,8 +108,8 @@ async fn a_slot_that_was_moved_by_somebody_else_is_a_gap() {
     site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
     site.start().await.stop();
     let session = site.session().await;
-    let advance =
-        "insert into ticket values (1); select pg_replication_slot_advance('walhook', pg_current_wal_lsn())";
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    let advance = "select pg_replication_slot_advance('walhook', pg_current_wal_lsn())";
     session.batch_execute(advance).await.unwrap();
     let running = site.spawn(&[]);
     let started = Instant::now();

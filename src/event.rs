@@ -62,9 +62,6 @@ pub struct Transaction {
     pub origin: Option<String>,
 }
 
-/// Values above this size, in bytes, are left out of bodies and named as not available.
-pub const VALUE_BYTES_MAX: usize = 16 << 20;
-
 /// One thing that happened to one entry.
 #[derive(Clone, Debug)]
 pub struct FormEvent {
@@ -126,7 +123,7 @@ impl FormEvent {
 
     fn within_limit<'a>(&self, row: &'a Row, field: &BoundField) -> Datum<'a> {
         match self.form.datum(row, field.column) {
-            Datum::Text(text) if text.len() > VALUE_BYTES_MAX => Datum::Unchanged,
+            Datum::Text(text) if text.len() > self.form.form.value_bytes_max => Datum::Unchanged,
             datum => datum,
         }
     }

@@ -37,6 +37,8 @@ pub struct Form {
     pub delete_insert: Option<bool>,
     /// Whether an update that changed nothing is an event all the same.
     pub unchanged_updates: bool,
+    /// Values above this size, in bytes, are left out of bodies and named as not available.
+    pub value_bytes_max: usize,
 }
 
 /// A field as the operator describes it.
@@ -260,6 +262,7 @@ pub(crate) mod sample {
             fields: vec![],
             delete_insert: None,
             unchanged_updates: false,
+            value_bytes_max: 1 << 20,
         };
         let fields = columns.iter().enumerate();
         BoundForm {

@@ -30,6 +30,8 @@ pub enum Observation {
     ConfigurationTakenOver {
         /// How many webhooks it has.
         webhooks: usize,
+        /// The parts that differ and take effect at the next start only.
+        restart_needed_for: Vec<&'static str>,
     },
     /// A configuration was refused; the old one stays.
     ConfigurationRefused {

@@ -143,6 +143,7 @@ async fn follow_signals(
     observers: Observers,
     shutdown: CancellationToken,
 ) {
+    let started = Arc::clone(&configs.borrow());
     let open = |kind| -> Signal { signal(kind).expect("signals can be listened to") };
     let mut hangup = open(SignalKind::hangup());
     let mut terminate = open(SignalKind::terminate());
@@ -156,7 +157,10 @@ async fn follow_signals(
         let path = configs.borrow().path.clone();
         match Config::load(&path) {
             Ok(config) => {
-                observers.tell(Observation::ConfigurationTakenOver { webhooks: config.webhooks.len() });
+                observers.tell(Observation::ConfigurationTakenOver {
+                    webhooks: config.webhooks.len(),
+                    restart_needed_for: started.restart_needed_for(&config),
+                });
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
                 webhooks.send_replace(Arc::new(config.webhooks.clone()));
                 configs.send_replace(Arc::new(config));

@@ -11,16 +11,20 @@ use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
 use crate::queue::{Queue, WebhookRecord};
-use crate::source::Control;
+use crate::source::{self, Control, Stream};
 use crate::webhook::Webhooks;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The output plugin that is read.
 const PLUGIN: &str = "pgoutput";
 /// What the server shows of our sessions.
 const APPLICATION_NAME: &str = "walhook";
+
+/// The pause before a slot that somebody else reads is asked for again.
+const SLOT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What capture is told.
 #[derive(Clone, Debug)]
@@ -56,9 +60,8 @@ pub async fn run(
         opened = open(settings, queue, observers) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let Opened { control, forms, stream, publications } = opened;
+    let Opened { source, forms, stream } = opened;
     let from = stream.progress.end_lsn;
-    let source = control.start(&settings.slot, from, &publications).await?;
     observers.tell(Observation::StreamStarted { slot: settings.slot.clone(), from });
     let capture = Capture {
         source,
@@ -122,10 +125,9 @@ fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {
 }
 
 struct Opened<'q> {
-    control: Control,
+    source: Stream,
     forms: Forms<'q>,
     stream: StreamRecord,
-    publications: Vec<String>,
 }
 
 async fn open<'q>(
@@ -140,7 +142,18 @@ async fn open<'q>(
     let catalog =
         Catalog::open(&settings.address, settings.forms.clone(), &publications, records.clone()).await?;
     let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
-    Ok(Opened { control, forms, stream, publications })
+    let source = loop {
+        match control.start(&settings.slot, stream.progress.end_lsn, &publications).await {
+            Err(source::Error::SlotInUse { active_pid, .. }) => {
+                observers.tell(Observation::SlotInUse { slot: settings.slot.clone(), active_pid });
+            }
+            started => break started?,
+        }
+        // often it is our own last session, which the server has not given up yet
+        tokio::time::sleep(SLOT_PAUSE).await;
+        control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+    };
+    Ok(Opened { source, forms, stream })
 }
 
 /// The publications to read: the first must be there, for a slot that reads a missing one fails while

@@ -110,8 +110,12 @@ fn process(observation: &Observation) {
                 tracing::warn!(task, error, hint, retry_in_s, "a task failed and is tried again");
             }
         }
-        Observation::ConfigurationTakenOver { webhooks } => {
+        Observation::ConfigurationTakenOver { webhooks, restart_needed_for } => {
             tracing::info!(webhooks, "the configuration was taken over");
+            if !restart_needed_for.is_empty() {
+                let parts = restart_needed_for.join(", ");
+                tracing::warn!(parts, "these parts differ and take effect at the next start only");
+            }
         }
         Observation::ConfigurationRefused { problems } => {
             tracing::error!(problems, "the configuration was refused; the one before it stays in use");

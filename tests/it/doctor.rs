@@ -68,6 +68,7 @@ fn form(table: &str) -> Form {
         fields: vec![],
         delete_insert: None,
         unchanged_updates: false,
+        value_bytes_max: 16 << 20,
     }
 }
 

@@ -598,6 +598,7 @@ fn form(table: &str) -> Form {
         fields: Vec::new(),
         delete_insert: None,
         unchanged_updates: false,
+        value_bytes_max: 16 << 20,
     }
 }
 

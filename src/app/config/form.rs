@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 /// Reads all forms and checks them against each other.
 pub(super) fn read(reader: &mut Reader<'_>, file: &Table) -> Vec<Arc<Form>> {
+    let limit = file.table("capture").and_then(|capture| capture.size("value_bytes_max").copied());
+    let value_bytes_max = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let mut forms = Vec::new();
     let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
     for table in file.tables("forms") {
-        let Some(form) = form(reader, table) else { continue };
+        let Some(form) = form(reader, table, value_bytes_max) else { continue };
         let place = if table.says("name") { table.place("name") } else { table.place("table") };
         if let Some(first) = seen.insert(form.name.clone(), place.clone()) {
             let message = format!("two forms are named {:?}", form.name);
@@ -25,7 +27,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: &Table) -> Vec<Arc<Form>> {
     forms
 }
 
-fn form(reader: &mut Reader<'_>, table: &Table) -> Option<Form> {
+fn form(reader: &mut Reader<'_>, table: &Table, value_bytes_max: usize) -> Option<Form> {
     let (schema, name) = relation(reader, table)?;
     let noun = match table.text("noun") {
         Some(noun) => {
@@ -61,6 +63,7 @@ fn form(reader: &mut Reader<'_>, table: &Table) -> Option<Form> {
         fields: fields(reader, table),
         delete_insert: table.table("merge").and_then(|merge| merge.flag("delete_insert")).copied(),
         unchanged_updates: table.flag("unchanged_updates") == Some(&true),
+        value_bytes_max,
     };
     hidden_stays_hidden(reader, table, &form);
     Some(form)

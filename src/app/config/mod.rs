@@ -110,7 +110,7 @@ pub struct Queue {
 pub struct Capture {
     /// How much disk a transaction that is too large for memory may take.
     pub staging_bytes_max: u64,
-    /// Larger values are left out of payloads.
+    /// Larger values are left out of payloads; the forms have it.
     pub value_bytes_max: u64,
 }
 
@@ -191,9 +191,7 @@ impl Config {
     /// webhooks, defaults of sending) can be taken over while walhook runs.
     pub fn restart_needed_for(&self, new: &Self) -> Vec<&'static str> {
         let parts = [
-            ("[source]", self.source != new.source),
             ("[queue]", self.queue != new.queue),
-            ("[capture]", self.capture != new.capture),
             ("[dispatch] in_flight_max", self.dispatch.in_flight_max != new.dispatch.in_flight_max),
             ("[dispatch] allow", self.dispatch.allow != new.dispatch.allow),
             ("[dispatch] grace", self.dispatch.grace != new.dispatch.grace),

@@ -22,6 +22,7 @@ mod staging;
 mod stream;
 mod writer;
 
+use crate::clock::Clock;
 use crate::delivery::{AcceptedGap, Batch, Claim, Quarantined, Settled, StreamRecord};
 use crate::lsn::Durable;
 use crate::observe::Observers;
@@ -49,9 +50,6 @@ const JOBS_WAITING_MAX: usize = 4096;
 /// How many connections read at once.
 const READERS_MAX: usize = 3;
 
-/// What time it is, in microseconds since 1970 UTC.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
 /// How a queue is kept.
 #[derive(Clone)]
 pub struct Options {
@@ -66,7 +64,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bytes_max: 10 << 30, observers: Observers::default(), clock: writer::wall_clock() }
+        Self { bytes_max: 10 << 30, observers: Observers::default(), clock: Clock::system() }
     }
 }
 
@@ -121,7 +119,7 @@ impl SqliteQueue {
         let shown = Arc::new(Shown::default());
         let path: Arc<Path> = path.into();
         let owned = lock.is_some();
-        let (bytes_max, clock) = (options.bytes_max, Arc::clone(&options.clock));
+        let (bytes_max, clock) = (options.bytes_max, options.clock.clone());
         let failed = |fault: Fault| fault.at(&path, "be opened");
         let mut writer =
             Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown)).map_err(failed)?;
@@ -336,7 +334,7 @@ impl Queue for SqliteQueue {
         allowance: &'a (dyn Fn(WebhookId) -> usize + Send + Sync),
     ) -> Answer<'a, Vec<Claim>> {
         let hot = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let now_us = (self.clock)();
+        let now_us = self.clock.now_us();
         let hot = hot.into_iter().filter(|&(_, from_us)| from_us <= now_us);
         let allowances: Vec<_> = hot.map(|(webhook, _)| (webhook, allowance(webhook))).collect();
         if claims_max == 0 || allowances.iter().all(|&(_, allowed)| allowed == 0) {

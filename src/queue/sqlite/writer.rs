@@ -5,12 +5,12 @@
 //! no timer, and a crowd shares an fsync. A job that is refused has changed nothing and the others go on; when
 //! anything else fails, the whole transaction is undone and all of its jobs are told.
 
+use super::Options;
 use super::books::Books;
 use super::enqueue::Unpublished;
 use super::fault::{Fault, undone_with};
 use super::front::Fronts;
 use super::rows::{sql, unsigned_at};
-use super::{Clock, Options};
 use crate::lsn::{Lsn, Progress};
 use crate::observe::Observation;
 use crate::queue::Error;
@@ -179,7 +179,7 @@ impl Writer {
 
     /// Now, in microseconds since 1970 UTC.
     pub(super) fn now_us(&self) -> i64 {
-        (self.options.clock)()
+        self.options.clock.now_us()
     }
 
     /// How long there is nothing to do unless somebody asks.
@@ -367,12 +367,4 @@ pub(super) fn used_bytes(connection: &Connection) -> Result<u64, Fault> {
     };
     let pages = number("pragma page_count")? - number("pragma freelist_count")?;
     Ok(pages.cast_unsigned() * number("pragma page_size")?.cast_unsigned())
-}
-
-/// The wall clock, in microseconds since 1970 UTC.
-pub(super) fn wall_clock() -> Clock {
-    Arc::new(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    })
 }

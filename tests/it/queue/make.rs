@@ -4,13 +4,13 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use walhook::clock::Clock;
 use walhook::delivery::{
     Attempt, Batch, Claim, DeliveryId, NewDelivery, NewEvent, Outcome, Settled, Settlement, Tail,
 };
 use walhook::event::Verb;
 use walhook::form::Lane;
 use walhook::lsn::{Lsn, Position, Progress};
-use walhook::queue::sqlite::Clock;
 use walhook::queue::{Queue, WebhookRecord};
 use walhook::webhook::WebhookId;
 
@@ -33,7 +33,7 @@ impl Turned {
 
     pub(super) fn clock(&self) -> Clock {
         let this = self.clone();
-        Arc::new(move || this.now_us())
+        Clock::new(move || this.now_us())
     }
 }
 

@@ -1,8 +1,8 @@
 //! A complete show: a small help desk on a real PostgreSQL, its people at work, and the webhooks that arrive.
 //!
 //! The demo is a visitor of the program, not a part of it: it starts this executable as `walhook run` with a
-//! configuration file, like anybody would, and looks at what its receiver gets. [`story`] is what happens,
-//! [`desk`] where it happens, [`ledger`] what is owed and what came, [`screen`] what one sees.
+//! configuration file, like anybody would, and looks at what its receiver gets. `story` is what happens,
+//! `desk` where it happens, `ledger` what is owed and what came, `screen` what one sees.
 
 pub mod cluster;
 pub mod receiver;

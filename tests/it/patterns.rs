@@ -10,7 +10,7 @@ use walhook::postgres::Session;
 
 /// The program over a help desk, with a webhook that listens to everything.
 struct Desk {
-    site: Site,
+    _site: Site,
     _running: Running,
     receiver: Receiver,
     session: Session,
@@ -60,12 +60,14 @@ impl Desk {
         site.configure(&CONFIG.replace("RECEIVER", &receiver.url("/hook")));
         let running = site.start().await;
         let session = site.session().await;
-        Self { site, _running: running, receiver, session, seen: 0 }
+        Self { _site: site, _running: running, receiver, session, seen: 0 }
     }
 
-    /// Runs SQL, waits until everything up to a fence has arrived, and returns the bodies in order.
-    async fn bodies(&mut self, sql: &str) -> Vec<Value> {
-        self.session.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    /// Runs transactions, waits until everything up to a fence has arrived, and returns the bodies in order.
+    async fn bodies(&mut self, transactions: &[&str]) -> Vec<Value> {
+        for sql in transactions {
+            self.session.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        }
         let fence = "insert into helpdesk.\"Order-Line\" values (-1, coalesce((select max(\"line\") from
             helpdesk.\"Order-Line\" where order_no = -1), 0) + 1, 'fence')";
         self.session.batch_execute(fence).await.unwrap();
@@ -86,7 +88,7 @@ impl Desk {
     }
 
     async fn check(&mut self, sql: &str, expected: &[&str]) {
-        let bodies = self.bodies(sql).await;
+        let bodies = self.bodies(&[sql]).await;
         let events: Vec<String> = bodies.iter().map(told).collect();
         assert_eq!(events, expected, "{sql}");
     }
@@ -193,10 +195,10 @@ async fn what_applications_do_makes_the_events_that_people_mean() {
 async fn a_bulk_update_of_twenty_entries_is_twenty_events() {
     let mut desk = Desk::open().await;
     let made = desk
-        .bodies("insert into helpdesk.incident (number, status) select 'B' || n, 'new' from generate_series(1, 20) n")
+        .bodies(&["insert into helpdesk.incident (number, status) select 'B' || n, 'new' from generate_series(1, 20) n"])
         .await;
     assert_eq!(made.len(), 20);
-    let updated = desk.bodies("update helpdesk.incident set status = 'closed'").await;
+    let updated = desk.bodies(&["update helpdesk.incident set status = 'closed'"]).await;
     let expected: Vec<String> = (1..=20).map(|number| format!("update B{number} status")).collect();
     assert_eq!(updated.iter().map(told).collect::<Vec<_>>(), expected);
 }
@@ -205,13 +207,16 @@ async fn a_bulk_update_of_twenty_entries_is_twenty_events() {
 async fn values_are_the_servers_own_whatever_the_roles_settings() {
     let mut desk = Desk::open().await;
     let large = "(select string_agg(md5(n::text), '') from generate_series(1, 4000) n)";
+    let insert = format!(
+        "insert into helpdesk.incident (number, closed_at, body, password_hash, price)
+         values ('V1', '2026-11-22 10:01:11.5+02', {large}, 'secret', 12.5)"
+    );
     let bodies = desk
-        .bodies(&format!(
-            "insert into helpdesk.incident (number, closed_at, body, password_hash, price)
-             values ('V1', '2026-11-22 10:01:11.5+02', {large}, 'secret', 12.5);
-             update helpdesk.incident set closed_at = '1970-01-01 00:00:00+00' where number = 'V1';
-             delete from helpdesk.incident where number = 'V1'"
-        ))
+        .bodies(&[
+            &insert,
+            "update helpdesk.incident set closed_at = '1970-01-01 00:00:00+00' where number = 'V1'",
+            "delete from helpdesk.incident where number = 'V1'",
+        ])
         .await;
     assert_eq!(
         bodies.iter().map(told).collect::<Vec<_>>(),
@@ -234,10 +239,10 @@ async fn values_are_the_servers_own_whatever_the_roles_settings() {
 async fn a_new_key_names_the_old_one() {
     let mut desk = Desk::open().await;
     let bodies = desk
-        .bodies(
-            "insert into helpdesk.\"Order-Line\" values (5, 1, 'a');
-             update helpdesk.\"Order-Line\" set \"line\" = 9 where order_no = 5",
-        )
+        .bodies(&[
+            "insert into helpdesk.\"Order-Line\" values (5, 1, 'a')",
+            "update helpdesk.\"Order-Line\" set \"line\" = 9 where order_no = 5",
+        ])
         .await;
     assert_eq!(bodies[1]["renamed_to"], "5|9");
     assert_eq!(bodies[2]["renamed_from"], "5|1");

@@ -10,18 +10,18 @@ use walhook::demo::cluster::Cluster;
 use walhook::postgres::{Address, Session, connect};
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server with an application's database, and a folder for walhook.
-pub struct Site {
-    pub cluster: Cluster,
-    pub folder: TempDir,
+pub(crate) struct Site {
+    pub(crate) cluster: Cluster,
+    pub(crate) folder: TempDir,
     admin_port: u16,
 }
 
 impl Site {
     /// A server whose database has been filled by `schema`.
-    pub async fn new(schema: &str) -> Self {
+    pub(crate) async fn new(schema: &str) -> Self {
         let cluster = Cluster::start(&["wal_sender_timeout = 10s"]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let admin_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -31,25 +31,25 @@ impl Site {
     }
 
     /// A session of the application.
-    pub async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         let address = Address::parse(&self.cluster.url("postgres")).unwrap();
         connect(&address, "application").await.unwrap()
     }
 
     /// The configuration: source and admin, then what the test says.
-    pub fn configure(&self, rest: &str) {
+    pub(crate) fn configure(&self, rest: &str) {
         let url = self.cluster.url("postgres");
         let text =
             format!("[source]\nurl = \"{url}\"\n[admin]\nlisten = \"127.0.0.1:{}\"\n{rest}", self.admin_port);
         fs::write(self.config(), text).unwrap();
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("walhook.toml")
     }
 
     /// The program with its configuration and these arguments.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
         command.arg("--config").arg(self.config()).args(arguments).current_dir(self.folder.path());
         command.stdin(Stdio::null());
@@ -57,7 +57,7 @@ impl Site {
     }
 
     /// Runs a command to its end; returns its exit code and what it printed (both channels).
-    pub fn run(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.command(arguments).output().unwrap();
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -65,21 +65,21 @@ impl Site {
     }
 
     /// `walhook setup --apply`, then `walhook run`, until it is ready.
-    pub async fn start(&self) -> Running {
+    pub(crate) async fn start(&self) -> Running {
         let (code, output) = self.run(&["setup", "--apply"]);
         assert_eq!(code, 0, "{output}");
         self.start_again(&[]).await
     }
 
     /// `walhook run` with further arguments, until it is ready.
-    pub async fn start_again(&self, arguments: &[&str]) -> Running {
+    pub(crate) async fn start_again(&self, arguments: &[&str]) -> Running {
         let running = self.spawn(arguments);
         self.wait_until_ready(true).await;
         running
     }
 
     /// `walhook run`, not waited for.
-    pub fn spawn(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
         let log = self.folder.path().join("walhook.log");
         let file = fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut command = self.command(&[&["run"], arguments].concat());
@@ -88,14 +88,14 @@ impl Site {
     }
 
     /// The answer of a path of the HTTP surface; none while it is not up.
-    pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", self.admin_port)).await.ok()?;
         let status = answer.status().as_u16();
         Some((status, answer.text().await.ok()?))
     }
 
     /// Waits until `/readyz` says ready, or says why it is not.
-    pub async fn wait_until_ready(&self, ready: bool) -> String {
+    pub(crate) async fn wait_until_ready(&self, ready: bool) -> String {
         let started = Instant::now();
         loop {
             let answer = self.ask("/readyz").await;
@@ -113,30 +113,32 @@ impl Site {
 }
 
 /// A running walhook; killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.unwrap().success());
     }
 
     /// SIGTERM, and its exit code.
-    pub fn stop(mut self) -> i32 {
+    pub(crate) fn stop(mut self) -> i32 {
         self.signal("TERM");
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            // another process: there is nothing to wait on
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
-    /// SIGKILL.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(Path::new(&self.log)).unwrap_or_default()
     }
 }

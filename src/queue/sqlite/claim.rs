@@ -118,7 +118,7 @@ impl Writer {
             sequence.cast_signed(),
             state_code(state),
             due_us,
-            (state > State::Retrying).then_some(now_us),
+            now_us,
             failures,
             attempt.number,
         ])?;

@@ -271,6 +271,7 @@ impl Writer {
                 .prepare_cached(sql!("lane_last"))?
                 .query_row(params![webhook, behind.0.cast_signed()], |row| row.get(0))?,
         };
+        self.has_gates |= gate.is_some();
         let waits = gate.is_some()
             || self
                 .connection
@@ -287,6 +288,7 @@ impl Writer {
             delivery_bytes(event, delivery).cast_signed(),
             &delivery.id.0[..],
             &delivery.head[..],
+            self.now_us(),
         ])?;
         let part = self.unpublished.parts.get_mut(&delivery.webhook).expect("made with the event");
         if state == State::Ready && part.ready.len() <= READY_MAX {

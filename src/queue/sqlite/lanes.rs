@@ -4,8 +4,9 @@
 //! The others wait, and go by sequence. A gate is a delivery of another lane that must have ended before.
 
 use super::fault::Fault;
-use super::rows::sql;
+use super::rows::{sql, state_at};
 use super::writer::Writer;
+use crate::delivery::State;
 use crate::form::Lane;
 use crate::webhook::WebhookId;
 use rusqlite::{OptionalExtension, params};
@@ -47,6 +48,9 @@ impl Writer {
 
     /// Opens the gates that a delivery was, now that it has ended.
     pub(super) fn open_gates(&mut self, webhook: WebhookId, sequence: u64) -> Result<(), Fault> {
+        if !self.has_gates {
+            return Ok(());
+        }
         let lanes: Vec<i64> = self
             .connection
             .prepare_cached(sql!("gated"))?
@@ -67,7 +71,7 @@ impl Writer {
     /// Makes the active delivery of a lane a candidate again: it was passed over while another was claimed.
     pub(super) fn rouse_lane(&mut self, webhook: WebhookId, lane: Lane) -> Result<(), Fault> {
         if let Some((sequence, state)) = self.active(webhook, lane)?
-            && state < 3
+            && state != State::Blocking
         {
             self.rouse_delivery(webhook, sequence);
         }
@@ -81,13 +85,13 @@ impl Writer {
         }
     }
 
-    /// The delivery that holds a lane, and its state's number.
-    fn active(&self, webhook: WebhookId, lane: Lane) -> Result<Option<(u64, i64)>, Fault> {
+    /// The delivery that holds a lane, and its state.
+    fn active(&self, webhook: WebhookId, lane: Lane) -> Result<Option<(u64, State)>, Fault> {
         let active = self
             .connection
             .prepare_cached(sql!("lane_active"))?
             .query_row(params![webhook.0.cast_signed(), lane.0.cast_signed()], |row| {
-                Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+                Ok((row.get::<_, i64>(0)?.cast_unsigned(), state_at(row, 1)?))
             })
             .optional()?;
         Ok(active)

@@ -1,8 +1,8 @@
 //! `sqlite`: the queue in one file beside the configuration, on the SQLite that walhook brings along.
 //!
-//! One thread writes ([`writer`]), a few connections read ([`read`]). The file is in WAL mode with
+//! One thread writes (`writer`), a few connections read (`read`). The file is in WAL mode with
 //! `synchronous = full`: what was answered is on disk. Memory holds the webhooks' books, the candidates for the
-//! next claims ([`front`]) and the claims; all of it is bounded and can be read anew from the file.
+//! next claims (`front`) and the claims; all of it is bounded and can be read anew from the file.
 
 mod books;
 mod claim;

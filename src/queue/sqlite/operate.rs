@@ -123,9 +123,11 @@ impl Writer {
         from: State,
         bytes: u64,
     ) -> Result<(), Fault> {
-        self.connection
-            .prepare_cached(sql!("replay"))?
-            .execute(params![webhook.0.cast_signed(), sequence.cast_signed()])?;
+        self.connection.prepare_cached(sql!("replay"))?.execute(params![
+            webhook.0.cast_signed(),
+            sequence.cast_signed(),
+            self.now_us()
+        ])?;
         self.books.change(webhook).moves(from, State::Waiting, bytes);
         self.promote(webhook, lane)
     }

@@ -52,9 +52,6 @@ fn every_statement_of_a_delivery_goes_straight_to_its_rows() {
     );
     check(
         sql!("ended"),
-        &[
-            "SEARCH d USING INDEX delivery_ended (ended_at_us<?)",
-            "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
-        ],
+        &["SEARCH d USING INDEX delivery_ended (since_us<?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"],
     );
 }

@@ -17,16 +17,16 @@ macro_rules! sql {
 }
 pub(super) use sql;
 
-/// The number that stands for a state.
+/// The number that stands for a state: never 0 or 1, which take no byte (see the schema).
 pub(super) fn state_code(state: State) -> i64 {
     match state {
-        State::Waiting => 0,
-        State::Ready => 1,
-        State::Retrying => 2,
-        State::Blocking => 3,
-        State::Dead => 4,
-        State::Delivered => 5,
-        State::Dropped => 6,
+        State::Waiting => 2,
+        State::Ready => 3,
+        State::Retrying => 4,
+        State::Blocking => 5,
+        State::Dead => 6,
+        State::Delivered => 7,
+        State::Dropped => 8,
     }
 }
 

@@ -116,6 +116,8 @@ pub(super) struct Writer {
     pub(super) unpublished: Unpublished,
     /// The webhook that was claimed for last, for the round robin.
     pub(super) claimed_last: Option<WebhookId>,
+    /// Whether there may be deliveries behind gates: they are rare, and need not be looked for when there are none.
+    pub(super) has_gates: bool,
     /// Said when the transaction is on disk.
     pub(super) to_tell: Vec<Observation>,
     shown: Arc<Shown>,
@@ -144,6 +146,7 @@ impl Writer {
             published: Published::default(),
             unpublished: Unpublished::default(),
             claimed_last: None,
+            has_gates: true,
             to_tell: Vec::new(),
             shown,
             wakes_at_us: None,
@@ -301,6 +304,8 @@ impl Writer {
                 quarantine: row.get(3)?,
             })
         })?;
+        self.has_gates =
+            self.connection.prepare_cached(sql!("has_gates"))?.query_row([], |row| row.get(0))?;
         let webhooks: Vec<_> = self.books.iter().map(|(webhook, _)| webhook).collect();
         self.fronts.forget_candidates(webhooks.into_iter());
         Ok(())

@@ -80,7 +80,9 @@ create table event (
 ) strict;
 create unique index event_identity on event (epoch, commit_lsn, ordinal, verb, lane, tail_number);
 
--- state: 0 waiting, 1 ready, 2 retrying, 3 blocking, 4 dead, 5 delivered, 6 dropped.
+-- state: 2 waiting, 3 ready, 4 retrying, 5 blocking, 6 dead, 7 delivered, 8 dropped; since_us: since when.
+-- SQLite stores 0, 1 and null without a byte: a row that grows when it is settled would split its full page.
+-- So no state is 0 or 1, and since_us is never null.
 -- gate: a delivery of another lane that must be finished first.
 create table delivery (
     webhook     integer not null,
@@ -90,7 +92,7 @@ create table delivery (
     event       integer not null,
     gate        integer,
     due_at_us   integer,
-    ended_at_us integer,
+    since_us    integer not null,
     failures    integer not null default 0,
     attempts    integer not null default 0,
     replay      integer not null default 0,
@@ -99,13 +101,13 @@ create table delivery (
     head        blob    not null,
     primary key (webhook, sequence)
 ) strict, without rowid;
-create unique index delivery_active on delivery (webhook, lane) where state in (1, 2, 3);
-create index delivery_waiting on delivery (webhook, lane, sequence) where state = 0;
-create index delivery_ready on delivery (webhook, sequence) where state = 1;
-create index delivery_due on delivery (webhook, due_at_us, sequence) where state = 2;
+create unique index delivery_active on delivery (webhook, lane) where state in (3, 4, 5);
+create index delivery_waiting on delivery (webhook, lane, sequence) where state = 2;
+create index delivery_ready on delivery (webhook, sequence) where state = 3;
+create index delivery_due on delivery (webhook, due_at_us, sequence) where state = 4;
 create index delivery_gate on delivery (webhook, gate) where gate is not null;
-create index delivery_dead on delivery (webhook, sequence) where state in (3, 4);
-create index delivery_ended on delivery (ended_at_us) where state >= 5;
+create index delivery_dead on delivery (webhook, sequence) where state in (5, 6);
+create index delivery_ended on delivery (since_us) where state >= 7;
 
 create table attempt (
     webhook       integer not null,

@@ -1,1 +1,1 @@
-select exists (select 1 from delivery where webhook = ?1 and sequence = ?2 and state <= 3)
+select exists (select 1 from delivery where webhook = ?1 and sequence = ?2 and state <= 5)

@@ -1,0 +1,1 @@
+select exists (select 1 from delivery indexed by delivery_gate where gate is not null)

@@ -47,11 +47,33 @@ impl Walhook {
         }
     }
 
+    /// Stops it in the middle of whatever it does (SIGSTOP); it stands still when this returns.
+    pub fn freeze(&self) {
+        let Some(child) = &self.child else { return };
+        self.signal("-STOP");
+        let stat = format!("/proc/{}/stat", child.id());
+        let stands = || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "));
+        while !stands() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(child) = &self.child {
+            Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        }
+    }
+
     /// SIGTERM, and its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         self.note_memory();
+        self.signal("-TERM");
         let mut child = self.child.take()?;
-        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         child.wait().unwrap().code()
     }
 

@@ -5,12 +5,13 @@ use crate::laws::{Attempt, Law, Record, judge};
 use crate::oracle::{Expected, expect, foretell};
 use crate::random::Random;
 use crate::stage::{Stage, setting};
-use crate::stored::stored_progress;
+use crate::stored::{stored_by_the_dead, stored_by_the_frozen};
 use crate::workload::{Workload, connect};
 use crate::world::{HOOKS, is_refused};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -63,7 +64,7 @@ async fn nothing_is_lost_and_everything_is_in_order_whatever_is_killed() {
     }
     let mut random = Random::new(seed, 2000);
     let mut faults = Faults::default();
-    let mut confirmed_too_far = Vec::new();
+    let mut rule = OneRule::default();
     for number in 0..kills {
         // the last fifth of the kills falls into what is left to be sent
         workload.gate.send_replace(changes * (number + 1) * 5 / (kills * 4) + 1);
@@ -71,12 +72,16 @@ async fn nothing_is_lost_and_everything_is_in_order_whatever_is_killed() {
             let workload = Arc::clone(&workload);
             sessions.spawn(async move { vec![workload.bulk(0, bulk).await] });
         }
-        tokio::time::sleep(Duration::from_millis(40 + random.below(1200))).await;
+        let kill_at = Instant::now() + Duration::from_millis(40 + random.below(1200));
+        while Instant::now() < kill_at {
+            tokio::time::sleep(Duration::from_millis(10 + random.below(60))).await;
+            stage.walhook.freeze();
+            rule.look(&stage, stored_by_the_frozen).await;
+            stage.walhook.thaw();
+        }
         stage.walhook.kill();
         faults.killed(&stage).await;
-        if let Some(text) = confirmed_ahead_of_stored(&stage).await {
-            confirmed_too_far.push(text);
-        }
+        rule.look(&stage, stored_by_the_dead).await;
         if number == kills / 3 {
             stage.walhook.start();
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -117,7 +122,7 @@ async fn nothing_is_lost_and_everything_is_in_order_whatever_is_killed() {
         stage.began.elapsed()
     );
     let violations = judge(&expected, &Record { attempts, dead });
-    let mut report = confirmed_too_far.join("\n");
+    let mut report = rule.report();
     for law in [Law::Complete, Law::Nothing, Law::Ordered, Law::Single, Law::Same, Law::True] {
         let of_law: Vec<_> = violations.iter().filter(|violation| violation.law == law).collect();
         if !of_law.is_empty() {
@@ -155,11 +160,33 @@ impl Faults {
     }
 }
 
-/// The one rule, looked at while walhook is dead and nothing moves.
-async fn confirmed_ahead_of_stored(stage: &Stage) -> Option<String> {
-    let confirmed = stage.confirmed_lsn().await;
-    let stored = stored_progress(&stage.folder.join("walhook.db"))?;
-    (confirmed > stored).then(|| format!("confirmed {confirmed:X}, and stored only {stored:X}"))
+/// The one rule: nothing is confirmed to PostgreSQL that the queue does not hold. Looked at while walhook stands
+/// still or is dead, so that nothing moves between the two looks.
+#[derive(Default)]
+struct OneRule {
+    looks: usize,
+    broken: Vec<String>,
+}
+
+impl OneRule {
+    async fn look(&mut self, stage: &Stage, stored: fn(&Path) -> Option<u64>) {
+        let confirmed = stage.confirmed_lsn().await;
+        let Some(stored) = stored(&stage.folder.join("walhook.db")) else { return };
+        self.looks += 1;
+        if confirmed > stored {
+            self.broken.push(format!("confirmed {confirmed:X}, and stored only {stored:X}"));
+        }
+    }
+
+    fn report(&self) -> String {
+        assert!(self.looks > 10, "only {} looks at what was confirmed", self.looks);
+        let Some(first) = self.broken.first() else { return String::new() };
+        format!(
+            "more confirmed than stored in {} of {} looks, first: {first}\n",
+            self.broken.len(),
+            self.looks
+        )
+    }
 }
 
 /// Waits until everything expected has arrived, or nothing has for long.

@@ -33,7 +33,9 @@ impl Stage {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let cluster = tokio::task::spawn_blocking(|| Cluster::start(&["max_wal_size = '256MB'"]));
+        let cluster = tokio::task::spawn_blocking(|| {
+            Cluster::start(&["max_wal_size = '256MB'", "wal_sender_timeout = '4s'"])
+        });
         let cluster = Arc::new(cluster.await.unwrap().unwrap());
         let client = connect(&cluster.url("postgres")).await;
         // the server's statements, one by one: a slot cannot be made in a transaction that has written

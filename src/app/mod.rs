@@ -4,6 +4,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod failure;
+mod memory;
 pub mod output;
 mod run;
 pub mod signals;
@@ -26,6 +27,9 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Well };
         }
     };
+    if matches!(cli.command, Command::Run(_)) {
+        memory::keep_small();
+    }
     match cli.common.color {
         Color::Auto => {}
         Color::Always => anstream::ColorChoice::Always.write_global(),

@@ -47,7 +47,7 @@ const BATCH_BYTES_MAX: usize = 2 << 20;
 /// How many batches may be on their way to the disk at once: they share an fsync.
 const UNDER_WAY_MAX: usize = 4;
 /// How much of a transaction is kept in memory; beyond it is staged on disk.
-const IN_MEMORY_BYTES_MAX: usize = 8 << 20;
+const IN_MEMORY_BYTES_MAX: usize = 4 << 20;
 /// How much of a staged transaction is rendered in one step.
 const PAGE_BYTES_MAX: usize = 2 << 20;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// How much may wait between the socket and the reader, in bytes; as much again can be with the reader.
-const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+const WAITING_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A stream of the log. Dropped, it breaks off: what was confirmed last may not have reached the server then.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::process::Command;
 
 /// glibc's variable for the number of its arenas; it is read before `main`.
 const VARIABLE: &str = "MALLOC_ARENA_MAX";
-/// One for each half of walhook.
-const ARENAS_MAX: &str = "2";
+/// One is enough: speed does not feel it.
+const ARENAS_MAX: &str = "1";
 
-/// Starts the program anew with fewer arenas, as the same process, unless somebody has chosen their number.
+/// Starts the program anew with one arena, as the same process, unless somebody has chosen their number.
 ///
 /// glibc gives each thread an arena of its own and keeps there what was freed. With walhook's few threads that
 /// doubles the memory that a large transaction leaves behind: a guest beside a database should not. The number

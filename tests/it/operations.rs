@@ -183,6 +183,27 @@ async fn a_new_configuration_is_taken_over_and_a_bad_one_refused() {
     assert_eq!(repeats, 0, "nothing is sent twice");
 }
 
+/// Two forms shared a table. When the column that one of them had its entry id from was dropped, the changes of
+/// the other went to the quarantine, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_form_does_not_harm_another_one_of_its_table() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    let by_title = "[[forms]]\nname = \"by title\"\ntable = \"ticket\"\nentry_id = [\"title\"]\n";
+    site.configure(&format!("{by_title}{config}"));
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1, 'x')").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    session.batch_execute("alter table ticket drop column title").await.unwrap();
+    session.batch_execute("insert into ticket values (2)").await.unwrap();
+    endpoint.wait_for("all", "2").await;
+    let reasons = site.wait_until_ready(false).await;
+    assert!(reasons.contains("by title"), "{reasons}");
+    assert_eq!(running.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
     let endpoint = Endpoint::start().await;

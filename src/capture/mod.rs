@@ -18,7 +18,7 @@ mod subscriptions;
 mod transaction;
 
 pub use error::Error;
-pub use opening::{Settings, accept_gap, run};
+pub use opening::{Settings, accept_gap, refuse_unfit_forms, run};
 
 use crate::change::{RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, Quarantined};

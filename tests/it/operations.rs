@@ -204,6 +204,29 @@ async fn a_broken_form_does_not_harm_another_one_of_its_table() {
     assert_eq!(running.stop(), 0);
 }
 
+/// A new form with a slip in its table's name was taken over with the file, and capture stopped for all forms.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_configuration_whose_forms_do_not_fit_the_database_is_refused() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    site.configure(&config);
+    let running = site.start().await;
+    site.configure(&format!("[[forms]]\ntable = \"tickets\"\n{config}"));
+    running.signal("HUP");
+    let started = Instant::now();
+    while !running.log().contains("did you mean ticket?") {
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.wait_until_ready(true).await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    assert!(!running.log().contains("a task failed"), "{}", running.log());
+    assert_eq!(running.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
     let endpoint = Endpoint::start().await;

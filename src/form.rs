@@ -85,8 +85,9 @@ pub struct BindingRecord {
     pub schema: String,
     /// The table as the form names it; the table itself may have been renamed since.
     pub table: String,
-    /// The columns that the configuration names, each with its `attnum`, so that a rename can be followed. A
-    /// hidden one can stand here several times: all columns that ever had its name stay hidden.
+    /// The columns that the configuration names and those of the primary key, each with its `attnum`, so that a
+    /// rename can be followed. A hidden one can stand here several times: all columns that ever had its name stay
+    /// hidden; a column of the key under each name that it ever had.
     pub columns: Vec<(String, i16)>,
 }
 

@@ -14,10 +14,14 @@ use crate::transport::{self, Transport, Trust};
 use crate::upkeep::{self, Upkeep};
 use crate::webhook::Webhooks;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// How long a new configuration waits for the database's word on its forms.
+const MISFITS_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What the tasks are made of.
 pub(super) struct Parts {
@@ -89,7 +93,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
             supervise("admin", &observers, &shutdown, start).await;
         }
     });
-    tasks.spawn(follow_signals(configs, webhooks, observers, shutdown));
+    tasks.spawn(follow_signals(configs, webhooks, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
             std::panic::resume_unwind(panicked.into_panic());
@@ -136,10 +140,23 @@ async fn capture_until_reload(
     capture.await
 }
 
+/// What keeps capture from taking the forms of a configuration into service; nothing where the database does not
+/// say so at once.
+async fn misfits(config: &Config, queue: &dyn Queue) -> Option<String> {
+    let settings = capture_settings(config, false).ok()?;
+    let judged =
+        tokio::time::timeout(MISFITS_TIME_MAX, capture::refuse_unfit_forms(&settings, queue)).await.ok()?;
+    match judged {
+        Err(error @ capture::Error::Forms { .. }) => Some(with_causes(&error)),
+        _ => None,
+    }
+}
+
 /// SIGHUP takes the configuration file over, SIGTERM and SIGINT end the process.
 async fn follow_signals(
     configs: watch::Sender<Arc<Config>>,
     webhooks: watch::Sender<Arc<Webhooks>>,
+    queue: Arc<dyn Queue>,
     observers: Observers,
     shutdown: CancellationToken,
 ) {
@@ -157,6 +174,10 @@ async fn follow_signals(
         let path = configs.borrow().path.clone();
         match Config::load(&path) {
             Ok(config) => {
+                if let Some(problems) = misfits(&config, &*queue).await {
+                    observers.tell(Observation::ConfigurationRefused { problems });
+                    continue;
+                }
                 observers.tell(Observation::ConfigurationTakenOver {
                     webhooks: config.webhooks.len(),
                     restart_needed_for: started.restart_needed_for(&config),

@@ -32,13 +32,7 @@ impl<'q> Forms<'q> {
         let remembered: BTreeMap<_, _> =
             records.into_iter().map(|record| (record.form.clone(), record)).collect();
         let statuses = catalog.statuses().to_vec();
-        let never_worked =
-            statuses.iter().filter(|status| status.is_broken() && !remembered.contains_key(&status.form));
-        let reasons: Vec<String> =
-            never_worked.map(|status| format!("form {:?}: {}", status.form, status.reason())).collect();
-        if !reasons.is_empty() {
-            return Err(Error::Forms { reasons });
-        }
+        refuse_unfit(&statuses, |form| remembered.contains_key(form))?;
         let mut forms = Self { catalog, queue, observers, remembered, told: BTreeMap::new() };
         forms.tell(statuses);
         forms.remember().await?;
@@ -64,9 +58,9 @@ impl<'q> Forms<'q> {
         self.catalog.forms_of(relation)
     }
 
-    /// Why the changes of a table cannot be told, if a form means it and is broken.
-    pub(super) fn broken(&self, relation: RelationId) -> Option<String> {
-        self.catalog.broken_of(relation).next().map(BindingStatus::reason)
+    /// The forms that mean a table but are broken, each with the reason why its changes cannot be told.
+    pub(super) fn broken(&self, relation: RelationId) -> Vec<(String, String)> {
+        self.catalog.broken_of(relation).map(|status| (status.form.clone(), status.reason())).collect()
     }
 
     /// The name of a form that means the table.
@@ -100,4 +94,15 @@ impl<'q> Forms<'q> {
         }
         Ok(())
     }
+}
+
+/// Refuses forms that are broken and never worked.
+pub(super) fn refuse_unfit(
+    statuses: &[BindingStatus],
+    worked_before: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let unfit = statuses.iter().filter(|status| status.is_broken() && !worked_before(&status.form));
+    let reasons: Vec<String> =
+        unfit.map(|status| format!("form {:?}: {}", status.form, status.reason())).collect();
+    if reasons.is_empty() { Ok(()) } else { Err(Error::Forms { reasons }) }
 }

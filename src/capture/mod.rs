@@ -18,7 +18,7 @@ mod subscriptions;
 mod transaction;
 
 pub use error::Error;
-pub use opening::{Settings, accept_gap, run};
+pub use opening::{Settings, accept_gap, refuse_unfit_forms, run};
 
 use crate::change::{RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, Quarantined};
@@ -142,7 +142,11 @@ where
             Message::Change { relation, change } => self.take_change(relation, change).await?,
             Message::Undecodable { relation, reason, bytes } => {
                 let ordinal = self.open.as_mut().map_or(0, Open::count);
-                self.put_aside(ordinal, relation, reason, bytes);
+                let form = relation.and_then(|relation| self.forms.name_of(relation));
+                // a table of no form concerns nobody
+                if relation.is_none() || form.is_some() {
+                    self.put_aside(ordinal, form, reason, bytes);
+                }
             }
             Message::Truncate { relations } => self.tell_of_truncation(&relations),
             Message::Logical { .. } => {}
@@ -159,11 +163,11 @@ where
     async fn take_change(&mut self, relation: RelationId, change: RowChange) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let ordinal = open.count();
-        if let Some(reason) = self.forms.broken(relation) {
-            let bytes = format!("{change:?}").into();
-            self.put_aside(ordinal, Some(relation), reason, bytes);
-            return Ok(());
+        // forms that share the table with a broken one go on
+        for (form, reason) in self.forms.broken(relation) {
+            self.put_aside(ordinal, Some(form), reason, format!("{change:?}").into());
         }
+        let Some(open) = &mut self.open else { return Ok(()) };
         if let Some((last, others)) = self.forms.of(relation).split_last() {
             for form in others {
                 open.push(ordinal, form, change.clone());
@@ -187,12 +191,8 @@ where
     }
 
     /// A row change that cannot become an event goes to the quarantine, and the stream goes on.
-    fn put_aside(&mut self, ordinal: u64, relation: Option<RelationId>, reason: String, bytes: Bytes) {
+    fn put_aside(&mut self, ordinal: u64, form: Option<String>, reason: String, bytes: Bytes) {
         let Some(open) = &mut self.open else { return };
-        let form = relation.and_then(|relation| self.forms.name_of(relation));
-        if relation.is_some() && form.is_none() {
-            return; // a table of no form
-        }
         let position = open.position(ordinal);
         self.observers.tell(Observation::Quarantined {
             position,

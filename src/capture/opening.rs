@@ -1,6 +1,6 @@
 //! From a connection to a running stream: compares, creates, binds, starts.
 
-use super::forms::Forms;
+use super::forms::{Forms, refuse_unfit};
 use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
 use super::{Capture, Error, Tally};
@@ -80,6 +80,15 @@ pub async fn run(
         under_way: FuturesOrdered::new(),
     };
     capture.follow(shutdown).await
+}
+
+/// Refuses forms that [`run`] would refuse, without taking them into service.
+pub async fn refuse_unfit_forms(settings: &Settings, queue: &dyn Queue) -> Result<(), Error> {
+    let records = queue.bindings().await?;
+    let worked_before: Vec<String> = records.iter().map(|record| record.form.clone()).collect();
+    let catalog =
+        Catalog::open(&settings.address, settings.forms.clone(), &settings.publications, records).await?;
+    refuse_unfit(catalog.statuses(), |form| worked_before.iter().any(|known| known == form))
 }
 
 /// Goes on behind a gap: records the range that is skipped and raises the epoch. None if there is no gap.

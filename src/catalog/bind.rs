@@ -7,7 +7,7 @@
 
 use super::check::{configured_columns, recorded};
 use super::fault::{Fault, Key};
-use super::table::Table;
+use super::table::{Table, TableColumn};
 use super::types::Types;
 use crate::change::{Relation, ReplicaIdentity};
 use crate::form::{BindingRecord, BoundField, BoundForm, Form, OldValues};
@@ -56,8 +56,8 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
     })
 }
 
-/// What is to be remembered of a form at a table: where the name was found, and the configured columns with
-/// their numbers. A column that is not there keeps the number that it had, to be followed; a hidden one keeps
+/// What is to be remembered of a form at a table: where the name was found, and the configured columns and those of
+/// the primary key with their numbers. A column that is not there keeps the number that it had, to be followed; a hidden one keeps
 /// it beside the number of the column that is called so now.
 pub(super) fn record(form: &Form, table: &Table, before: Option<&BindingRecord>) -> BindingRecord {
     let mut columns: Vec<(String, i16)> = Vec::new();
@@ -71,6 +71,16 @@ pub(super) fn record(form: &Form, table: &Table, before: Option<&BindingRecord>)
         };
         for number in numbers {
             let column = (name.to_owned(), number);
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+    }
+    // the primary key under all its names: the log may still be in the past when the catalogue has a new one
+    for number in &table.primary_key {
+        let now = table.column_number(*number).map(|column| (column.name.clone(), *number));
+        let earlier = before.into_iter().flat_map(|before| &before.columns);
+        for column in now.into_iter().chain(earlier.filter(|(_, known)| known == number).cloned()) {
             if !columns.contains(&column) {
                 columns.push(column);
             }
@@ -98,7 +108,7 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     fn new(facts: &'a Facts<'a>) -> Self {
-        Self { facts, numbers: numbers(facts.relation, facts.table) }
+        Self { facts, numbers: numbers(facts) }
     }
 
     /// The column of a name: the one called so, else the one that was when the form was bound.
@@ -161,15 +171,24 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The numbers of the relation's columns: by name, and where neighbours that match by name leave as many columns
-/// unmatched in the log as in the catalogue, and of the same types, by their order.
-fn numbers(relation: &Relation, table: Option<&Table>) -> Vec<Option<i16>> {
+/// The numbers of the relation's columns: by name, now or when the form was bound, and where neighbours that match
+/// so leave as many columns unmatched in the log as in the catalogue, and of the same types, by their order.
+fn numbers(facts: &Facts<'_>) -> Vec<Option<i16>> {
+    let relation = facts.relation;
     let mut numbers = vec![None; relation.columns.len()];
-    let Some(table) = table else { return numbers };
+    let Some(table) = facts.table else { return numbers };
+    let is_logged = |name: &str| relation.columns.iter().any(|column| column.name == name);
+    let called = |name: &str| table.columns.iter().position(|known| known.name == name);
+    let called_before = |name: &str| {
+        recorded(facts.record, name).find_map(|number| {
+            let is_it = |known: &TableColumn| known.number == number && !is_logged(&known.name);
+            table.columns.iter().position(is_it)
+        })
+    };
     let matched: Vec<Option<usize>> = relation
         .columns
         .iter()
-        .map(|column| table.columns.iter().position(|known| known.name == column.name))
+        .map(|column| called(&column.name).or_else(|| called_before(&column.name)))
         .collect();
     let taken: HashSet<usize> = matched.iter().flatten().copied().collect();
     let (mut start, mut known_start) = (0, 0);

@@ -22,7 +22,10 @@ pub(super) fn unusable(facts: &Facts, number: usize, form: &Form) -> Option<Find
             || format!("table {name} does not exist"),
             |schemas| format!("there is a table {name} in several schemas: {schemas}"),
         );
-        let mend = Mend::Key("[[forms]] table: a table of this database, as \"schema.table\"".into());
+        let mend = Mend::Key(
+            "[[forms]] table: a table of this database, as \"schema.table\"; if it was renamed, its new name"
+                .into(),
+        );
         return Some(Finding::new(Severity::Error, object, what).mended_by(mend));
     };
     let why = table.unpublishable()?;

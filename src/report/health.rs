@@ -129,7 +129,11 @@ impl Health {
                 let failure = Failure { what: format!("{error}{hint}"), at: now, retry_in: *retry_in };
                 state.failures.insert(task, failure);
             }
-            Observation::ConfigurationTakenOver { .. } => state.configuration_refused = false,
+            Observation::ConfigurationTakenOver { .. } => {
+                state.configuration_refused = false;
+                // whoever is still broken is told again; the others may have left the file
+                state.broken_forms.clear();
+            }
             Observation::ConfigurationRefused { .. } => state.configuration_refused = true,
             Observation::SlotBeingCreated { slot } => {
                 state.failures.remove("capture");
@@ -277,6 +281,16 @@ mod tests {
             .tell(Observation::FormBroken { form: "F".into(), reason: "its table is gone".into() })
             .says(&["form \"F\" is broken: its table is gone"])
             .tell(Observation::FormBound { form: "F".into(), table: "s.t".into() })
+            .says(&[]);
+    }
+
+    /// An operator took a broken form out of the file, and readiness stayed red until a restart.
+    #[test]
+    fn a_broken_form_that_left_the_file_is_forgotten() {
+        Clocked::new()
+            .tell(started())
+            .tell(Observation::FormBroken { form: "F".into(), reason: "its table is gone".into() })
+            .tell(Observation::ConfigurationTakenOver { webhooks: 1, restart_needed_for: vec![] })
             .says(&[]);
     }
 

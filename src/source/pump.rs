@@ -32,8 +32,9 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(100);
 const UNTIMELY: Duration = Duration::from_secs(1);
 /// How long a server that shuts down is kept waiting for confirmations that may not come for long.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
-/// After such a silence the server is asked for a sign of life.
-const SILENCE_UNTIL_ASKED: Duration = Duration::from_secs(30);
+/// After such a silence the server is asked for a sign of life, with the next status. An idle server says nothing
+/// by itself, and half a minute without a word counts as trouble.
+const SILENCE_UNTIL_ASKED: Duration = Duration::from_secs(5);
 /// After such a silence the connection counts as dead. Long, for a server that decodes a giant transaction of
 /// other tables is silent, too, and would have to begin again.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
@@ -331,6 +332,27 @@ mod tests {
         };
         tokio::join!(sending, hearing);
         heard
+    }
+
+    /// Readiness of a walhook on an idle server with the default settings was red for some seconds in every
+    /// forty: the server was asked for a sign of life only after half a minute.
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_server_is_asked_for_a_sign_of_life_in_time() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let shared = Shared::new("s", Lsn(1), 1_000_000);
+        let began = Instant::now();
+        let question = async {
+            let mut status = [0; 39];
+            while status[38] == 0 {
+                theirs.read_exact(&mut status).await.unwrap();
+            }
+            began.elapsed()
+        };
+        let asked_after = tokio::select! {
+            asked_after = question => asked_after,
+            () = Pump::new(RawConnection::over(ours), &shared, Lsn(1), STATUS_INTERVAL_MAX).run() => unreachable!(),
+        };
+        assert!(asked_after <= Duration::from_secs(20), "{asked_after:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -217,6 +217,29 @@ async fn renamed_columns_and_tables_are_followed_though_the_log_is_behind() {
     assert_eq!(form.ignored, [false, false, false, true, false, true]);
 }
 
+/// A migration renamed the key of a table with REPLICA IDENTITY FULL and replaced another column while walhook
+/// was behind. The log still had the old names, the catalogue only the new ones, no key was found, and the rows
+/// of before the migration went to the quarantine. The names that the key had are remembered now.
+#[tokio::test]
+async fn a_key_that_was_renamed_among_other_changes_is_found_though_the_log_is_behind() {
+    let database = Database::start(
+        "create table incident (id int primary key, a int);
+         alter publication walhook add table incident;
+         alter table incident replica identity full;",
+    )
+    .await;
+    let records = database.catalog(vec![form("incident")]).await.binding_records();
+    database
+        .run(
+            "insert into incident values (1, 1); alter table incident rename id to number;
+             alter table incident add b text; alter table incident drop a; insert into incident values (2);",
+        )
+        .await;
+    let mut catalog = database.catalog_with(vec![form("incident")], records).await;
+    let keys: Vec<_> = database.bind_log(&mut catalog).await.iter().map(|form| form.key.clone()).collect();
+    assert_eq!(keys, [[0], [0]]);
+}
+
 #[tokio::test]
 async fn a_hidden_column_stays_hidden_even_when_it_is_gone_from_the_catalogue() {
     let database = Database::start(

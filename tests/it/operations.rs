@@ -183,6 +183,50 @@ async fn a_new_configuration_is_taken_over_and_a_bad_one_refused() {
     assert_eq!(repeats, 0, "nothing is sent twice");
 }
 
+/// Two forms shared a table. When the column that one of them had its entry id from was dropped, the changes of
+/// the other went to the quarantine, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_form_does_not_harm_another_one_of_its_table() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    let by_title = "[[forms]]\nname = \"by title\"\ntable = \"ticket\"\nentry_id = [\"title\"]\n";
+    site.configure(&format!("{by_title}{config}"));
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1, 'x')").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    session.batch_execute("alter table ticket drop column title").await.unwrap();
+    session.batch_execute("insert into ticket values (2)").await.unwrap();
+    endpoint.wait_for("all", "2").await;
+    let reasons = site.wait_until_ready(false).await;
+    assert!(reasons.contains("by title"), "{reasons}");
+    assert_eq!(running.stop(), 0);
+}
+
+/// A new form with a slip in its table's name was taken over with the file, and capture stopped for all forms.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_configuration_whose_forms_do_not_fit_the_database_is_refused() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    site.configure(&config);
+    let running = site.start().await;
+    site.configure(&format!("[[forms]]\ntable = \"tickets\"\n{config}"));
+    running.signal("HUP");
+    let started = Instant::now();
+    while !running.log().contains("did you mean ticket?") {
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.wait_until_ready(true).await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    assert!(!running.log().contains("a task failed"), "{}", running.log());
+    assert_eq!(running.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
     let endpoint = Endpoint::start().await;

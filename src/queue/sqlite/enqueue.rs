@@ -180,9 +180,13 @@ impl Writer {
         }
     }
 
-    /// Purges finished deliveries until there is room, or refuses.
+    /// Purges finished deliveries until there is room, or refuses. It begins at three quarters of the limit, so
+    /// that what is said of a filling queue is about what waits.
     fn make_room(&mut self, bytes: u64) -> Result<(), Fault> {
         let bytes_max = self.options.bytes_max;
+        if self.used_bytes()?.saturating_add(bytes) > bytes_max / 4 * 3 {
+            self.purge(i64::MAX)?;
+        }
         for _ in 0..ROOM_STEPS_MAX {
             if self.used_bytes()?.saturating_add(bytes) <= bytes_max {
                 return Ok(());

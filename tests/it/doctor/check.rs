@@ -240,7 +240,7 @@ async fn forms_that_do_not_fit_their_tables_are_found() {
         (
             "nowhere",
             "table helpdesk.nowhere does not exist",
-            "[[forms]] table: a table of this database, as \"schema.table\"",
+            "[[forms]] table: a table of this database, as \"schema.table\"; if it was renamed, its new name",
         ),
         (
             "open",

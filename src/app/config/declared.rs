@@ -140,7 +140,7 @@ pub(super) static FORM: &[Key] = &[
         "ignore",
         Kind::List(&Kind::Text),
         "[]",
-        "Bookkeeping columns: an update of these alone is no event.",
+        "Bookkeeping columns: an update of these alone is no event. Takes effect where old values are known.",
     ),
     Key::default("unset", Kind::List(&Kind::Text), "[]", "Values that mean NULL here."),
     Key::default("hidden", Kind::List(&Kind::Text), "[]", "Columns that never leave."),

@@ -275,6 +275,12 @@ async fn what_the_replica_identity_loses_is_said_and_mended() {
     house.change_form(0, |form| form.entry_id.clear());
     house.mends(Severity::Note, "form \"The incident\"", "updates do not say what changed").await;
     house.sql("alter table helpdesk.incident replica identity default").await;
+    house.change_form(0, |form| form.ignore = vec!["detail".into()]);
+    house.mends(Severity::Warning, "form \"The incident\"", "an update of detail alone").await;
+    house.change_form(0, |form| form.old_values = OldValues::None);
+    let finding = House::find(&house.check().await, "form \"The incident\"", "an update of detail alone");
+    assert!(matches!(finding.mend, Some(Mend::Key(_))), "{finding:?}");
+    house.sql("alter table helpdesk.incident replica identity default").await;
     house.change_form(0, |form| form.old_values = OldValues::Log);
     house.mends(Severity::Error, "form \"The incident\"", "old_values = \"log\"").await;
 

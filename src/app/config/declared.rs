@@ -117,7 +117,11 @@ pub(super) static FORM: &[Key] = &[
         Kind::Text,
         "For noun.verb names; absent, the table's name in lower case with other characters as `_`.",
     ),
-    Key::required("table", Kind::Text, "The table, as \"schema.table\" or \"table\", spelled as in the catalogue."),
+    Key::required(
+        "table",
+        Kind::Text,
+        "The table, as \"schema.table\" or \"table\", spelled as in the catalogue.",
+    ),
     Key::optional(
         "entry_id",
         Kind::OneOrList(&Kind::Text),

@@ -34,6 +34,25 @@ fn refused<T>(opened: Result<T, Error>) -> String {
     error.to_string()
 }
 
+/// Rows of the application stand in them, and an ordinary umask lets everybody on the machine read new files.
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let queue = open(&folder.path().join("walhook.db")).unwrap();
+    register(&*queue, &[7]).await;
+    queue.stage(vec![]).await.unwrap();
+    queue.backup(&folder.path().join("copy.db")).await.unwrap();
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        names.push(file.file_name().into_string().unwrap());
+        assert_eq!(mode, 0o600, "{names:?}");
+    }
+    assert!(names.len() >= 4, "{names:?}");
+}
+
 #[tokio::test]
 async fn files_that_cannot_be_a_queue_are_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();

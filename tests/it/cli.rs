@@ -149,7 +149,10 @@ fn setup_makes_what_check_misses_and_teardown_removes_it() {
     assert_eq!(json["ok"], true);
     let found = json["findings"].as_array().unwrap();
     assert!(found.iter().any(|finding| finding["object"] == "webhook \"w\"" && finding["severity"] == "ok"));
-    assert!(stdout(&walhook(folder.path(), &["setup"])).contains("nothing to do"));
+    assert!(stdout(&walhook(folder.path(), &["setup"])).contains("nothing else to do"));
+    let roleless = walhook(folder.path(), &["setup", "--apply", "--role", "nobody"]);
+    assert_eq!(roleless.status.code(), Some(1), "{}", stdout(&roleless));
+    assert!(stdout(&roleless).contains("--create-role makes it"), "{}", stdout(&roleless));
 
     let removed = walhook(folder.path(), &["teardown", "--apply"]);
     assert_eq!(removed.status.code(), Some(0), "{}{}", stdout(&removed), stderr(&removed));

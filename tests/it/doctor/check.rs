@@ -39,9 +39,11 @@ async fn wal_level_and_room_are_mended_by_a_restart() {
         let Some(Mend::SqlAndRestart(sql)) = finding.mend else { panic!("{finding:?}") };
         house.sql(&sql).await;
     }
+    assert!(house.plan(&setup::Options::default()).await.to_string().contains("wal_level: is replica"));
     house.cluster.down("fast").unwrap();
     house.cluster.up().unwrap();
     house.dba = session(&house.cluster, "postgres").await;
+    assert!(!house.plan(&setup::Options::default()).await.has_errors());
     let report = house.check().await;
     for (object, _) in wanted {
         assert_eq!(House::find(&report, object, "").severity, Severity::Ok);

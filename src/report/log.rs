@@ -202,7 +202,8 @@ fn dispatch(observation: &Observation) {
         }
         Observation::EndpointRecovered { webhook } => tracing::info!(webhook, "the endpoint answers again"),
         Observation::WebhookSuspended { webhook, reason } => {
-            tracing::error!(webhook, reason, "the webhook was suspended");
+            let hint = "once the endpoint is well again: walhook webhooks enable";
+            tracing::error!(webhook, reason, hint, "the webhook was suspended");
         }
         _ => {}
     }

@@ -187,6 +187,33 @@ impl Observer for Heard {
     }
 }
 
+/// Nothing had told it: no line in the log, no metric, and the webhook stood still for good.
+#[tokio::test]
+async fn a_suspension_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = Arc::new(Heard::default());
+    let observers = Observers::new(vec![Arc::clone(&heard) as Arc<dyn Observer>]);
+    let options = Options { observers, ..Options::default() };
+    let queue = SqliteQueue::open(&folder.path().join("queue.db"), options).unwrap();
+    register(&*queue, &[7]).await;
+    let told = |times| {
+        // it is told right after the answer
+        let said = "WebhookSuspended { webhook: \"webhook 7\", reason: \"gone\" }".to_owned();
+        while heard.0.lock().unwrap().len() < times {
+            std::thread::yield_now();
+        }
+        assert_eq!(*heard.0.lock().unwrap(), vec![said; times]);
+    };
+    let mut feed = Feed::new();
+    for times in 1..=2 {
+        queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7])])).await.unwrap();
+        let gone = |claim| walhook::delivery::Settled { suspend: Some("gone".into()), ..dead(claim) };
+        queue.settle(claim(&*queue, 10).await.into_iter().map(gone).collect()).await.unwrap();
+        told(times);
+        queue.enable_webhook(WebhookId(7)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_full_queue_purges_what_is_finished_then_refuses_and_recovers() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Common {
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE", env = "WALHOOK_CONFIG", default_value = "walhook.toml")]

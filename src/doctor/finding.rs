@@ -150,7 +150,8 @@ impl fmt::Display for Report {
             let count = self.count(severity);
             if count > 0 {
                 let comma = if summary.is_empty() { "" } else { ", " };
-                write!(summary, "{comma}{count} {}", severity.as_str())?;
+                let s = if count == 1 || severity == Severity::Ok { "" } else { "s" };
+                write!(summary, "{comma}{count} {}{s}", severity.as_str())?;
             }
         }
         writeln!(f, "{summary}")

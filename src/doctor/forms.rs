@@ -128,6 +128,11 @@ fn identity(facts: &Facts, form: &Form, table: &Table, object: &str, findings: &
         });
         return;
     }
+    if let Some(loss) = ignored_in_vain(form).filter(|_| form.old_values == OldValues::None) {
+        let mend = Mend::Key("[[forms]] old_values = \"auto\"".into());
+        let what = format!("old_values = \"none\": {loss}");
+        findings.push(Finding::new(Severity::Warning, object, what).mended_by(mend));
+    }
     if table.is_full() && !table.other_identity.is_empty() {
         let what = format!(
             "{} has replica identity full, but not its {}: old values are known only of the key",
@@ -145,15 +150,25 @@ fn identity(facts: &Facts, form: &Form, table: &Table, object: &str, findings: &
                 .mended_by(Mend::Sql(step.sql + ";\n-- costs: " + &cost)),
         );
     } else if form.old_values == OldValues::Auto {
-        let what = format!(
+        let mut what = format!(
             "{} logs old values only of its key: updates do not say what changed, deletes carry the key alone",
             table.quoted
         );
+        let mut severity = Severity::Note;
+        if let Some(loss) = ignored_in_vain(form) {
+            what = format!("{what}, {loss}");
+            severity = Severity::Warning;
+        }
         findings.push(
-            Finding::new(Severity::Note, object, what)
-                .mended_by(Mend::Sql(step.sql + ";\n-- costs: " + &cost)),
+            Finding::new(severity, object, what).mended_by(Mend::Sql(step.sql + ";\n-- costs: " + &cost)),
         );
     }
+}
+
+/// Without old values nobody knows that an update left everything else alone.
+fn ignored_in_vain(form: &Form) -> Option<String> {
+    let columns = form.ignore.join(", ");
+    (!columns.is_empty()).then(|| format!("an update of {columns} alone (`ignore`) is an event all the same"))
 }
 
 /// With an identity, the table belongs into the first publication.

@@ -18,6 +18,7 @@ pub mod plan;
 mod publications;
 pub mod setup;
 pub mod teardown;
+pub mod wanted;
 
 use crate::form::Form;
 use crate::remedy::{Remediable, Remedy};

@@ -65,6 +65,11 @@ impl Plan {
         (!refused.is_empty()).then(|| script(refused.into_iter()))
     }
 
+    /// Whether something stands in the way that no statement of it removes.
+    pub fn has_errors(&self) -> bool {
+        self.remarks.iter().any(|remark| remark.severity == Severity::Error)
+    }
+
     /// For programs.
     pub fn to_json(&self) -> Value {
         let steps = self.steps.iter().map(|step| {
@@ -91,7 +96,8 @@ impl fmt::Display for Plan {
             comment(f, &format!("{}: {}: {}", remark.severity.as_str(), remark.object, remark.what))?;
         }
         if self.is_empty() {
-            return writeln!(f, "-- nothing to do");
+            let nothing = if self.remarks.is_empty() { "nothing to do" } else { "nothing else to do" };
+            return writeln!(f, "-- {nothing}");
         }
         f.write_str(&self.script())?;
         if let Some(script) = self.script_for_administrator() {

@@ -30,6 +30,7 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
         return Err(Error::Standby);
     }
     let mut plan = Plan::default();
+    plan.remarks.extend(wal_level(facts));
     plan.steps.extend(role_step(facts, options, &mut plan.remarks));
     let role_missing = facts.role.is_none() && plan.steps.iter().all(|step| step.refused.is_some());
     if facts.role.is_some() || options.create_role {
@@ -46,6 +47,17 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
         plan.remarks.extend(facts.table_of(number).and_then(|table| not_altered(facts, form, table, &full)));
     }
     Ok(plan)
+}
+
+/// Not a step: it takes a restart of the server, which only its administrator can choose the time of.
+fn wal_level(facts: &Facts) -> Option<Finding> {
+    let level = &facts.server.wal_level;
+    (level != "logical").then(|| {
+        let what = format!(
+            "is {level}; run needs logical: alter system set wal_level = logical; and a restart of the server"
+        );
+        Finding::new(Severity::Error, "wal_level", what)
+    })
 }
 
 fn role_step(facts: &Facts, options: &Options, remarks: &mut Vec<Finding>) -> Option<Step> {

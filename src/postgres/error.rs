@@ -235,7 +235,8 @@ impl ServerError {
                     .to_owned(),
             ),
             "28000" => Some(format!(
-                "the role must exist and may log in, and pg_hba.conf needs a line for it, such as: \
+                "the role must exist (`walhook setup --create-role` with an administrator's --database-url \
+                 makes it) and may log in, and pg_hba.conf needs a line for it, such as: \
                  host {database} {user} ADDRESS/MASK scram-sha-256"
             )),
             "3D000" => Some("name an existing database in the address".to_owned()),

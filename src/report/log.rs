@@ -8,6 +8,7 @@ pub use super::writer::Flush;
 use crate::delivery::Settlement;
 use crate::observe::{Observation, Observer};
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -102,7 +103,7 @@ impl Observer for Log {
 fn process(observation: &Observation) {
     match observation {
         Observation::TaskFailed { task, error, hint, call_operator, retry_in } => {
-            let retry_in_s = retry_in.as_secs_f64();
+            let retry_in_s = in_seconds(*retry_in);
             let hint = hint.as_deref();
             if *call_operator {
                 tracing::error!(task, error, hint, retry_in_s, "a task failed and needs somebody to act");
@@ -173,30 +174,44 @@ fn dispatch(observation: &Observation) {
             since_commit,
         } => {
             let (ms, since_commit_ms) = (duration.as_millis() as u64, since_commit.as_millis() as u64);
+            // as a text it stands in quotes where a line is for people, for it has spaces
+            let outcome = outcome.to_string();
             match settlement {
                 Settlement::Delivered => tracing::debug!(
-                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, %outcome, ms,
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, outcome, ms,
                     since_commit_ms, "delivered"
                 ),
                 Settlement::Retry { after } => tracing::info!(
-                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, %outcome, ms,
-                    retry_in_s = after.as_secs_f64(), "an attempt failed and is tried again"
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, outcome, ms,
+                    retry_in_s = in_seconds(*after), "an attempt failed and is tried again"
                 ),
                 Settlement::Dead | Settlement::Blocking => tracing::warn!(
-                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, %outcome, ms,
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, outcome, ms,
                     blocks_entry = matches!(settlement, Settlement::Blocking), "a delivery became a dead letter"
                 ),
             }
         }
         Observation::EndpointProbed { webhook, failures, outcome } => {
-            tracing::warn!(webhook, failures, %outcome, "the endpoint seems dead; one delivery at a time probes it");
+            let outcome = outcome.to_string();
+            tracing::warn!(
+                webhook,
+                failures,
+                outcome,
+                "the endpoint seems dead; one delivery at a time probes it"
+            );
         }
         Observation::EndpointRecovered { webhook } => tracing::info!(webhook, "the endpoint answers again"),
         Observation::WebhookSuspended { webhook, reason } => {
-            tracing::error!(webhook, reason, "the webhook was suspended");
+            let hint = "once the endpoint is well again: walhook webhooks enable";
+            tracing::error!(webhook, reason, hint, "the webhook was suspended");
         }
         _ => {}
     }
+}
+
+/// To the millisecond: more digits are noise.
+fn in_seconds(pause: Duration) -> f64 {
+    pause.as_millis() as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -206,7 +221,6 @@ mod tests {
     use crate::event::Verb;
     use crate::webhook::WebhookId;
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -259,6 +273,13 @@ mod tests {
         assert_eq!(json["delivery"], "7/12");
         assert_eq!(json["outcome"], "422 Unprocessable Entity");
         assert_eq!(json["ms"], 15);
+    }
+
+    #[test]
+    fn a_line_for_people_can_be_taken_apart() {
+        let after = Duration::from_nanos(824_528_538);
+        let line = logged(LogFormat::Human, None, &attempted(Settlement::Retry { after }));
+        assert!(line.contains(" outcome=\"422 Unprocessable Entity\" ms=15 retry_in_s=0.824"), "{line}");
     }
 
     #[test]

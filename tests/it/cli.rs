@@ -149,7 +149,25 @@ fn setup_makes_what_check_misses_and_teardown_removes_it() {
     assert_eq!(json["ok"], true);
     let found = json["findings"].as_array().unwrap();
     assert!(found.iter().any(|finding| finding["object"] == "webhook \"w\"" && finding["severity"] == "ok"));
-    assert!(stdout(&walhook(folder.path(), &["setup"])).contains("nothing to do"));
+    assert!(stdout(&walhook(folder.path(), &["setup"])).contains("nothing else to do"));
+
+    let path = folder.path().join("walhook.toml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let picky = "[[forms]]\ntable = \"public.incident\"\nhidden = [\"what\"]\n\
+                 fields.Number = { column = \"id\", id = 1 }\n";
+    let picky = file.replace("[[forms]]\ntable = \"public.incident\"\n", picky);
+    let asked = "events = [\"create\"]\npayload_fields = [\"Number\", \"1\", \"id\", \"nothing\"]";
+    std::fs::write(&path, picky.replace("events = [\"create\"]", asked)).unwrap();
+    let checked = walhook(folder.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(1), "{}{}", stdout(&checked), stderr(&checked));
+    let said = "webhook \"w\": asks for \"id\", \"nothing\", which no form of it has\n         \
+                remedy in the configuration: [[webhooks]] payload_fields: some of Number\n";
+    assert!(stdout(&checked).contains(said), "{}", stdout(&checked));
+    std::fs::write(&path, file).unwrap();
+
+    let roleless = walhook(folder.path(), &["setup", "--apply", "--role", "nobody"]);
+    assert_eq!(roleless.status.code(), Some(1), "{}", stdout(&roleless));
+    assert!(stdout(&roleless).contains("--create-role makes it"), "{}", stdout(&roleless));
 
     let removed = walhook(folder.path(), &["teardown", "--apply"]);
     assert_eq!(removed.status.code(), Some(0), "{}{}", stdout(&removed), stderr(&removed));

@@ -5,7 +5,7 @@ use crate::app::config::Config;
 use crate::app::failure::{Exit, Failure};
 use crate::doctor::endpoints::{self, Endpoint};
 use crate::doctor::facts::Facts;
-use crate::doctor::{Finding, Mend, Report, Severity, check};
+use crate::doctor::{Finding, Mend, Report, Severity, check, wanted};
 use std::time::Duration;
 
 /// How long an endpoint may take to accept a connection.
@@ -47,7 +47,9 @@ async fn of_database(config: &Config) -> Result<Report, Failure> {
     let needs = database::needs(config, None);
     let session = database::log_in(config, None).await?;
     let facts = Facts::gather(&session, &needs).await.map_err(Failure::of)?;
-    Ok(check::check(&facts, &needs))
+    let mut report = check::check(&facts, &needs);
+    report.findings.extend(wanted::check(&facts, &needs, config.webhooks.iter().map(AsRef::as_ref)));
+    Ok(report)
 }
 
 async fn of_endpoints(config: &Config) -> Result<Vec<Finding>, Failure> {

@@ -70,7 +70,7 @@ pub(super) async fn follow(
     applied.map_err(Failure::of)?;
     let left: Vec<_> =
         ends.into_iter().filter(|(_, end)| *end == StepEnd::Left).map(|(step, _)| step).collect();
-    let exit = if left.is_empty() { Exit::Well } else { Exit::No };
+    let exit = if left.is_empty() && !plan.has_errors() { Exit::Well } else { Exit::No };
     let rest = Plan { steps: left, remarks: plan.remarks.clone() };
     if context.output.json {
         // what a program wants to know is what is still to be done

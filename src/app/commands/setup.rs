@@ -6,7 +6,8 @@ use crate::app::failure::{Exit, Failure};
 use crate::doctor::facts::Facts;
 use crate::doctor::setup;
 
-/// Prints what the database needs, or does it. Ends with 1 where something is left for an administrator.
+/// Prints what the database needs, or does it. Ends with 1 where something was left for an administrator or still
+/// stands in the way.
 pub async fn perform(context: &Context, arguments: &Setup) -> Result<Exit, Failure> {
     let config = context.load()?;
     let role = database::role(&config, arguments.role.as_ref())?;

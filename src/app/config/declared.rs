@@ -117,7 +117,11 @@ pub(super) static FORM: &[Key] = &[
         Kind::Text,
         "For noun.verb names; absent, the table's name in lower case with other characters as `_`.",
     ),
-    Key::required("table", Kind::Text, "The table, as \"schema.table\" or \"table\"; quoted as in SQL."),
+    Key::required(
+        "table",
+        Kind::Text,
+        "The table, as \"schema.table\" or \"table\", spelled as in the catalogue.",
+    ),
     Key::optional(
         "entry_id",
         Kind::OneOrList(&Kind::Text),
@@ -140,7 +144,7 @@ pub(super) static FORM: &[Key] = &[
         "ignore",
         Kind::List(&Kind::Text),
         "[]",
-        "Bookkeeping columns: an update of these alone is no event.",
+        "Bookkeeping columns: an update of these alone is no event. Takes effect where old values are known.",
     ),
     Key::default("unset", Kind::List(&Kind::Text), "[]", "Values that mean NULL here."),
     Key::default("hidden", Kind::List(&Kind::Text), "[]", "Columns that never leave."),

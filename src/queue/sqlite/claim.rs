@@ -6,6 +6,7 @@ use super::rows::{outcome_columns, sql, state_code, unsigned_at, verb_at};
 use super::writer::Writer;
 use crate::delivery::{Body, Claim, DeliveryId, DeliveryNumber, Settled, Settlement, State};
 use crate::form::Lane;
+use crate::observe::Observation;
 use crate::webhook::WebhookId;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
@@ -161,6 +162,11 @@ impl Writer {
             book.last_error = Some(settled.attempt.outcome.to_string());
         }
         if let Some(reason) = &settled.suspend {
+            // attempts that were under way beside it may suspend it once more
+            if !book.suspended {
+                let webhook = book.name.clone();
+                self.to_tell.push(Observation::WebhookSuspended { webhook, reason: reason.clone() });
+            }
             book.suspended = true;
             book.last_error = Some(reason.clone());
         }

@@ -434,7 +434,7 @@ impl Queue for SqliteQueue {
 /// stood at the beginning; for as long as that takes, the write-ahead log grows by what they write.
 fn backup(from: &Path, to: &Path) -> Result<(), Error> {
     let unusable = |source| Error::Unusable { path: to.to_owned(), source };
-    match File::create_new(to) {
+    match open::private().create_new(true).open(to) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(Error::Exists { path: to.to_owned() });
         }

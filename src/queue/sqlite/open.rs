@@ -3,8 +3,9 @@
 use super::fault::Fault;
 use crate::queue::Error;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -33,11 +34,19 @@ pub(super) enum Purpose {
     Read,
 }
 
+/// To make a file that only its owner may read: the queue holds rows of the application. What SQLite puts beside
+/// a file has the file's permissions.
+pub(super) fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(0o600);
+    options
+}
+
 /// Takes the lock that says which process owns a queue. It ends with the file that is returned.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
     let lock = beside(path, ".lock");
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(lock).map_err(unusable)?;
+    let file = private().create(true).truncate(false).open(lock).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
@@ -98,7 +107,7 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
 fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<(), Error> {
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
     let opened = match purpose {
-        Purpose::Own => File::options().read(true).write(true).create(true).truncate(false).open(path),
+        Purpose::Own => private().read(true).create(true).truncate(false).open(path),
         Purpose::Share => File::options().read(true).write(true).open(path),
         Purpose::Read => File::open(path),
     };

@@ -4,6 +4,7 @@
 //! is written for it.
 
 use super::fault::Fault;
+use super::open::private;
 use super::rows::{decode_change, encode_change, malformed, sql};
 use crate::queue::{Error, StagedChange, StagedEntry};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -106,6 +107,11 @@ fn open(path: Option<&Path>) -> Result<Connection, Fault> {
         let source = "it was opened for a command beside its owner".into();
         return Err(Error::Storage { action: "stage", source }.into());
     };
+    private()
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|error| Error::Storage { action: "stage", source: error.into() })?;
     let connection = Connection::open(path)?;
     connection.execute_batch(sql!("staging"))?;
     Ok(connection)

@@ -39,9 +39,11 @@ async fn wal_level_and_room_are_mended_by_a_restart() {
         let Some(Mend::SqlAndRestart(sql)) = finding.mend else { panic!("{finding:?}") };
         house.sql(&sql).await;
     }
+    assert!(house.plan(&setup::Options::default()).await.to_string().contains("wal_level: is replica"));
     house.cluster.down("fast").unwrap();
     house.cluster.up().unwrap();
     house.dba = session(&house.cluster, "postgres").await;
+    assert!(!house.plan(&setup::Options::default()).await.has_errors());
     let report = house.check().await;
     for (object, _) in wanted {
         assert_eq!(House::find(&report, object, "").severity, Severity::Ok);
@@ -274,6 +276,12 @@ async fn what_the_replica_identity_loses_is_said_and_mended() {
     house.sql("alter table helpdesk.incident replica identity default").await;
     house.change_form(0, |form| form.entry_id.clear());
     house.mends(Severity::Note, "form \"The incident\"", "updates do not say what changed").await;
+    house.sql("alter table helpdesk.incident replica identity default").await;
+    house.change_form(0, |form| form.ignore = vec!["detail".into()]);
+    house.mends(Severity::Warning, "form \"The incident\"", "an update of detail alone").await;
+    house.change_form(0, |form| form.old_values = OldValues::None);
+    let finding = House::find(&house.check().await, "form \"The incident\"", "an update of detail alone");
+    assert!(matches!(finding.mend, Some(Mend::Key(_))), "{finding:?}");
     house.sql("alter table helpdesk.incident replica identity default").await;
     house.change_form(0, |form| form.old_values = OldValues::Log);
     house.mends(Severity::Error, "form \"The incident\"", "old_values = \"log\"").await;

@@ -34,6 +34,25 @@ fn refused<T>(opened: Result<T, Error>) -> String {
     error.to_string()
 }
 
+/// Rows of the application stand in them, and an ordinary umask lets everybody on the machine read new files.
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let queue = open(&folder.path().join("walhook.db")).unwrap();
+    register(&*queue, &[7]).await;
+    queue.stage(vec![]).await.unwrap();
+    queue.backup(&folder.path().join("copy.db")).await.unwrap();
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        names.push(file.file_name().into_string().unwrap());
+        assert_eq!(mode, 0o600, "{names:?}");
+    }
+    assert!(names.len() >= 4, "{names:?}");
+}
+
 #[tokio::test]
 async fn files_that_cannot_be_a_queue_are_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
@@ -165,6 +184,33 @@ struct Heard(Mutex<Vec<String>>);
 impl Observer for Heard {
     fn observe(&self, observation: &Observation) {
         self.0.lock().unwrap().push(format!("{observation:?}"));
+    }
+}
+
+/// Nothing had told it: no line in the log, no metric, and the webhook stood still for good.
+#[tokio::test]
+async fn a_suspension_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = Arc::new(Heard::default());
+    let observers = Observers::new(vec![Arc::clone(&heard) as Arc<dyn Observer>]);
+    let options = Options { observers, ..Options::default() };
+    let queue = SqliteQueue::open(&folder.path().join("queue.db"), options).unwrap();
+    register(&*queue, &[7]).await;
+    let told = |times| {
+        // it is told right after the answer
+        let said = "WebhookSuspended { webhook: \"webhook 7\", reason: \"gone\" }".to_owned();
+        while heard.0.lock().unwrap().len() < times {
+            std::thread::yield_now();
+        }
+        assert_eq!(*heard.0.lock().unwrap(), vec![said; times]);
+    };
+    let mut feed = Feed::new();
+    for times in 1..=2 {
+        queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7])])).await.unwrap();
+        let gone = |claim| walhook::delivery::Settled { suspend: Some("gone".into()), ..dead(claim) };
+        queue.settle(claim(&*queue, 10).await.into_iter().map(gone).collect()).await.unwrap();
+        told(times);
+        queue.enable_webhook(WebhookId(7)).await.unwrap();
     }
 }
 

@@ -248,6 +248,8 @@ pub enum Queue {
         /// The new file
         path: PathBuf,
     },
+    /// List row changes that could not become events and were put aside
+    Quarantine,
 }
 
 /// `config`.

@@ -279,6 +279,7 @@ async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
     assert_eq!(code, 0, "{output}");
     let (_, output) = site.run(&dead);
     assert_eq!(serde_json::from_str::<Value>(&output).unwrap()["deliveries"], serde_json::json!([]));
+    assert_eq!(site.run(&["queue", "quarantine"]), (0, "nothing was put aside\n".into()));
     let copy = site.folder.path().join("copy.db");
     let (code, output) = site.run(&["queue", "backup", copy.to_str().unwrap()]);
     assert_eq!(code, 0, "{output}");

@@ -101,6 +101,36 @@ async fn a_slot_that_vanished_is_a_gap_until_somebody_accepts_it() {
     assert_eq!(running.stop(), 0);
 }
 
+/// The server had removed the log that the slot needed. `run` asked for `resume --accept-gap`, which said that
+/// there was no gap: nothing told that the slot has to go first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_the_server_invalidated_is_dropped_and_then_a_gap() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
+    site.start().await.stop();
+    let session = site.session().await;
+    session.batch_execute("alter system set max_slot_wal_keep_size = '1MB'").await.unwrap();
+    session.batch_execute("select pg_reload_conf(); create table other (a int)").await.unwrap();
+    let started = Instant::now();
+    let lost = "select count(*) from pg_replication_slots where wal_status = 'lost'";
+    while session.query_one(lost, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(started.elapsed() < PATIENCE, "the slot lives on");
+        session.batch_execute("insert into other values (1); select pg_switch_wal()").await.unwrap();
+        session.batch_execute("checkpoint").await.unwrap();
+    }
+    let drop = "select pg_drop_replication_slot('walhook')";
+    let (code, output) = site.run(&["resume", "--accept-gap"]);
+    assert!(code != 0 && output.contains(drop), "{code} {output}");
+    session.batch_execute(drop).await.unwrap();
+    let (code, output) = site.run(&["resume", "--accept-gap"]);
+    assert_eq!(code, 0, "{output}");
+    let running = site.start_again(&[]).await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    assert_eq!(running.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_moved_by_somebody_else_is_a_gap() {
     let endpoint = Endpoint::start().await;

@@ -234,6 +234,39 @@ async fn a_broken_form_does_not_harm_another_one_of_its_table() {
     assert_eq!(running.stop(), 0);
 }
 
+/// A webhook was disabled and soon enabled again, and got the changes of in between: they had been read, but their
+/// position was not stored yet, and so they were read again for the new configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_a_disabled_webhook_missed_do_not_come_when_it_is_enabled() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    site.configure(&config.replace("form = \"ticket\"", "form = \"ticket\"\nenabled = false"));
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    let read =
+        "select coalesce(bool_and(write_lsn >= pg_current_wal_insert_lsn()), false) from pg_stat_replication";
+    let started = Instant::now();
+    while !session.query_one(read, &[]).await.unwrap().get::<_, bool>(0) {
+        assert!(started.elapsed() < PATIENCE, "it is not read");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.configure(&config);
+    running.signal("HUP");
+    for id in 2.. {
+        // which transaction is the first for the enabled webhook is open
+        session.batch_execute(&format!("insert into ticket values ({id})")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if !endpoint.accepted().is_empty() {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+    }
+    assert_eq!(running.stop(), 0);
+    assert!(!endpoint.accepted().contains(&("all".into(), "1".into())), "it was disabled then");
+}
+
 /// A new form with a slip in its table's name was taken over with the file, and capture stopped for all forms.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_configuration_whose_forms_do_not_fit_the_database_is_refused() {

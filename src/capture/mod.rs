@@ -88,7 +88,7 @@ impl<S: Source> Capture<'_, S>
 where
     Error: From<S::Error>,
 {
-    /// Runs until the shutdown. What was handed to the queue is confirmed before it returns.
+    /// Runs until the shutdown. What was read is in the queue and confirmed before it returns.
     async fn follow(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let mut idle = tokio::time::interval(IDLE_INTERVAL);
         let mut compare = tokio::time::interval(COMPARE_INTERVAL);
@@ -103,6 +103,10 @@ where
                 _ = idle.tick() => self.hand_over_idle_position(),
                 _ = compare.tick() => self.forms.compare().await?,
             }
+        }
+        // what was read has met its webhooks: the next run, with others perhaps, goes on behind it
+        if self.progress.end_lsn > self.handed_over.end_lsn {
+            self.enqueue_batch();
         }
         while let Some(durable) = self.under_way.next().await {
             self.confirm(durable?);

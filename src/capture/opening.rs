@@ -91,7 +91,8 @@ pub async fn refuse_unfit_forms(settings: &Settings, queue: &dyn Queue) -> Resul
     refuse_unfit(catalog.statuses(), |form| worked_before.iter().any(|known| known == form))
 }
 
-/// Goes on behind a gap: records the range that is skipped and raises the epoch. None if there is no gap.
+/// Goes on behind a gap: records the range that is skipped and raises the epoch. None if there is no gap. A slot
+/// that the server invalidated stands in the way, and is an error.
 ///
 /// The stream itself is started by [`run`]; where the slot is gone, it also creates the new one.
 pub async fn accept_gap(
@@ -102,7 +103,11 @@ pub async fn accept_gap(
     let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
     let Some(remembered) = queue.stream().await? else { return Ok(None) };
     let server = look(settings, Some(&remembered), &mut control).await?;
-    let Start::Gap(reason) = decide(Some(&remembered), &server) else { return Ok(None) };
+    let Start::Gap(reason) = decide(Some(&remembered), &server) else {
+        let lost = control.slot(&settings.slot).await?.and_then(|slot| slot.invalidation);
+        let invalidated = |reason| source::Error::SlotInvalidated { slot: settings.slot.clone(), reason };
+        return lost.map_or(Ok(None), |reason| Err(invalidated(reason).into()));
+    };
     let to = server.slot_confirmed.unwrap_or(server.wal_end);
     let gap = AcceptedGap {
         epoch: remembered.epoch,

@@ -173,10 +173,14 @@ impl Remediable for Error {
                  pg_terminate_backend, or name another slot"
                     .to_owned()
             }
-            Self::SlotMissing { .. }
-            | Self::SlotInvalidated { .. }
-            | Self::SlotAhead { .. }
-            | Self::ServerBehind { .. } => {
+            Self::SlotInvalidated { slot, .. } => {
+                format!(
+                    "changes are missing for good; to go on from what the server still has: \
+                     select pg_drop_replication_slot({}); then: walhook resume --accept-gap",
+                    literal(slot)
+                )
+            }
+            Self::SlotMissing { .. } | Self::SlotAhead { .. } | Self::ServerBehind { .. } => {
                 "changes may be missing for good; to go on from what the server still has: \
                  walhook resume --accept-gap"
                     .to_owned()

@@ -101,6 +101,36 @@ async fn a_slot_that_vanished_is_a_gap_until_somebody_accepts_it() {
     assert_eq!(running.stop(), 0);
 }
 
+/// The server had removed the log that the slot needed. `run` asked for `resume --accept-gap`, which said that
+/// there was no gap: nothing told that the slot has to go first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_the_server_invalidated_is_dropped_and_then_a_gap() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
+    site.start().await.stop();
+    let session = site.session().await;
+    session.batch_execute("alter system set max_slot_wal_keep_size = '1MB'").await.unwrap();
+    session.batch_execute("select pg_reload_conf(); create table other (a int)").await.unwrap();
+    let started = Instant::now();
+    let lost = "select count(*) from pg_replication_slots where wal_status = 'lost'";
+    while session.query_one(lost, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(started.elapsed() < PATIENCE, "the slot lives on");
+        session.batch_execute("insert into other values (1); select pg_switch_wal()").await.unwrap();
+        session.batch_execute("checkpoint").await.unwrap();
+    }
+    let drop = "select pg_drop_replication_slot('walhook')";
+    let (code, output) = site.run(&["resume", "--accept-gap"]);
+    assert!(code != 0 && output.contains(drop), "{code} {output}");
+    session.batch_execute(drop).await.unwrap();
+    let (code, output) = site.run(&["resume", "--accept-gap"]);
+    assert_eq!(code, 0, "{output}");
+    let running = site.start_again(&[]).await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    assert_eq!(running.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_moved_by_somebody_else_is_a_gap() {
     let endpoint = Endpoint::start().await;
@@ -202,6 +232,39 @@ async fn a_broken_form_does_not_harm_another_one_of_its_table() {
     let reasons = site.wait_until_ready(false).await;
     assert!(reasons.contains("by title"), "{reasons}");
     assert_eq!(running.stop(), 0);
+}
+
+/// A webhook was disabled and soon enabled again, and got the changes of in between: they had been read, but their
+/// position was not stored yet, and so they were read again for the new configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_a_disabled_webhook_missed_do_not_come_when_it_is_enabled() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    site.configure(&config.replace("form = \"ticket\"", "form = \"ticket\"\nenabled = false"));
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    let read =
+        "select coalesce(bool_and(write_lsn >= pg_current_wal_insert_lsn()), false) from pg_stat_replication";
+    let started = Instant::now();
+    while !session.query_one(read, &[]).await.unwrap().get::<_, bool>(0) {
+        assert!(started.elapsed() < PATIENCE, "it is not read");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.configure(&config);
+    running.signal("HUP");
+    for id in 2.. {
+        // which transaction is the first for the enabled webhook is open
+        session.batch_execute(&format!("insert into ticket values ({id})")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if !endpoint.accepted().is_empty() {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+    }
+    assert_eq!(running.stop(), 0);
+    assert!(!endpoint.accepted().contains(&("all".into(), "1".into())), "it was disabled then");
 }
 
 /// A new form with a slip in its table's name was taken over with the file, and capture stopped for all forms.

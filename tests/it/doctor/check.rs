@@ -207,7 +207,7 @@ async fn wal_that_is_kept_for_a_slot_is_a_warning() {
 
 #[tokio::test]
 async fn a_slot_older_than_its_publication_is_a_warning() {
-    let house = House::with(&[], &["incident"]).await;
+    let house = House::with(&[], &["incident", "note"]).await;
     house.sql("select pg_create_logical_replication_slot('walhook', 'pgoutput')").await;
     house.set_up(&setup::Options::default()).await;
     let report = house.check().await;

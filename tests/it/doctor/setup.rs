@@ -56,6 +56,23 @@ async fn a_table_that_was_renamed_stays_published() {
     assert_eq!(house.plan(&setup::Options::default()).await.steps, [], "the other one is still not found");
 }
 
+/// The publication had been made by hand, and walhook was down when `setup --apply` added the second one, empty:
+/// the slot was older, could not be decoded any more, and had to be dropped with all changes in it.
+#[tokio::test]
+async fn no_empty_publication_is_made_that_is_younger_than_the_slot() {
+    let house = House::with(&[], &["incident"]).await;
+    house
+        .sql(
+            "create publication walhook for table only helpdesk.incident with (publish_via_partition_root = true);
+             grant usage on schema helpdesk to walhook",
+        )
+        .await;
+    assert_eq!(house.plan(&setup::Options::default()).await.steps.len(), 1, "before the slot it is made");
+    house.sql("select pg_create_logical_replication_slot('walhook', 'pgoutput')").await;
+    let plan = house.plan(&setup::Options::default()).await;
+    assert_eq!(plan.steps, [], "{plan}");
+}
+
 /// What would have happened to the application, had `setup` published what it was told to.
 #[tokio::test]
 async fn publishing_everything_would_have_made_the_application_fail() {

@@ -88,11 +88,6 @@ impl Row {
     pub fn footprint_bytes(&self) -> usize {
         self.bytes.len() + self.cells.len() * size_of::<Cell>() + size_of::<Self>()
     }
-
-    /// A copy that holds on to nothing but its own bytes: for rows that outlive the moment they were read in.
-    pub fn detached(&self) -> Row {
-        Self { bytes: Bytes::copy_from_slice(&self.bytes), cells: self.cells.clone() }
-    }
 }
 
 impl std::fmt::Debug for Row {

@@ -219,7 +219,11 @@ impl Parameters {
                 Ok(())
             }
             None if UNSUPPORTED.contains(&name) => wrong(format!("parameter {name:?} is not supported")),
-            None => wrong(format!("unknown parameter {name:?}")),
+            None if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                wrong(format!("unknown parameter {name:?}"))
+            }
+            // it may be half of an address, with the password
+            None => wrong("what stands before a = is no name of a parameter".into()),
         }
     }
 

@@ -52,6 +52,7 @@ fn name_and_value_pairs_are_read_as_libpq_reads_them() {
 fn what_is_wrong_is_named() {
     check_error("postgres://db/d?colour=red", "unknown parameter \"colour\"");
     check_error("host=db replication=database", "parameter \"replication\" is not supported");
+    check_error("postgres//u:secret@db/d?a=1", "what stands before a = is no name of a parameter");
     check_error("mysql://db", "a URL must begin with postgres:// or postgresql://");
     check_error("secret", "a database must be named by a postgres:// URL or by name=value pairs");
     check_error("password='secret", "the value of password lacks its closing quote");

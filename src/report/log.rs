@@ -7,6 +7,7 @@ use super::writer;
 pub use super::writer::Flush;
 use crate::delivery::Settlement;
 use crate::observe::{Observation, Observer};
+use anstream::ColorChoice;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -45,12 +46,20 @@ pub enum Error {
 /// Starts the log, on standard error. Keep what it returns until the process ends: dropped, it waits for the
 /// last lines.
 pub fn init(format: LogFormat) -> Result<Flush, Error> {
-    let colours =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = is_coloured(ColorChoice::global(), io::stderr().is_terminal(), no_color);
     let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.is_empty());
     let (subscriber, flush) = subscriber(format, colours, filter.as_deref(), io::stderr())?;
     subscriber.try_init().map_err(Error::Started)?;
     Ok(flush)
+}
+
+fn is_coloured(choice: ColorChoice, is_terminal: bool, no_color: bool) -> bool {
+    match choice {
+        ColorChoice::Never => false,
+        ColorChoice::Always | ColorChoice::AlwaysAnsi => true,
+        ColorChoice::Auto => is_terminal && !no_color,
+    }
 }
 
 fn subscriber(
@@ -295,6 +304,16 @@ mod tests {
         assert_eq!(logged(LogFormat::Human, None, &attempted(Settlement::Delivered)), "");
         let line = logged(LogFormat::Human, Some("walhook=debug"), &attempted(Settlement::Delivered));
         assert!(line.contains("DEBUG delivered"), "{line}");
+    }
+
+    /// `--color` had held for everything but the log.
+    #[test]
+    fn colours_are_where_the_operator_wants_them() {
+        assert!(is_coloured(ColorChoice::Auto, true, false));
+        assert!(!is_coloured(ColorChoice::Auto, true, true));
+        assert!(!is_coloured(ColorChoice::Auto, false, false));
+        assert!(is_coloured(ColorChoice::Always, false, true));
+        assert!(!is_coloured(ColorChoice::Never, true, false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether the stream progresses, and if not, why not.
 
-use super::QueueReading;
+use super::{QueueReading, WebhookReading};
 use crate::observe::{Observation, Observer};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +28,8 @@ struct State {
     failures: BTreeMap<&'static str, Failure>,
     broken_forms: BTreeMap<String, String>,
     configuration_refused: bool,
+    /// How many row changes were put aside.
+    quarantined: u64,
 }
 
 /// Where the stream stands.
@@ -112,6 +114,24 @@ impl Health {
         } else if percent >= FILLING_PERCENT {
             readiness.notes.push(format!("the queue is {percent} % full"));
         }
+        for webhook in &queue.webhooks {
+            let WebhookReading { name, pending, dead, .. } = webhook;
+            if !webhook.served && *pending > 0 {
+                let note = format!(
+                    "webhook {name:?} is not served, {pending} deliveries wait (`walhook webhooks list`)"
+                );
+                readiness.notes.push(note);
+            }
+            if *dead > 0 {
+                readiness
+                    .notes
+                    .push(format!("webhook {name:?} has {dead} dead letters (`walhook deliveries list`)"));
+            }
+        }
+        if state.quarantined > 0 {
+            let note = "row changes were put aside since the start (`walhook queue quarantine`)";
+            readiness.notes.push(format!("{} {note}", state.quarantined));
+        }
         if state.configuration_refused {
             readiness.notes.push("the configuration file was refused; the one before it is in use".into());
         }
@@ -135,6 +155,7 @@ impl Health {
                 state.broken_forms.clear();
             }
             Observation::ConfigurationRefused { .. } => state.configuration_refused = true,
+            Observation::Quarantined { .. } => state.quarantined += 1,
             Observation::SlotBeingCreated { slot } => {
                 state.failures.remove("capture");
                 state.stream = Stream::Creating { slot: slot.clone() };
@@ -237,6 +258,30 @@ mod tests {
             .tell(Observation::Confirmed { end_lsn: Lsn(8) })
             .after(20)
             .says(&["the stream has been silent for 40 s"]);
+    }
+
+    #[test]
+    fn what_waits_for_an_operator_is_noted_without_being_red() {
+        let mut clocked = Clocked::new();
+        clocked.tell(started()).tell(Observation::Quarantined {
+            position: crate::lsn::Position::default(),
+            form: None,
+            reason: "column number 1 is not valid UTF-8".into(),
+        });
+        let gone = WebhookReading { name: "pager".into(), pending: 3, ..WebhookReading::default() };
+        let refused =
+            WebhookReading { name: "archive".into(), served: true, dead: 2, ..WebhookReading::default() };
+        let queue = QueueReading { webhooks: vec![gone, refused], ..QueueReading::default() };
+        let readiness = clocked.health.readiness_at(clocked.now, &queue);
+        assert!(readiness.is_ready());
+        assert_eq!(
+            readiness.notes,
+            [
+                "webhook \"pager\" is not served, 3 deliveries wait (`walhook webhooks list`)",
+                "webhook \"archive\" has 2 dead letters (`walhook deliveries list`)",
+                "1 row changes were put aside since the start (`walhook queue quarantine`)",
+            ]
+        );
     }
 
     #[test]

@@ -349,3 +349,25 @@ async fn a_dead_letter_is_listed_shown_replayed_and_dropped() {
     assert!(fs::metadata(copy).unwrap().len() > 0);
     assert_eq!(running.stop(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_never_fitted_its_table_loses_nothing_until_it_is_mended() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    let config = CONFIG.replace("RECEIVER", &endpoint.url());
+    site.configure(&config);
+    assert_eq!(site.run(&["setup", "--apply"]).0, 0);
+    site.configure(&config.replace("table = \"ticket\"", "name = \"ticket\"\ntable = \"tiket\""));
+    let running = site.spawn(&[]);
+    let started = Instant::now();
+    while !site.ask("/readyz").await.is_some_and(|(_, text)| text.contains("tiket")) {
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.session().await.batch_execute("insert into ticket values (1)").await.unwrap();
+    assert_eq!(running.stop(), 0);
+    site.configure(&config);
+    let running = site.start_again(&[]).await;
+    endpoint.wait_for("all", "1").await;
+    assert_eq!(running.stop(), 0);
+}

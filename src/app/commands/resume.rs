@@ -15,8 +15,9 @@ pub async fn perform(context: &Context, _arguments: &Resume) -> Result<Exit, Fai
     let accepted =
         capture::accept_gap(&settings, &*queue, Clock::system().now_us()).await.map_err(Failure::of)?;
     let Some(gap) = accepted else {
-        return Err(Failure::no("there is no gap between the queue's position and the slot's")
-            .hint("if `walhook run` does not go on all the same, do first what it says, or ask `walhook check`"));
+        return Err(Failure::no("there is no gap between the queue's position and the slot's").hint(
+            "if `walhook run` does not go on all the same, do first what it says, or ask `walhook check`",
+        ));
     };
     if context.output.json {
         context.output.json(&serde_json::json!({

@@ -11,7 +11,7 @@ use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
 use crate::queue::{Queue, WebhookRecord};
-use crate::source::{self, Control, Stream};
+use crate::source::{self, Control, Message, Source as _, Stream};
 use crate::webhook::Webhooks;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
@@ -25,6 +25,9 @@ const APPLICATION_NAME: &str = "walhook";
 
 /// The pause before a slot that somebody else reads is asked for again.
 const SLOT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a look at the log may take that shows whether it can be decoded.
+const PROBE_MAX: Duration = Duration::from_secs(5);
 
 /// What capture is told.
 #[derive(Clone, Debug)]
@@ -102,11 +105,19 @@ pub async fn accept_gap(
 ) -> Result<Option<AcceptedGap>, Error> {
     let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
     let Some(remembered) = queue.stream().await? else { return Ok(None) };
-    let server = look(settings, Some(&remembered), &mut control).await?;
-    let Start::Gap(reason) = decide(Some(&remembered), &server) else {
+    let mut server = look(settings, Some(&remembered), &mut control).await?;
+    let reason = if let Start::Gap(reason) = decide(Some(&remembered), &server) {
+        reason
+    } else {
         let lost = control.slot(&settings.slot).await?.and_then(|slot| slot.invalidation);
         let invalidated = |reason| source::Error::SlotInvalidated { slot: settings.slot.clone(), reason };
-        return lost.map_or(Ok(None), |reason| Err(invalidated(reason).into()));
+        if let Some(reason) = lost {
+            return Err(invalidated(reason).into());
+        }
+        let Some(reason) = undecodable(settings, remembered.progress.end_lsn).await? else { return Ok(None) };
+        let wal_end = control.wal_position().await?.flush;
+        server.slot_confirmed = Some(control.advance_slot(&settings.slot, wal_end).await?);
+        reason
     };
     let to = server.slot_confirmed.unwrap_or(server.wal_end);
     let gap = AcceptedGap {
@@ -127,6 +138,24 @@ pub async fn accept_gap(
     };
     queue.accept_gap(gap.clone(), stream).await?;
     Ok(Some(gap))
+}
+
+/// Why the log from a position on cannot be decoded, although slot and position fit: a publication that was made
+/// after it does not exist there.
+async fn undecodable(settings: &Settings, from: Lsn) -> Result<Option<String>, Error> {
+    let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+    let publications = publications(settings, &mut control).await?;
+    let reading = async {
+        let mut stream = control.start(&settings.slot, from, &publications).await?;
+        while let Message::Keepalive { .. } = stream.next().await? {}
+        Ok(())
+    };
+    match tokio::time::timeout(PROBE_MAX, reading).await {
+        Ok(Err(error @ source::Error::PublicationMissing(_))) => Ok(Some(error.to_string())),
+        // whoever reads the slot can decode it
+        Ok(Ok(()) | Err(source::Error::SlotInUse { .. })) | Err(_) => Ok(None),
+        Ok(Err(error)) => Err(error.into()),
+    }
 }
 
 fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {

@@ -190,6 +190,18 @@ impl Control {
         }
     }
 
+    /// Moves a slot that nobody reads forward, without decoding what lies between; returns where it is then.
+    pub async fn advance_slot(&mut self, name: &str, to: Lsn) -> Result<Lsn, Error> {
+        let statement = format!(
+            "select end_lsn from pg_catalog.pg_replication_slot_advance({}, {})",
+            literal(name),
+            literal(&to.to_string())
+        );
+        let rows = self.run(&statement, &format!("advance replication slot {name:?}")).await?;
+        let end = first_value(rows).and_then(|lsn: String| lsn.parse().ok());
+        end.ok_or(Error::Malformed { what: "the new position of a slot" })
+    }
+
     /// Where the timelines before the given one were left, the oldest first.
     pub async fn timeline_history(&mut self, timeline: u32) -> Result<Vec<TimelineSwitch>, Error> {
         if timeline <= 1 {

@@ -192,8 +192,8 @@ impl Remediable for Error {
                 )
             }
             Self::PublicationMissing(_) => {
-                "a slot must be younger than its publications: create them (walhook setup), then drop the \
-                 slot and go on by: walhook resume --accept-gap"
+                "a slot must be younger than its publications: create them (walhook setup), then go on behind \
+                 the changes from before by: walhook resume --accept-gap"
                     .to_owned()
             }
             Self::PluginRefused { plugin, allowed, .. } => {

@@ -371,3 +371,31 @@ async fn a_form_that_never_fitted_its_table_loses_nothing_until_it_is_mended() {
     endpoint.wait_for("all", "1").await;
     assert_eq!(running.stop(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_was_made_anew_is_a_gap_until_somebody_accepts_it() {
+    let endpoint = Endpoint::start().await;
+    let site = Site::new(SCHEMA).await;
+    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
+    let running = site.start().await;
+    let session = site.session().await;
+    session.batch_execute("insert into ticket values (1)").await.unwrap();
+    endpoint.wait_for("all", "1").await;
+    assert_eq!(running.stop(), 0);
+    session.batch_execute("drop publication walhook").await.unwrap();
+    // nobody publishes this one
+    session.batch_execute("insert into ticket values (2)").await.unwrap();
+    session.batch_execute("create publication walhook for table ticket").await.unwrap();
+    let running = site.spawn(&[]);
+    let started = Instant::now();
+    while !site.ask("/readyz").await.is_some_and(|(_, text)| text.contains("resume --accept-gap")) {
+        assert!(started.elapsed() < PATIENCE, "{}", running.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (code, output) = site.run(&["resume", "--accept-gap"]);
+    assert_eq!(code, 0, "{output}\n{}", running.log());
+    site.wait_until_ready(true).await;
+    session.batch_execute("insert into ticket values (3)").await.unwrap();
+    endpoint.wait_for("all", "3").await;
+    assert_eq!(running.stop(), 0);
+}

@@ -82,14 +82,7 @@ async fn a_slot_that_vanished_is_a_gap_until_somebody_accepts_it() {
         .await
         .unwrap();
     let running = site.spawn(&[]);
-    let reasons = site.wait_until_ready(false).await;
-    let started = Instant::now();
-    let mut said = reasons;
-    while !said.contains("changes may be missing") {
-        assert!(started.elapsed() < PATIENCE, "{said}\n{}", running.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        said = site.ask("/readyz").await.map(|(_, text)| text).unwrap_or_default();
-    }
+    let said = site.wait_until_it_says("changes may be missing").await;
     assert!(said.contains("resume --accept-gap"), "{said}");
 
     let (code, output) = site.run(&["resume", "--accept-gap"]);
@@ -142,15 +135,8 @@ async fn a_slot_that_was_moved_by_somebody_else_is_a_gap() {
     let advance = "select pg_replication_slot_advance('walhook', pg_current_wal_lsn())";
     session.batch_execute(advance).await.unwrap();
     let running = site.spawn(&[]);
-    let started = Instant::now();
-    loop {
-        let said = site.ask("/readyz").await.map(|(_, text)| text).unwrap_or_default();
-        if said.contains("ahead of our position") {
-            break;
-        }
-        assert!(started.elapsed() < PATIENCE, "{said}\n{}", running.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    site.wait_until_it_says("ahead of our position").await;
+    drop(running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,11 +150,7 @@ async fn a_slot_of_others_is_not_taken_unless_asked_for() {
     session.batch_execute(make).await.unwrap();
     session.batch_execute("insert into ticket values (1)").await.unwrap();
     let running = site.spawn(&[]);
-    let started = Instant::now();
-    while !running.log().contains("--adopt-slot") {
-        assert!(started.elapsed() < PATIENCE, "{}", running.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    running.wait_until_logged("--adopt-slot").await;
     assert_eq!(running.stop(), 0);
     let running = site.start_again(&["--adopt-slot"]).await;
     endpoint.wait_for("all", "1").await;
@@ -188,17 +170,14 @@ async fn a_new_configuration_is_taken_over_and_a_bad_one_refused() {
 
     site.configure(&format!("{config}\n[[webhooks]]\nname = \"bad\"\nformm = \"ticket\"\n"));
     running.signal("HUP");
-    let started = Instant::now();
-    while !running.log().contains("formm") {
-        assert!(started.elapsed() < PATIENCE, "{}", running.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    running.wait_until_logged("formm").await;
     session.batch_execute("insert into ticket values (2)").await.unwrap();
     endpoint.wait_for("all", "2").await;
 
     let second = config.split("[[webhooks]]").nth(1).unwrap().replace("\"all\"", "\"second\"");
     site.configure(&format!("{config}\n[[webhooks]]{second}"));
     running.signal("HUP");
+    let started = Instant::now();
     for id in 3.. {
         // an entry for each try: which transaction is the first for the new webhook is open
         session.batch_execute(&format!("insert into ticket values ({id})")).await.unwrap();
@@ -277,11 +256,7 @@ async fn a_new_configuration_whose_forms_do_not_fit_the_database_is_refused() {
     let running = site.start().await;
     site.configure(&format!("[[forms]]\ntable = \"tickets\"\n{config}"));
     running.signal("HUP");
-    let started = Instant::now();
-    while !running.log().contains("did you mean ticket?") {
-        assert!(started.elapsed() < PATIENCE, "{}", running.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    running.wait_until_logged("did you mean ticket?").await;
     site.wait_until_ready(true).await;
     let session = site.session().await;
     session.batch_execute("insert into ticket values (1)").await.unwrap();
@@ -359,11 +334,7 @@ async fn a_form_that_never_fitted_its_table_loses_nothing_until_it_is_mended() {
     assert_eq!(site.run(&["setup", "--apply"]).0, 0);
     site.configure(&config.replace("table = \"ticket\"", "name = \"ticket\"\ntable = \"tiket\""));
     let running = site.spawn(&[]);
-    let started = Instant::now();
-    while !site.ask("/readyz").await.is_some_and(|(_, text)| text.contains("tiket")) {
-        assert!(started.elapsed() < PATIENCE, "{}", running.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    site.wait_until_it_says("tiket").await;
     site.session().await.batch_execute("insert into ticket values (1)").await.unwrap();
     assert_eq!(running.stop(), 0);
     site.configure(&config);
@@ -387,11 +358,7 @@ async fn a_publication_that_was_made_anew_is_a_gap_until_somebody_accepts_it() {
     session.batch_execute("insert into ticket values (2)").await.unwrap();
     session.batch_execute("create publication walhook for table ticket").await.unwrap();
     let running = site.spawn(&[]);
-    let started = Instant::now();
-    while !site.ask("/readyz").await.is_some_and(|(_, text)| text.contains("resume --accept-gap")) {
-        assert!(started.elapsed() < PATIENCE, "{}", running.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    site.wait_until_it_says("resume --accept-gap").await;
     let (code, output) = site.run(&["resume", "--accept-gap"]);
     assert_eq!(code, 0, "{output}\n{}", running.log());
     site.wait_until_ready(true).await;

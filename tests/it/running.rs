@@ -94,6 +94,21 @@ impl Site {
         Some((status, answer.text().await.ok()?))
     }
 
+    /// Waits until `/readyz` says something; returns all it says.
+    pub(crate) async fn wait_until_it_says(&self, something: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let said = self.ask("/readyz").await.map(|(_, text)| text).unwrap_or_default();
+            if said.contains(something) {
+                return said;
+            }
+            let log = fs::read_to_string(self.folder.path().join("walhook.log")).unwrap_or_default();
+            assert!(started.elapsed() < PATIENCE, "it does not say {something:?}: {said}\n{log}");
+            // polling another process: there is nothing to wait on
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits until `/readyz` says ready, or says why it is not.
     pub(crate) async fn wait_until_ready(&self, ready: bool) -> String {
         let started = Instant::now();
@@ -135,6 +150,16 @@ impl Running {
             assert!(started.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
             // another process: there is nothing to wait on
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the log has something.
+    pub(crate) async fn wait_until_logged(&self, something: &str) {
+        let started = Instant::now();
+        while !self.log().contains(something) {
+            assert!(started.elapsed() < PATIENCE, "{something:?} is not in the log:\n{}", self.log());
+            // another process writes it: there is nothing to wait on
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

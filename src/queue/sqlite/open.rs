@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `whoo` in ASCII: tells the file from other SQLite databases (header bytes 68 to 71).
 const APPLICATION_ID: i32 = 0x7768_6F6F;
@@ -20,6 +20,11 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// How long looking for damage may take. What is not looked at by then is met when it is read.
 const CHECK_MAX: Duration = Duration::from_secs(1);
+/// How long a lock that another holds is waited for. A process that is being killed, or a child of the owner that
+/// has not come to its exec yet, holds it a moment longer than the owner was there.
+const LOCK_MAX: Duration = Duration::from_secs(1);
+/// How often it is tried meanwhile.
+const LOCK_EVERY: Duration = Duration::from_millis(20);
 /// How long a connection waits for another process's transaction.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
@@ -47,10 +52,14 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     let lock = beside(path, ".lock");
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
     let file = private().create(true).truncate(false).open(lock).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_MAX => std::thread::sleep(LOCK_EVERY),
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
     }
 }
 

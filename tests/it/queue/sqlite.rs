@@ -90,6 +90,22 @@ async fn files_that_cannot_be_a_queue_are_refused_in_words() {
     open(&at("queue.db")).unwrap();
 }
 
+/// A child of the owner that has not come to its exec yet has the lock as well, for a moment longer.
+#[test]
+fn a_lock_that_is_about_to_go_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    drop(open(&path).unwrap());
+    let held = std::fs::File::open(folder.path().join("queue.db.lock")).unwrap();
+    held.try_lock().unwrap();
+    let letting_go = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(held);
+    });
+    open(&path).unwrap();
+    letting_go.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_damaged_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -90,9 +90,107 @@ pub struct Batch {
     pub events: Vec<NewEvent>,
     /// Row changes that could not be read.
     pub quarantined: Vec<Quarantined>,
+    /// Events that webhooks could not be judged for, in commit order.
+    pub held: Vec<NewHeld>,
+    /// Held events that have been judged: those that match stand among the events. Only in batches with progress.
+    pub released: Vec<HeldRef>,
     /// How far capture has come with this batch. None means that the transaction goes on: the events are
     /// stored but do not count until a batch with progress arrives, and are gone if the process ends before.
     pub progress: Option<Progress>,
+}
+
+/// An event that is kept as it is, because some webhooks cannot be judged for it yet.
+#[derive(Clone, Debug)]
+pub struct NewHeld {
+    /// Its address.
+    pub position: Position,
+    /// The form's name.
+    pub form: String,
+    /// What happened.
+    pub verb: Verb,
+    /// The entry id.
+    pub entry_id: String,
+    /// What must stay in order with it.
+    pub lane: Lane,
+    /// When it was committed, in microseconds since 1970 UTC.
+    pub committed_at_us: i64,
+    /// The event itself, as capture writes it and reads it again.
+    pub content: Bytes,
+    /// Who waits for it: at least one.
+    pub holders: Vec<Holder>,
+}
+
+/// A webhook that waits for a held event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// Why it waits.
+    pub cause: HeldBecause,
+}
+
+/// Why an event is held for a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldBecause {
+    /// Its condition could not be judged for this event.
+    Failed {
+        /// Why: `division by zero in …`.
+        reason: String,
+    },
+    /// The webhook is broken: its condition does not fit the form any more.
+    Broken,
+    /// An earlier event of the entry is held.
+    Behind,
+}
+
+/// A held event of one webhook, as the queue counts them: in commit order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeldRef {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// Its number in the queue; later ones have higher numbers.
+    pub number: u64,
+}
+
+/// A held event as the queue gives it back.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Its name.
+    pub held: HeldRef,
+    /// Why it is held.
+    pub cause: HeldBecause,
+    /// The address of the first event.
+    pub position: Position,
+    /// What is held.
+    pub what: HeldWhat,
+}
+
+/// What is held.
+#[derive(Clone, Debug)]
+pub enum HeldWhat {
+    /// One event.
+    Event {
+        /// The form's name.
+        form: String,
+        /// What happened.
+        verb: Verb,
+        /// The entry id.
+        entry_id: String,
+        /// What must stay in order with it.
+        lane: Lane,
+        /// When it was committed, in microseconds since 1970 UTC.
+        committed_at_us: i64,
+        /// The event as capture wrote it.
+        content: Bytes,
+    },
+    /// Consecutive events beyond the limit of the webhook's backlog, of which only the positions were kept. When
+    /// their turn comes they get sequence numbers and become a dead range.
+    Range {
+        /// How many.
+        count: u64,
+        /// The address of the last event.
+        last: Position,
+    },
 }
 
 /// An event for the queue.
@@ -118,6 +216,8 @@ pub struct NewEvent {
     pub tails: Vec<Tail>,
     /// Its deliveries: at least one, for other events do not come here.
     pub deliveries: Vec<NewDelivery>,
+    /// Whether it was held before: then others may have had deliveries of it already.
+    pub was_held: bool,
 }
 
 /// The shared part of bodies.

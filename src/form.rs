@@ -1,7 +1,8 @@
 //! Forms: tables as the business knows them.
 
 use crate::change::{Datum, Relation, ReplicaIdentity, Row};
-use crate::value::Type;
+use crate::qualification::{BoundQualification, Dialect, Qualification};
+use crate::value::{Kind, Type};
 use std::sync::Arc;
 
 /// A form as the operator describes it.
@@ -39,6 +40,22 @@ pub struct Form {
     pub unchanged_updates: bool,
     /// Values above this size, in bytes, are left out of bodies and named as not available.
     pub value_bytes_max: usize,
+    /// Which rows of the table are entries; none means all. A row that begins to meet it is a create, one that
+    /// ceases to is a delete.
+    pub entries: Option<Arc<Qualification>>,
+    /// Columns that conditions reach as parts of a field: `Cost.TYPE`, `Status History.Closed.TIME`.
+    pub parts: Vec<Part>,
+    /// How the texts of conditions are read.
+    pub dialect: Arc<Dialect>,
+}
+
+/// A column that conditions reach under a name of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The name: `Cost.TYPE`.
+    pub name: String,
+    /// The column it stands for.
+    pub column: String,
 }
 
 /// A field as the operator describes it.
@@ -50,6 +67,30 @@ pub struct Field {
     pub column: String,
     /// Its number in products that number fields.
     pub id: Option<u64>,
+    /// The texts of its values, as (what stands in the column, what people read), in order; empty where it is no
+    /// selection, or PostgreSQL knows them (`boolean`, enum types).
+    pub labels: Vec<(String, String)>,
+    /// What its values mean in conditions, where the column's type does not say it.
+    pub meaning: Option<Meaning>,
+}
+
+/// What a column's values mean, where its type does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Characters, even if they look like something else.
+    Text,
+    /// A diary.
+    Diary,
+    /// An amount with its currency.
+    Currency,
+    /// When and by whom an entry entered each status.
+    StatusHistory,
+    /// A file.
+    Attachment,
+    /// A moment, as seconds since 1970 UTC.
+    Epoch,
+    /// A time of day, as seconds since midnight.
+    SecondsOfDay,
 }
 
 /// Where the old values of a form come from.
@@ -113,6 +154,10 @@ pub struct BoundForm {
     pub uses_old_values: bool,
     /// Whether a delete and an insert of one key in one transaction are a merge.
     pub delete_insert_is_merge: bool,
+    /// Columns that conditions reach under names of their own.
+    pub parts: Vec<BoundPart>,
+    /// Which rows are entries; none means all.
+    pub entries: Option<Arc<BoundQualification>>,
 }
 
 /// A field bound to its column.
@@ -126,6 +171,19 @@ pub struct BoundField {
     pub column: usize,
     /// The column's type.
     pub type_: Type,
+    /// What its values mean in conditions.
+    pub kind: Kind,
+}
+
+/// A part bound to its column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoundPart {
+    /// Its name: `Cost.TYPE`.
+    pub name: String,
+    /// The column's number in the rows.
+    pub column: usize,
+    /// What its values mean in conditions.
+    pub kind: Kind,
 }
 
 impl BoundForm {
@@ -228,7 +286,8 @@ impl Fnv {
 pub(crate) mod sample {
     use super::{BoundField, BoundForm, Fold, Form, OldValues};
     use crate::change::{Column, Datum, Relation, ReplicaIdentity, Row};
-    use crate::value::Type;
+    use crate::qualification::{BoundQualification, Dialect, Qualification};
+    use crate::value::{Kind, Type};
     use std::sync::Arc;
 
     /// A form whose fields are its columns, the first one the key, with `REPLICA IDENTITY FULL`.
@@ -264,6 +323,9 @@ pub(crate) mod sample {
             delete_insert: None,
             unchanged_updates: false,
             value_bytes_max: 1 << 20,
+            entries: None,
+            parts: vec![],
+            dialect: Arc::default(),
         };
         let fields = columns.iter().enumerate();
         BoundForm {
@@ -275,6 +337,7 @@ pub(crate) mod sample {
                     id: None,
                     column,
                     type_: type_.clone(),
+                    kind: Kind::Text { folds_case: false, padded: false },
                 })
                 .collect(),
             key: vec![0],
@@ -283,6 +346,8 @@ pub(crate) mod sample {
             ignored: vec![false; columns.len()],
             uses_old_values: true,
             delete_insert_is_merge: true,
+            parts: vec![],
+            entries: None,
         }
     }
 

@@ -26,6 +26,38 @@ pub enum Observation {
         /// The pause.
         retry_in: Duration,
     },
+    /// A condition could not be judged for an event, which is held until it can.
+    ConditionFailed {
+        /// The webhook's name.
+        webhook: String,
+        /// The form.
+        form: String,
+        /// The entry.
+        entry_id: String,
+        /// Why: `division by zero`, and where in the text.
+        reason: String,
+    },
+    /// A webhook's condition does not fit its form any more, or fails again and again: its events are held.
+    WebhookBroken {
+        /// The webhook's name.
+        webhook: String,
+        /// Why.
+        reason: String,
+    },
+    /// A broken webhook's condition fits again.
+    WebhookMended {
+        /// The webhook's name.
+        webhook: String,
+    },
+    /// Held events of a webhook were judged again.
+    HeldJudged {
+        /// The webhook's name.
+        webhook: String,
+        /// How many were judged.
+        events: u64,
+        /// How many of them matched and are deliveries now.
+        matched: u64,
+    },
     /// A configuration was taken over at run time.
     ConfigurationTakenOver {
         /// How many webhooks it has.

@@ -1,6 +1,7 @@
 //! Webhooks: who wants to hear of what, and where.
 
 use crate::event::{FormEvent, Verb};
+use crate::qualification::Qualification;
 use crate::retry::Schedule;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct Webhook {
     pub forms: Vec<String>,
     /// The events it listens to.
     pub events: Vec<Verb>,
+    /// Which of these events it wants; none means all.
+    pub condition: Option<Arc<Qualification>>,
     /// The fields it wants, by name or number; empty means all.
     pub payload_fields: Vec<String>,
     /// Whether an update brings all wanted fields or only those that changed (where the format chooses).
@@ -51,7 +54,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Whether it listens to an event.
+    /// Whether it listens to an event, its condition aside.
     pub fn wants(&self, event: &FormEvent) -> bool {
         self.enabled && self.events.contains(&event.verb) && self.forms.contains(&event.form.form.name)
     }

@@ -258,7 +258,7 @@ where
             let Some(last) = entries.last() else { return Ok(()) };
             after = Some(last.first);
             let events = self.deliveries_of(open, entries);
-            self.queue.enqueue(Batch { events, quarantined: Vec::new(), progress: None }).await?;
+            self.queue.enqueue(Batch { events, ..Batch::default() }).await?;
         }
     }
 

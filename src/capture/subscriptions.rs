@@ -76,6 +76,7 @@ impl Subscriptions {
             committed_at_us: event.transaction.committed_at_us,
             tails,
             deliveries,
+            was_held: false,
         })
     }
 }

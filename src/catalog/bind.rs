@@ -53,6 +53,8 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
         ignored,
         uses_old_values: is_full && form.old_values != OldValues::None,
         delete_insert_is_merge: form.delete_insert.unwrap_or(!facts.table.is_some_and(Table::is_partitioned)),
+        parts: Vec::new(),
+        entries: None,
     })
 }
 
@@ -310,6 +312,7 @@ fn fields(form: &Form, places: &Places<'_>, hidden: &[bool]) -> Vec<BoundField> 
             id,
             column: number,
             type_: places.facts.types.type_of(column.type_oid),
+            kind: crate::value::Kind::Text { folds_case: false, padded: false },
         };
         let before = fields.len();
         let of_this = configured.iter().filter(|(place, _)| *place == Some(number));

@@ -217,6 +217,7 @@ mod tests {
             description: None,
             forms: vec![],
             events: vec![],
+            condition: None,
             payload_fields: vec![],
             send_unchanged_fields: false,
             custom_json: None,

@@ -21,6 +21,7 @@ fn webhook(format: &'static str, payload_fields: &[&str]) -> Webhook {
         description: None,
         forms: vec!["HPD:Help Desk".into()],
         events: Verb::ALL.to_vec(),
+        condition: None,
         payload_fields: payload_fields.iter().map(|name| (*name).into()).collect(),
         send_unchanged_fields: false,
         custom_json: None,

@@ -4,7 +4,8 @@ pub mod sqlite;
 
 use crate::change::RowChange;
 use crate::delivery::{
-    AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Settled, State, StreamRecord,
+    AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Held, HeldRef, Settled, State,
+    StreamRecord,
 };
 use crate::event::Verb;
 use crate::form::{BindingRecord, Lane};
@@ -192,6 +193,25 @@ pub trait Queue: Send + Sync {
     /// Remembers the table that a form is bound to.
     fn record_binding(&self, binding: BindingRecord) -> Answer<'_, ()>;
 
+    // --- for events that could not be judged
+
+    /// The held events of a webhook in commit order, those after the given number, until about `bytes_max` are
+    /// reached, at least one if any is left.
+    fn held(&self, webhook: WebhookId, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<Held>>;
+
+    /// The lanes in which a webhook has held events, at most `limit` of them.
+    fn held_lanes(&self, webhook: WebhookId, limit: usize) -> Answer<'_, Vec<Lane>>;
+
+    /// Gives sequence numbers to a held range: they become a dead range, and the held range is gone. The first must
+    /// be the webhook's next number.
+    fn number_held_range(&self, held: HeldRef, first_sequence: u64) -> Answer<'_, ()>;
+
+    /// Says that a webhook's condition does not fit its forms any more, and why; none that it does again.
+    fn mark_broken(&self, webhook: WebhookId, reason: Option<String>) -> Answer<'_, ()>;
+
+    /// Gives up all held events of a webhook. Returns how many events that were.
+    fn drop_held(&self, webhook: WebhookId) -> Answer<'_, u64>;
+
     // --- for the registry
 
     /// Makes the webhooks known: new ones start at sequence 1, those missing from the list and not deleted
@@ -341,6 +361,18 @@ pub struct WebhookStanding {
     pub last_error: Option<String>,
     /// The commit time of the oldest delivery that is not finished, in microseconds since 1970 UTC.
     pub oldest_committed_at_us: Option<i64>,
+    /// Why its condition does not fit its forms, if it is broken.
+    pub broken: Option<String>,
+    /// How many events are held for it.
+    pub held: u64,
+    /// How much they take, in bytes; counts against its backlog.
+    pub held_bytes: u64,
+    /// How many held events were given up by an operator, ever.
+    pub held_dropped: u64,
+    /// How often its condition could not be judged, ever.
+    pub condition_failures: u64,
+    /// Why not, the last time.
+    pub last_condition_failure: Option<String>,
 }
 
 /// Which deliveries are meant. Everything that is set must fit.

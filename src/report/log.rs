@@ -158,6 +158,24 @@ fn capture(observation: &Observation) {
             let form = form.as_deref();
             tracing::error!(%position, form, reason, "a row change could not be read and was put aside");
         }
+        Observation::ConditionFailed { webhook, form, entry_id, reason } => {
+            tracing::error!(
+                webhook,
+                form,
+                entry_id,
+                reason,
+                "a condition could not be judged; the event is held"
+            );
+        }
+        Observation::WebhookBroken { webhook, reason } => {
+            tracing::error!(webhook, reason, "the webhook is broken; its events are held until it is mended");
+        }
+        Observation::WebhookMended { webhook } => {
+            tracing::info!(webhook, "the webhook's condition fits again");
+        }
+        Observation::HeldJudged { webhook, events, matched } => {
+            tracing::info!(webhook, events, matched, "held events were judged again");
+        }
         Observation::Truncated { form } => {
             tracing::warn!(form, "the table was truncated: there are no delete events for its rows");
         }

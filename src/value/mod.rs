@@ -16,10 +16,12 @@ mod array;
 mod composite;
 mod hstore;
 mod json;
+mod kind;
 mod number;
 mod string;
 
 pub use json::write_json;
+pub use kind::{Choice, Kind, Moment, Selection};
 pub use string::write_string;
 
 use std::sync::Arc;

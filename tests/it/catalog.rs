@@ -681,11 +681,14 @@ fn form(table: &str) -> Form {
         delete_insert: None,
         unchanged_updates: false,
         value_bytes_max: 16 << 20,
+        entries: None,
+        parts: vec![],
+        dialect: Arc::default(),
     }
 }
 
 fn field(name: &str, column: &str) -> Field {
-    Field { name: name.to_owned(), column: column.to_owned(), id: None }
+    Field { name: name.to_owned(), column: column.to_owned(), id: None, labels: vec![], meaning: None }
 }
 
 /// Everything that breaks a form, each with its remedy.

@@ -223,6 +223,7 @@ impl Desk {
         use walhook::lsn::{Lsn, Position, Progress};
         use walhook::queue::Queue as _;
         let event = NewEvent {
+            was_held: false,
             position: Position { epoch: 0, commit_lsn: Lsn(sequence * 16), ordinal: 0 },
             form: "incident".into(),
             verb: walhook::event::Verb::Create,
@@ -245,7 +246,16 @@ impl Desk {
         };
         let lsn = Lsn(sequence * 16 + 8);
         let progress = Some(Progress { commit_lsn: Lsn(sequence * 16), end_lsn: lsn });
-        self.queue.enqueue(Batch { events: vec![event], quarantined: vec![], progress }).await.unwrap();
+        self.queue
+            .enqueue(Batch {
+                events: vec![event],
+                quarantined: vec![],
+                progress,
+                held: vec![],
+                released: vec![],
+            })
+            .await
+            .unwrap();
     }
 
     /// Ends the next delivery.

@@ -29,6 +29,7 @@ pub(crate) fn webhook(id: u64, url: &str) -> Webhook {
         description: None,
         forms: vec![],
         events: vec![],
+        condition: None,
         payload_fields: vec![],
         send_unchanged_fields: false,
         custom_json: None,

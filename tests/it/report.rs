@@ -47,6 +47,12 @@ impl Queue for Full {
             failing_since_us: None,
             last_error: None,
             oldest_committed_at_us: Some(0),
+            broken: None,
+            held: 0,
+            held_bytes: 0,
+            held_dropped: 0,
+            condition_failures: 0,
+            last_condition_failure: None,
         }])
     }
 
@@ -55,6 +61,26 @@ impl Queue for Full {
             return std::future::ready(Err(Error::Closed)).boxed();
         }
         answer(Size { bytes: self.bytes, bytes_max: 1000 })
+    }
+
+    fn held(&self, _: WebhookId, _: Option<u64>, _: usize) -> Answer<'_, Vec<walhook::delivery::Held>> {
+        unreachable!()
+    }
+
+    fn held_lanes(&self, _: WebhookId, _: usize) -> Answer<'_, Vec<walhook::form::Lane>> {
+        unreachable!()
+    }
+
+    fn number_held_range(&self, _: walhook::delivery::HeldRef, _: u64) -> Answer<'_, ()> {
+        unreachable!()
+    }
+
+    fn mark_broken(&self, _: WebhookId, _: Option<String>) -> Answer<'_, ()> {
+        unreachable!()
+    }
+
+    fn drop_held(&self, _: WebhookId) -> Answer<'_, u64> {
+        unreachable!()
     }
 
     fn stream(&self) -> Answer<'_, Option<StreamRecord>> {

@@ -599,6 +599,9 @@ fn form(table: &str) -> Form {
         delete_insert: None,
         unchanged_updates: false,
         value_bytes_max: 16 << 20,
+        entries: None,
+        parts: vec![],
+        dialect: Arc::default(),
     }
 }
 

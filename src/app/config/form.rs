@@ -64,6 +64,9 @@ fn form(reader: &mut Reader<'_>, table: &Table, value_bytes_max: usize) -> Optio
         delete_insert: table.table("merge").and_then(|merge| merge.flag("delete_insert")).copied(),
         unchanged_updates: table.flag("unchanged_updates") == Some(&true),
         value_bytes_max,
+        entries: None,
+        parts: Vec::new(),
+        dialect: Arc::default(),
     };
     hidden_stays_hidden(reader, table, &form);
     Some(form)
@@ -164,7 +167,7 @@ fn fields(reader: &mut Reader<'_>, table: &Table) -> Vec<Field> {
             let message = format!("field {:?} has this id already", other.name);
             reader.refuse(id_place, &path, message, "give one of the two another `id`".to_owned());
         }
-        fields.push(Field { name: name.clone(), column, id });
+        fields.push(Field { name: name.clone(), column, id, labels: Vec::new(), meaning: None });
     }
     fields
 }

@@ -85,6 +85,7 @@ fn webhook(
         description: table.text("description").cloned(),
         forms: wanted.iter().map(|form| form.name.clone()).collect(),
         events,
+        condition: None,
         payload_fields,
         send_unchanged_fields: table.flag("send_unchanged_fields") == Some(&true),
         custom_json,

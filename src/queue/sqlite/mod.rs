@@ -23,7 +23,8 @@ mod stream;
 mod writer;
 
 use crate::clock::Clock;
-use crate::delivery::{AcceptedGap, Batch, Claim, Quarantined, Settled, StreamRecord};
+use crate::delivery::{AcceptedGap, Batch, Claim, Held, HeldRef, Quarantined, Settled, StreamRecord};
+use crate::form::Lane;
 use crate::lsn::Durable;
 use crate::observe::Observers;
 use crate::queue::{
@@ -269,6 +270,26 @@ impl Drop for SqliteQueue {
 }
 
 impl Queue for SqliteQueue {
+    fn held(&self, webhook: WebhookId, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<Held>> {
+        todo!("{webhook} {after:?} {bytes_max}")
+    }
+
+    fn held_lanes(&self, webhook: WebhookId, limit: usize) -> Answer<'_, Vec<Lane>> {
+        todo!("{webhook} {limit}")
+    }
+
+    fn number_held_range(&self, held: HeldRef, first_sequence: u64) -> Answer<'_, ()> {
+        todo!("{held:?} {first_sequence}")
+    }
+
+    fn mark_broken(&self, webhook: WebhookId, reason: Option<String>) -> Answer<'_, ()> {
+        todo!("{webhook} {reason:?}")
+    }
+
+    fn drop_held(&self, webhook: WebhookId) -> Answer<'_, u64> {
+        todo!("{webhook}")
+    }
+
     fn stream(&self) -> Answer<'_, Option<StreamRecord>> {
         self.read("read the stream", read::stream)
     }

@@ -252,6 +252,12 @@ pub(super) fn webhooks(connection: &Connection) -> Result<Vec<WebhookStanding>, 
             failing_since_us: book.failing_since_us,
             last_error: book.last_error,
             oldest_committed_at_us,
+            broken: None,
+            held: 0,
+            held_bytes: 0,
+            held_dropped: 0,
+            condition_failures: 0,
+            last_condition_failure: None,
         });
     }
     Ok(standings)

@@ -338,6 +338,12 @@ impl Queue for MemoryQueue {
                     failing_since_us: standing.failing_since_us,
                     last_error: None,
                     oldest_committed_at_us: None,
+                    broken: None,
+                    held: 0,
+                    held_bytes: 0,
+                    held_dropped: 0,
+                    condition_failures: 0,
+                    last_condition_failure: None,
                 }
             });
             Ok(standings.collect())
@@ -353,6 +359,26 @@ impl Queue for MemoryQueue {
             self.changed.notify_waiters();
             Ok(step)
         })
+    }
+
+    fn held(&self, _: WebhookId, _: Option<u64>, _: usize) -> Answer<'_, Vec<walhook::delivery::Held>> {
+        not_here()
+    }
+
+    fn held_lanes(&self, _: WebhookId, _: usize) -> Answer<'_, Vec<walhook::form::Lane>> {
+        not_here()
+    }
+
+    fn number_held_range(&self, _: walhook::delivery::HeldRef, _: u64) -> Answer<'_, ()> {
+        not_here()
+    }
+
+    fn mark_broken(&self, _: WebhookId, _: Option<String>) -> Answer<'_, ()> {
+        not_here()
+    }
+
+    fn drop_held(&self, _: WebhookId) -> Answer<'_, u64> {
+        not_here()
     }
 
     fn stream(&self) -> Answer<'_, Option<StreamRecord>> {

@@ -50,6 +50,7 @@ async fn enqueue(queue: &SqliteQueue, webhooks: &[u64], events: u64, entries: u6
                 tail: 0,
             });
             NewEvent {
+                was_held: false,
                 position: Position { epoch: 0, commit_lsn, ordinal: number - first },
                 form: "Incident".into(),
                 verb: Verb::Update,

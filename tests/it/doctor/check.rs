@@ -232,7 +232,13 @@ async fn forms_that_do_not_fit_their_tables_are_found() {
     house.change_form(1, |form| form.entry_id.clear());
     house.change_form(0, |form| {
         form.record_id = Some("guid".into());
-        form.fields = vec![Field { name: "Status".into(), column: "state".into(), id: None }];
+        form.fields = vec![Field {
+            name: "Status".into(),
+            column: "state".into(),
+            id: None,
+            labels: vec![],
+            meaning: None,
+        }];
     });
     let report = house.check().await;
     for (form, what, key) in [

@@ -74,7 +74,7 @@ impl Feed {
             .enumerate()
             .map(|(number, &(lane, webhooks))| self.event(lane, webhooks, ordinal + number as u64))
             .collect();
-        Batch { events, quarantined: Vec::new(), progress: last.then(|| self.progress()) }
+        Batch { events, progress: last.then(|| self.progress()), ..Batch::default() }
     }
 
     pub(super) fn event(&mut self, lane: u64, webhooks: &[u64], ordinal: u64) -> NewEvent {
@@ -104,6 +104,7 @@ impl Feed {
             committed_at_us: 1_600_000_000_000_000 + self.commit_lsn as i64,
             deliveries: deliveries.collect(),
             tails: vec![Tail { content_type: "application/json", bytes: vec![b'x'; self.body_bytes].into() }],
+            was_held: false,
         }
     }
 

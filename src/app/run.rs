@@ -142,12 +142,12 @@ async fn capture_until_reload(
 
 /// What keeps capture from taking the forms of a configuration into service; nothing where the database does not
 /// say so at once.
-async fn misfits(config: &Config, queue: &dyn Queue) -> Option<String> {
+async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) -> Option<String> {
     let settings = capture_settings(config, false).ok()?;
     let judged =
-        tokio::time::timeout(MISFITS_TIME_MAX, capture::refuse_unfit_forms(&settings, queue)).await.ok()?;
+        tokio::time::timeout(MISFITS_TIME_MAX, capture::refuse_unfit_settings(&settings, before, queue)).await.ok()?;
     match judged {
-        Err(error @ capture::Error::Forms { .. }) => Some(with_causes(&error)),
+        Err(error @ (capture::Error::Forms { .. } | capture::Error::Conditions { .. })) => Some(with_causes(&error)),
         _ => None,
     }
 }
@@ -174,7 +174,8 @@ async fn follow_signals(
         let path = configs.borrow().path.clone();
         match Config::load(&path) {
             Ok(config) => {
-                if let Some(problems) = misfits(&config, &*queue).await {
+                let before = Arc::clone(&webhooks.borrow());
+                if let Some(problems) = misfits(&config, Some(&before), &*queue).await {
                     observers.tell(Observation::ConfigurationRefused { problems });
                     continue;
                 }

@@ -24,6 +24,12 @@ pub enum Error {
         /// What is wrong with each and what to do.
         reasons: Vec<String>,
     },
+    /// Webhooks whose conditions do not fit their forms.
+    #[error("{}", reasons.join("\n"))]
+    Conditions {
+        /// What is wrong with each, drawn.
+        reasons: Vec<String>,
+    },
     /// Changes are missing, or may be.
     #[error("changes may be missing: {reason}")]
     Gap {
@@ -60,6 +66,7 @@ impl Remediable for Error {
             Self::Catalog(error) => error.remedy(),
             Self::Postgres(error) => error.remedy(),
             Self::Forms { .. }
+            | Self::Conditions { .. }
             | Self::Gap { .. }
             | Self::ForeignSlot { .. }
             | Self::NoPublication { .. }
@@ -73,7 +80,7 @@ impl Remediable for Error {
             Self::Queue(error) => error.hint(),
             Self::Catalog(error) => error.hint(),
             Self::Postgres(error) => error.hint(),
-            Self::Forms { .. } => Some("`walhook check` tells everything that is wrong".into()),
+            Self::Forms { .. } | Self::Conditions { .. } => Some("`walhook check` tells everything that is wrong".into()),
             Self::Gap { .. } => Some(
                 "find out which changes are missing, then go on behind them with `walhook resume --accept-gap`"
                     .into(),

@@ -10,11 +10,14 @@
 //! | yes | no | delete, with the first old row |
 //! | no | no | none |
 //! | yes | yes | update from the first old to the last new row; merge if a delete lay between; none if nothing differs |
+//!
+//! Where only some rows of the table are entries of the form, "exists" means: the row is there and is one of them.
 
 use crate::change::{Datum, OldRow, Relation, Row, RowChange};
 use crate::event::{FormEvent, Transaction, Verb};
 use crate::form::{BoundForm, Lane};
 use crate::lsn::Position;
+use crate::qualification::{Facts, Truth};
 use std::sync::Arc;
 
 /// A row change as an entry meets it.
@@ -44,15 +47,25 @@ pub(super) fn one_update(first: &mut RowChange, second: RowChange) {
     }
 }
 
+/// It cannot be told whether a row is an entry of the form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Undecided {
+    pub(super) form: String,
+    pub(super) position: Position,
+    pub(super) reason: String,
+    /// The rows in question, for people.
+    pub(super) rows: String,
+}
+
 /// The event that the changes of one entry amount to, if any. The changes are in order, all of one identity
 /// key, and there is at least one.
 pub(super) fn fold(
     changes: impl IntoIterator<Item = EntryChange>,
     transaction: &Arc<Transaction>,
     position_of: impl Fn(u64) -> Position,
-) -> Option<FormEvent> {
+) -> Result<Option<FormEvent>, Undecided> {
     let mut changes = changes.into_iter();
-    let first = changes.next()?;
+    let Some(first) = changes.next() else { return Ok(None) };
     let position = position_of(first.place / 2);
     let mut entry = Entry::begin(first);
     for change in changes {
@@ -149,14 +162,51 @@ impl Entry {
         self.form = Arc::clone(form);
     }
 
-    fn finish(mut self, transaction: &Arc<Transaction>, position: Position) -> Option<FormEvent> {
+    fn finish(
+        mut self,
+        transaction: &Arc<Transaction>,
+        position: Position,
+    ) -> Result<Option<FormEvent>, Undecided> {
+        if self.form.entries.is_some() {
+            self.leave_out_other_rows(position)?;
+        }
+        Ok(self.amounts_to(transaction, position))
+    }
+
+    /// A row that is no entry of the form is, for the form, not there.
+    fn leave_out_other_rows(&mut self, position: Position) -> Result<(), Undecided> {
+        let undecided = |reason| Undecided {
+            form: self.form.form.name.clone(),
+            position,
+            reason,
+            rows: format!("old: {:?}, new: {:?}", self.before, self.now),
+        };
+        // what the log does not tell of the old row is as it is now: the columns that decide are in the identity
+        let before = self.before.row().or(self.now.as_ref());
+        let was = self.existed && is_entry(&self.form, before).map_err(undecided)?;
+        let is = is_entry(&self.form, self.now.as_ref()).map_err(undecided)?;
+        if !is
+            && let Some(now) = self.now.take()
+            && self.before == OldRow::Absent
+        {
+            // the key is the same before and after an update without old values
+            self.before = OldRow::Key(now);
+        }
+        if !was {
+            self.before = OldRow::Absent;
+        }
+        self.existed = was;
+        Ok(())
+    }
+
+    fn amounts_to(mut self, transaction: &Arc<Transaction>, position: Position) -> Option<FormEvent> {
         if !self.form.uses_old_values
             && let OldRow::Full(row) = self.before
         {
             self.before = OldRow::Key(row);
         }
         let changed = match (&self.now, self.before.full()) {
-            (Some(new), Some(old)) => Some(self.differing_columns(old, new)),
+            (Some(new), Some(old)) => Some(differing_columns(&self.form, old, new)),
             _ => None,
         };
         let verb = match (self.existed, self.now.is_some()) {
@@ -182,21 +232,13 @@ impl Entry {
             lane: self.form.lane_of(&key),
             entry_id,
             behind: self.behind.filter(|_| verb != Verb::Delete),
-            changed: changed.map(|columns| self.fields_of(&columns)),
+            changed: changed.map(|columns| fields_of(&self.form, &columns)),
             old: if verb == Verb::Create { OldRow::Absent } else { self.before },
             new: self.now,
             renamed_to: self.renamed_to.filter(|_| verb == Verb::Delete),
             renamed_from: self.renamed_from.filter(|_| verb != Verb::Delete),
             form: self.form,
         })
-    }
-
-    fn differing_columns(&self, old: &Row, new: &Row) -> Vec<usize> {
-        let differs = |&column: &usize| match self.form.datum(new, column) {
-            Datum::Unchanged => false,
-            datum => datum != self.form.datum(old, column),
-        };
-        (0..self.form.relation.columns.len()).filter(differs).collect()
     }
 
     /// Whether an entry that existed before and after is as it was, as far as anybody may see.
@@ -208,10 +250,43 @@ impl Entry {
         columns.iter().all(|&column| self.form.ignored[column])
     }
 
-    fn fields_of(&self, columns: &[usize]) -> Vec<usize> {
-        let fields = self.form.fields.iter().enumerate();
-        fields.filter(|(_, field)| columns.contains(&field.column)).map(|(number, _)| number).collect()
+}
+
+/// Whether a row is there and is an entry of the form.
+fn is_entry(form: &BoundForm, row: Option<&Row>) -> Result<bool, String> {
+    let (Some(row), Some(entries)) = (row, &form.entries) else { return Ok(row.is_some()) };
+    let facts = Facts {
+        form,
+        verb: Verb::Create,
+        old: &OldRow::Absent,
+        new: Some(row),
+        committed_at_us: 0,
+        user: None,
+    };
+    match entries.judge(&facts) {
+        Ok(truth) => Ok(truth == Truth::True),
+        Err(failure) => Err(format!("whether the row is an entry cannot be judged: {failure}")),
     }
+}
+
+/// The columns that differ between two rows.
+fn differing_columns(form: &BoundForm, old: &Row, new: &Row) -> Vec<usize> {
+    let differs = |&column: &usize| match form.datum(new, column) {
+        Datum::Unchanged => false,
+        datum => datum != form.datum(old, column),
+    };
+    (0..form.relation.columns.len()).filter(differs).collect()
+}
+
+/// The fields of columns, by their numbers.
+fn fields_of(form: &BoundForm, columns: &[usize]) -> Vec<usize> {
+    let fields = form.fields.iter().enumerate();
+    fields.filter(|(_, field)| columns.contains(&field.column)).map(|(number, _)| number).collect()
+}
+
+/// The fields that differ between two rows, by their numbers.
+pub(super) fn changed_fields(form: &BoundForm, old: &Row, new: &Row) -> Vec<usize> {
+    fields_of(form, &differing_columns(form, old, new))
 }
 
 /// Whether the change is the second half of an update of the key: the entry under its new key.
@@ -232,12 +307,20 @@ fn filled(new: Row, known: Option<&Row>, old: &OldRow) -> Row {
     }
 }
 
-fn in_columns_of(row: &Row, from: &Relation, to: &Relation) -> Row {
-    let column_of = |name: &str| from.columns.iter().position(|column| column.name == name);
-    let data = to
-        .columns
-        .iter()
-        .map(|column| column_of(&column.name).map_or(Datum::Null, |number| row.datum(number)));
+/// A row in the columns that the table has now: those of the same name; a column whose name is new takes the value
+/// of the one that stood in its place and is gone, if it has its type, for it was renamed.
+pub(super) fn in_columns_of(row: &Row, from: &Relation, to: &Relation) -> Row {
+    let place = |relation: &Relation, name: &str| relation.columns.iter().position(|one| one.name == name);
+    let renamed = |number: usize| {
+        let (was, is) = (from.columns.get(number)?, &to.columns[number]);
+        let is_it = from.columns.len() == to.columns.len()
+            && was.type_oid == is.type_oid
+            && place(to, &was.name).is_none();
+        is_it.then_some(number)
+    };
+    let data = to.columns.iter().enumerate().map(|(number, column)| {
+        place(from, &column.name).or_else(|| renamed(number)).map_or(Datum::Null, |place| row.datum(place))
+    });
     data.collect()
 }
 
@@ -290,7 +373,7 @@ mod tests {
         let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
         let changes =
             changes.into_iter().map(|(place, change)| EntryChange { place, form: Arc::clone(form), change });
-        fold(changes, &transaction, |ordinal| Position { epoch: 0, commit_lsn: Lsn(9), ordinal })
+        fold(changes, &transaction, |ordinal| Position { epoch: 0, commit_lsn: Lsn(9), ordinal }).unwrap()
     }
 
     fn told(event: Option<FormEvent>) -> String {
@@ -395,6 +478,6 @@ mod tests {
             EntryChange { place: 2, form: wider, change: update("Open 1 - x 0 h", "Open 1 a x 0 h") },
         ];
         let event = fold(changes, &transaction, |ordinal| Position { ordinal, ..Position::default() });
-        assert_eq!(told(event), "update 1 status:New>Open added:NULL>a");
+        assert_eq!(told(event.unwrap()), "update 1 status:New>Open added:NULL>a");
     }
 }

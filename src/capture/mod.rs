@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! source ──► Open transaction ──commit──► fold ──► subscriptions ──► Batch ──► queue.enqueue ──► confirm
-//!              │ too large for memory                                  ▲
-//!              └──► queue.stage ──► queue.staged, page by page ────────┘
+//!              │ too large for memory                │ index, conditions ▲
+//!              └──► queue.stage ──► queue.staged ────┘                   │
+//!                                   queue.held, when something was mended┘
 //! ```
 //!
 //! Capture keeps nothing that is not in the queue or on the server: it may be dropped at any await and
@@ -12,16 +13,20 @@
 mod error;
 mod fold;
 mod forms;
+mod index;
+mod kept;
 mod opening;
+mod release;
 mod start;
 mod subscriptions;
 mod transaction;
 
 pub use error::Error;
-pub use opening::{Settings, accept_gap, refuse_unfit_forms, run};
+pub use index::{Index, Scratch, Verdict};
+pub use opening::{Settings, accept_gap, refuse_unfit_settings, run};
 
 use crate::change::{RelationId, RowChange};
-use crate::delivery::{Batch, NewEvent, Quarantined};
+use crate::delivery::{Batch, NewEvent, NewHeld, Quarantined};
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Queue, StagedEntry};
@@ -72,6 +77,8 @@ struct Capture<'q, S> {
     /// What of it has been handed to the queue.
     handed_over: Progress,
     under_way: FuturesOrdered<Answer<'q, Option<Durable>>>,
+    /// A form is bound otherwise than before: what is held is to be judged again.
+    something_was_mended: bool,
 }
 
 /// What is told of a batch.
@@ -92,8 +99,13 @@ where
     async fn follow(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let mut idle = tokio::time::interval(IDLE_INTERVAL);
         let mut compare = tokio::time::interval(COMPARE_INTERVAL);
+        compare.reset(); // it was compared when the stream was opened
+        self.judge_held(shutdown).await?;
         loop {
             self.read_what_is_here().await?;
+            if std::mem::take(&mut self.something_was_mended) {
+                self.judge_held(shutdown).await?;
+            }
             self.hand_over();
             tokio::select! {
                 biased;
@@ -101,17 +113,38 @@ where
                 Some(durable) = self.under_way.next() => self.confirm(durable?),
                 message = self.source.next(), if !self.batch_is_full() => self.take(message?).await?,
                 _ = idle.tick() => self.hand_over_idle_position(),
-                _ = compare.tick() => self.forms.compare().await?,
+                _ = compare.tick() => self.compare().await?,
             }
         }
         // what was read has met its webhooks: the next run, with others perhaps, goes on behind it
         if self.progress.end_lsn > self.handed_over.end_lsn {
             self.enqueue_batch();
         }
+        self.wait_until_durable().await?;
+        self.mark_broken().await?;
+        Ok(self.source.close().await?)
+    }
+
+    /// Waits for what has been handed over.
+    async fn wait_until_durable(&mut self) -> Result<(), Error> {
         while let Some(durable) = self.under_way.next().await {
             self.confirm(durable?);
         }
-        Ok(self.source.close().await?)
+        Ok(())
+    }
+
+    /// Compares the forms with the catalogue. Where one is bound otherwise now, what was held may flow.
+    async fn compare(&mut self) -> Result<(), Error> {
+        self.forms.compare().await?;
+        self.adopt_forms();
+        self.mark_broken().await
+    }
+
+    /// Compiles the webhooks for the forms as they are now.
+    fn adopt_forms(&mut self) {
+        for form in self.forms.all_now() {
+            self.something_was_mended |= self.subscriptions.adopt(form);
+        }
     }
 
     /// Batches come about by themselves: what arrives while the disk is busy goes together. So one commit
@@ -127,7 +160,7 @@ where
     }
 
     fn batch_is_full(&self) -> bool {
-        self.batch.events.len() >= BATCH_EVENTS_MAX || self.batch_bytes >= BATCH_BYTES_MAX
+        self.batch.events.len() + self.batch.held.len() >= BATCH_EVENTS_MAX || self.batch_bytes >= BATCH_BYTES_MAX
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Error> {
@@ -142,7 +175,14 @@ where
                     open.facts.origin = Some(name);
                 }
             }
-            Message::Relation(relation) => self.forms.bind(relation).await?,
+            Message::Relation(relation) => {
+                let table = relation.id;
+                self.forms.bind(relation).await?;
+                for form in self.forms.of(table) {
+                    self.something_was_mended |= self.subscriptions.adopt(form);
+                }
+                self.mark_broken().await?;
+            }
             Message::Change { relation, change } => self.take_change(relation, change).await?,
             Message::Undecodable { relation, reason, bytes } => {
                 let ordinal = self.open.as_mut().map_or(0, Open::count);
@@ -196,14 +236,20 @@ where
 
     /// A row change that cannot become an event goes to the quarantine, and the stream goes on.
     fn put_aside(&mut self, ordinal: u64, form: Option<String>, reason: String, bytes: Bytes) {
-        let Some(open) = &mut self.open else { return };
+        let Some(mut open) = self.open.take() else { return };
         let position = open.position(ordinal);
+        self.quarantine(&mut open, Quarantined { position, form, reason, bytes });
+        self.open = Some(open);
+    }
+
+    fn quarantine(&self, open: &mut Open, quarantined: Quarantined) {
+        let Quarantined { position, form, reason, .. } = &quarantined;
         self.observers.tell(Observation::Quarantined {
-            position,
+            position: *position,
             form: form.clone(),
             reason: reason.clone(),
         });
-        open.quarantined.push(Quarantined { position, form, reason, bytes });
+        open.quarantined.push(quarantined);
     }
 
     fn tell_of_truncation(&self, relations: &[RelationId]) {
@@ -229,9 +275,11 @@ where
             self.enqueue_in_parts(&mut open).await?;
         } else {
             let entries = open.take_entries();
-            let events = self.deliveries_of(&open, entries);
+            let (events, held) = self.deliveries_of(&mut open, entries);
             self.batch_bytes += events.iter().map(body_bytes).sum::<usize>();
+            self.batch_bytes += held.iter().map(|held| held.content.len()).sum::<usize>();
             self.batch.events.extend(events);
+            self.batch.held.extend(held);
         }
         self.batch.quarantined.append(&mut open.quarantined);
         self.progress = Progress { commit_lsn: open.commit_lsn, end_lsn };
@@ -240,14 +288,14 @@ where
             self.enqueue_batch();
             self.queue.discard_unfinished().await?;
         }
-        Ok(())
+        self.mark_broken().await
     }
 
     /// Renders a transaction from disk, page by page. The parts do not count before the batch with the
     /// progress behind them is stored, so it is enqueued wholly or not at all.
     async fn enqueue_in_parts(&mut self, open: &mut Open) -> Result<(), Error> {
         let before = std::mem::take(&mut self.tally);
-        if !self.batch.events.is_empty() {
+        if !self.batch_is_empty() {
             self.enqueue_batch();
         }
         self.tally = before;
@@ -257,32 +305,55 @@ where
             let entries = self.queue.staged(after, PAGE_BYTES_MAX).await?;
             let Some(last) = entries.last() else { return Ok(()) };
             after = Some(last.first);
-            let events = self.deliveries_of(open, entries);
-            self.queue.enqueue(Batch { events, ..Batch::default() }).await?;
+            let (events, held) = self.deliveries_of(open, entries);
+            self.queue.enqueue(Batch { events, held, ..Batch::default() }).await?;
         }
     }
 
-    fn deliveries_of(&mut self, open: &Open, entries: Vec<StagedEntry>) -> Vec<NewEvent> {
+    fn deliveries_of(
+        &mut self,
+        open: &mut Open,
+        entries: Vec<StagedEntry>,
+    ) -> (Vec<NewEvent>, Vec<NewHeld>) {
         let facts = Arc::new(open.facts.clone());
-        let mut events = Vec::with_capacity(entries.len());
+        let (mut events, mut held) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in entries {
             let changes = entry.changes.into_iter().map(|change| open.entry_change(change));
-            let Some(event) = fold::fold(changes, &facts, |ordinal| open.position(ordinal)) else { continue };
+            let event = match fold::fold(changes, &facts, |ordinal| open.position(ordinal)) {
+                Ok(Some(event)) => event,
+                Ok(None) => continue,
+                Err(undecided) => {
+                    let quarantined = Quarantined {
+                        position: undecided.position,
+                        form: Some(undecided.form),
+                        reason: undecided.reason,
+                        bytes: undecided.rows.into(),
+                    };
+                    self.quarantine(open, quarantined);
+                    continue;
+                }
+            };
             self.tally.events += 1;
-            if let Some(event) = self.subscriptions.deliver(&event) {
+            let met = self.subscriptions.meet(&event);
+            if let Some(event) = met.event {
                 self.tally.deliveries += event.deliveries.len() as u64;
                 events.push(event);
             }
+            held.extend(met.held);
         }
-        events
+        (events, held)
     }
 
     /// Hands the batch to the queue, if it has anything and the disk keeps up.
     fn hand_over(&mut self) {
-        let is_empty = self.batch.events.is_empty() && self.batch.quarantined.is_empty();
-        if !is_empty && self.under_way.len() < UNDER_WAY_MAX {
+        if !self.batch_is_empty() && self.under_way.len() < UNDER_WAY_MAX {
             self.enqueue_batch();
         }
+    }
+
+    fn batch_is_empty(&self) -> bool {
+        let Batch { events, quarantined, held, released, progress: _ } = &self.batch;
+        events.is_empty() && quarantined.is_empty() && held.is_empty() && released.is_empty()
     }
 
     /// Positions without events are stored rarely: most transactions of a real application touch no form, and

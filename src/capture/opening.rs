@@ -6,13 +6,13 @@ use super::subscriptions::Subscriptions;
 use super::{Capture, Error, Tally};
 use crate::catalog::Catalog;
 use crate::delivery::{AcceptedGap, Batch, StreamRecord};
-use crate::form::Form;
+use crate::form::{BoundForm, Form};
 use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
 use crate::queue::{Queue, WebhookRecord};
 use crate::source::{self, Control, Message, Source as _, Stream};
-use crate::webhook::Webhooks;
+use crate::webhook::{WebhookId, Webhooks};
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,13 +57,25 @@ pub async fn run(
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     queue.discard_unfinished().await?;
-    let standings = queue.register(settings.webhooks.iter().map(|one| record_of(one)).collect()).await?;
-    let subscriptions = Subscriptions::new(&settings.webhooks, &standings);
+    let records: Vec<WebhookRecord> = settings.webhooks.iter().map(|one| record_of(one)).collect();
+    let is_first_start = queue.webhooks().await?.is_empty();
+    if !is_first_start {
+        queue.register(records.clone()).await?;
+    }
     let opened = tokio::select! {
         opened = open(settings, queue, observers) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
     let Opened { source, forms, stream } = opened;
+    if is_first_start {
+        // somebody sits before it; later one bad condition must not stop the other webhooks
+        refuse_unfit_conditions(&settings.webhooks, forms.all_now(), |_| false)?;
+    }
+    let standings = queue.register(records).await?;
+    let mut subscriptions = Subscriptions::new(&settings.webhooks, &standings, observers.clone());
+    for form in forms.all_now() {
+        subscriptions.adopt(form);
+    }
     let from = stream.progress.end_lsn;
     observers.tell(Observation::StreamStarted { slot: settings.slot.clone(), from });
     let capture = Capture {
@@ -81,17 +93,50 @@ pub async fn run(
         progress: stream.progress,
         handed_over: stream.progress,
         under_way: FuturesOrdered::new(),
+        something_was_mended: false,
     };
     capture.follow(shutdown).await
 }
 
-/// Refuses forms that [`run`] would refuse, without taking them into service.
-pub async fn refuse_unfit_forms(settings: &Settings, queue: &dyn Queue) -> Result<(), Error> {
+/// Refuses forms and conditions that [`run`] would refuse, without taking them into service. `before` are the
+/// webhooks so far: their conditions, if they stay, may be broken.
+pub async fn refuse_unfit_settings(
+    settings: &Settings,
+    before: Option<&Webhooks>,
+    queue: &dyn Queue,
+) -> Result<(), Error> {
     let records = queue.bindings().await?;
     let worked_before: Vec<String> = records.iter().map(|record| record.form.clone()).collect();
-    let catalog =
+    let mut catalog =
         Catalog::open(&settings.address, settings.forms.clone(), &settings.publications, records).await?;
-    refuse_unfit(catalog.statuses(), |form| worked_before.iter().any(|known| known == form))
+    refuse_unfit(catalog.statuses(), |form| worked_before.iter().any(|known| known == form))?;
+    let forms = catalog.described().await?;
+    refuse_unfit_conditions(&settings.webhooks, &forms, |id| {
+        let before = before.and_then(|before| before.find(id));
+        before.is_some_and(|before| settings.webhooks.find(id).is_some_and(|now| now.condition == before.condition))
+    })
+}
+
+/// Refuses webhooks whose conditions do not fit their forms, but for those that worked before: they are broken, and
+/// their events are held.
+fn refuse_unfit_conditions<'f>(
+    webhooks: &Webhooks,
+    forms: impl IntoIterator<Item = &'f Arc<BoundForm>>,
+    worked_before: impl Fn(WebhookId) -> bool,
+) -> Result<(), Error> {
+    let new: Webhooks =
+        webhooks.iter().filter(|webhook| !worked_before(webhook.id)).map(|one| (**one).clone()).collect();
+    let mut subscriptions = Subscriptions::new(&new, &[], Observers::default());
+    for form in forms {
+        subscriptions.adopt(form);
+    }
+    let reasons: Vec<String> = subscriptions
+        .faults()
+        .flat_map(|(webhook, faults)| {
+            faults.iter().map(move |(form, fault)| format!("webhook {:?} on form {form:?}:\n{fault}", webhook.name))
+        })
+        .collect();
+    if reasons.is_empty() { Ok(()) } else { Err(Error::Conditions { reasons }) }
 }
 
 /// Goes on behind a gap: records the range that is skipped and raises the epoch. None if there is no gap. A slot

@@ -1,68 +1,346 @@
-//! Who wants an event, and what each of them gets.
+//! Who wants an event, what each of them gets, and for whom it has to be held.
 
-use crate::delivery::{DeliveryId, DeliveryNumber, NewDelivery, NewEvent, Tail};
+use super::index::{Index, Scratch, Verdict};
+use super::kept;
+use crate::delivery::{
+    DeliveryId, DeliveryNumber, HeldBecause, Holder, NewDelivery, NewEvent, NewHeld, Tail,
+};
 use crate::event::FormEvent;
+use crate::form::{BoundForm, Lane};
 use crate::format::{self, Format, Identity, shares_tail};
+use crate::observe::{Observation, Observers};
 use crate::queue::WebhookStanding;
 use crate::webhook::{Webhook, WebhookId, Webhooks};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+
+/// How many versions of a form have their webhooks compiled: a transaction that alters the table has changes of
+/// both.
+const VERSIONS_MAX: usize = 4;
+/// So many events in a row that a condition could not be judged for make the webhook broken.
+pub(super) const FAILURES_MAX: u32 = 100;
+/// With held events of more entries than these, a webhook's further events all wait behind them.
+pub(super) const LANES_MAX: usize = 1 << 16;
 
 /// The webhooks by the forms they listen to, with the sequence number that each gives next.
 pub(super) struct Subscriptions {
     subscribers: Vec<Subscriber>,
     by_form: HashMap<String, Vec<usize>>,
+    /// Per form, the version met last first.
+    indexes: HashMap<String, Vec<(Arc<BoundForm>, Index)>>,
+    observers: Observers,
+    /// Whether a webhook may have become broken, or mended.
+    standing_changed: bool,
+    scratch: Scratch,
+    verdicts: Vec<(usize, Verdict)>,
 }
 
 struct Subscriber {
     webhook: Arc<Webhook>,
     format: &'static dyn Format,
     next_sequence: u64,
+    holding: Holding,
+    /// Why its condition does not fit, by form.
+    faults: BTreeMap<String, String>,
+    /// Why it is taken for broken although its condition fits: it failed too often in a row.
+    failing: Option<String>,
+    /// What the queue knows of that.
+    marked_broken: Option<String>,
+}
+
+/// The entries of which a webhook has held events: later ones wait behind them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holding {
+    lanes: HashSet<Lane>,
+    /// There are too many to tell them apart.
+    everything: bool,
+    /// There are events of which only the positions are known.
+    ranges: bool,
+}
+
+/// What an event led to.
+#[derive(Default)]
+pub(super) struct Met {
+    /// For those that want it.
+    pub(super) event: Option<NewEvent>,
+    /// For those that cannot be judged, or have to wait behind what is held.
+    pub(super) held: Option<NewHeld>,
+}
+
+impl Holding {
+    pub(super) fn add(&mut self, lane: Lane) {
+        if self.lanes.len() < LANES_MAX {
+            self.lanes.insert(lane);
+        } else {
+            self.everything = true;
+        }
+    }
+
+    pub(super) fn add_range(&mut self) {
+        self.ranges = true;
+    }
+
+    /// It is not known yet what is held.
+    fn of_anything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && !self.everything && !self.ranges
+    }
+
+    /// Whether an event has to wait: one of its entry, or of the entry that it comes from, is held.
+    fn holds(&self, event: &FormEvent) -> bool {
+        self.everything
+            || self.lanes.contains(&event.lane)
+            || event.behind.is_some_and(|behind| self.lanes.contains(&behind))
+    }
 }
 
 impl Subscriptions {
     /// The webhooks as they are registered, with their books from the queue.
-    pub(super) fn new(webhooks: &Webhooks, standings: &[WebhookStanding]) -> Self {
-        let next: HashMap<WebhookId, u64> = standings.iter().map(|one| (one.id, one.next_sequence)).collect();
-        let mut subscriptions = Self { subscribers: Vec::new(), by_form: HashMap::new() };
+    pub(super) fn new(webhooks: &Webhooks, standings: &[WebhookStanding], observers: Observers) -> Self {
+        let standings: HashMap<WebhookId, &WebhookStanding> =
+            standings.iter().map(|one| (one.id, one)).collect();
+        let mut subscriptions = Self {
+            subscribers: Vec::new(),
+            by_form: HashMap::new(),
+            indexes: HashMap::new(),
+            observers,
+            standing_changed: true,
+            scratch: Scratch::default(),
+            verdicts: Vec::new(),
+        };
         for webhook in webhooks.iter().filter(|webhook| webhook.enabled) {
             let format = format::find(webhook.format).expect("formats are checked when a webhook is read");
             for form in &webhook.forms {
                 let numbers = subscriptions.by_form.entry(form.clone()).or_default();
                 numbers.push(subscriptions.subscribers.len());
             }
-            let next_sequence = next.get(&webhook.id).copied().unwrap_or(1);
+            let standing = standings.get(&webhook.id);
             subscriptions.subscribers.push(Subscriber {
                 webhook: Arc::clone(webhook),
                 format,
-                next_sequence,
+                next_sequence: standing.map_or(1, |standing| standing.next_sequence),
+                holding: match standing {
+                    Some(standing) if standing.held > 0 => Holding::of_anything(),
+                    _ => Holding::default(),
+                },
+                faults: BTreeMap::new(),
+                failing: None,
+                marked_broken: standing.and_then(|standing| standing.broken.clone()),
             });
         }
         subscriptions
     }
 
-    /// The event with a delivery for each webhook that wants it; none if nobody does.
-    pub(super) fn deliver(&mut self, event: &FormEvent) -> Option<NewEvent> {
-        let mut tails: Vec<Tail> = Vec::new();
-        let mut deliveries = Vec::new();
-        let mut authors: Vec<usize> = Vec::new();
-        for &number in self.by_form.get(&event.form.form.name)? {
-            if !self.subscribers[number].webhook.wants(event) {
+    /// The webhooks by the numbers they have here.
+    pub(super) fn webhooks(&self) -> impl Iterator<Item = (usize, &Arc<Webhook>)> {
+        self.subscribers.iter().map(|subscriber| &subscriber.webhook).enumerate()
+    }
+
+    /// Whether a webhook listens to a form at all.
+    pub(super) fn is_listened_to(&self, form: &str) -> bool {
+        self.by_form.contains_key(form)
+    }
+
+    /// Whether nothing is held for a webhook.
+    pub(super) fn is_free(&self, number: usize) -> bool {
+        self.subscribers[number].holding.is_empty()
+    }
+
+    /// Whether a webhook's condition fits none of its forms: then there is nothing to judge.
+    pub(super) fn is_wholly_broken(&self, number: usize) -> bool {
+        let Subscriber { webhook, faults, .. } = &self.subscribers[number];
+        webhook.forms.iter().all(|form| faults.contains_key(form))
+    }
+
+    pub(super) fn holding(&mut self, number: usize) -> &mut Holding {
+        &mut self.subscribers[number].holding
+    }
+
+    /// Forgets that a webhook's condition failed again and again: somebody may have mended what made it fail.
+    pub(super) fn trust_again(&mut self, number: usize) {
+        self.standing_changed = true;
+        self.subscribers[number].failing = None;
+    }
+
+    /// Compiles the webhooks of a form for it as it is bound now. Returns whether that is new.
+    pub(super) fn adopt(&mut self, form: &Arc<BoundForm>) -> bool {
+        let name = &form.form.name;
+        let Some(listening) = self.by_form.get(name) else { return false };
+        let versions = self.indexes.entry(name.clone()).or_default();
+        if let Some(place) = versions.iter().position(|(known, _)| Arc::ptr_eq(known, form)) {
+            versions[..=place].rotate_right(1);
+            return false;
+        }
+        let is_new = versions.first().is_none_or(|(known, _)| **known != **form);
+        let webhooks = listening.iter().map(|&number| (number, &*self.subscribers[number].webhook));
+        let index = Index::new(form, webhooks);
+        let mut faults: HashMap<usize, String> = index.faults().iter().cloned().collect();
+        for &number in listening {
+            let subscriber = &mut self.subscribers[number];
+            match faults.remove(&number) {
+                Some(fault) => drop(subscriber.faults.insert(name.clone(), fault)),
+                None => drop(subscriber.faults.remove(name)),
+            }
+        }
+        self.standing_changed = true;
+        versions.insert(0, (Arc::clone(form), index));
+        versions.truncate(VERSIONS_MAX);
+        is_new
+    }
+
+    /// The webhooks whose conditions do not fit their forms, with the reasons.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (&Webhook, &BTreeMap<String, String>)> {
+        let broken = self.subscribers.iter().filter(|subscriber| !subscriber.faults.is_empty());
+        broken.map(|subscriber| (&*subscriber.webhook, &subscriber.faults))
+    }
+
+    /// What the queue has to know of webhooks that became broken, or are not any more.
+    pub(super) fn take_marks(&mut self) -> Vec<(WebhookId, Option<String>)> {
+        let mut marks = Vec::new();
+        if !std::mem::take(&mut self.standing_changed) {
+            return marks;
+        }
+        for subscriber in &mut self.subscribers {
+            let broken = subscriber.broken();
+            if broken == subscriber.marked_broken {
                 continue;
             }
-            let shared = authors.iter().position(|&author| {
-                shares_tail(&self.subscribers[author].webhook, &self.subscribers[number].webhook)
+            let webhook = subscriber.webhook.name.clone();
+            self.observers.tell(match &broken {
+                Some(reason) => Observation::WebhookBroken { webhook, reason: reason.clone() },
+                None => Observation::WebhookMended { webhook },
             });
-            let subscriber = &mut self.subscribers[number];
-            let tail = shared.unwrap_or_else(|| {
-                authors.push(number);
-                tails.push(subscriber.tail(event));
-                tails.len() - 1
-            });
-            deliveries.push(subscriber.delivery(event, tail));
+            subscriber.marked_broken.clone_from(&broken);
+            marks.push((subscriber.webhook.id, broken));
         }
-        if deliveries.is_empty() {
+        marks
+    }
+
+    /// The event with a delivery for each webhook that wants it, and for whom it has to be held.
+    pub(super) fn meet(&mut self, event: &FormEvent) -> Met {
+        if !self.is_listened_to(&event.form.form.name) {
+            return Met::default();
+        }
+        self.adopt(&event.form);
+        let Some((_, index)) = self.indexes.get_mut(&event.form.form.name).and_then(|all| all.first_mut()) else {
+            return Met::default();
+        };
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        index.judge(event, &mut self.scratch, &mut verdicts);
+        let mut new = New::default();
+        let mut holders = Vec::new();
+        for (number, verdict) in verdicts.drain(..) {
+            let cause = self.cause_to_hold(number, verdict, event);
+            match cause {
+                Some(cause) => {
+                    let subscriber = &mut self.subscribers[number];
+                    subscriber.holding.add(event.lane);
+                    holders.push(Holder { webhook: subscriber.webhook.id, cause });
+                }
+                None => new.add(&mut self.subscribers, number, event),
+            }
+        }
+        self.verdicts = verdicts;
+        let held = (!holders.is_empty()).then(|| NewHeld {
+            position: event.position,
+            form: event.form.form.name.clone(),
+            verb: event.verb,
+            entry_id: event.entry_id.clone(),
+            lane: event.lane,
+            committed_at_us: event.transaction.committed_at_us,
+            content: kept::write(event),
+            holders,
+        });
+        Met { event: new.event_of(event, false), held }
+    }
+
+    fn cause_to_hold(&mut self, number: usize, verdict: Verdict, event: &FormEvent) -> Option<HeldBecause> {
+        let subscriber = &mut self.subscribers[number];
+        match verdict {
+            Verdict::Broken => Some(HeldBecause::Broken),
+            Verdict::Failed { failure, in_a_row } => {
+                let reason = subscriber.place_of(&failure);
+                self.observers.tell(Observation::ConditionFailed {
+                    webhook: subscriber.webhook.name.clone(),
+                    form: event.form.form.name.clone(),
+                    entry_id: event.entry_id.clone(),
+                    reason: reason.clone(),
+                });
+                self.standing_changed |= subscriber.fails(in_a_row, &reason);
+                Some(HeldBecause::Failed { reason })
+            }
+            Verdict::Wanted if subscriber.failing.is_some() => Some(HeldBecause::Broken),
+            Verdict::Wanted => subscriber.holding.holds(event).then_some(HeldBecause::Behind),
+        }
+    }
+
+    /// Judges an event that was held for a webhook. None if it has to be held on; else the delivery, if the webhook
+    /// wants it.
+    pub(super) fn meet_again(&mut self, number: usize, event: &FormEvent) -> Option<Option<NewEvent>> {
+        self.adopt(&event.form);
+        let (_, index) = self.indexes.get_mut(&event.form.form.name)?.first_mut()?;
+        let verdict = index.judge_for(number, event);
+        let subscriber = &mut self.subscribers[number];
+        let is_wanted = verdict == Some(Verdict::Wanted);
+        let is_held_on = match verdict {
+            Some(Verdict::Broken) => true,
+            Some(Verdict::Failed { failure, in_a_row }) => {
+                let reason = subscriber.place_of(&failure);
+                self.standing_changed |= subscriber.fails(in_a_row, &reason);
+                true
+            }
+            Some(Verdict::Wanted) => subscriber.failing.is_some() || subscriber.holding.holds(event),
+            None => false,
+        };
+        if is_held_on {
+            subscriber.holding.add(event.lane);
+            return None;
+        }
+        let mut new = New::default();
+        if is_wanted {
+            new.add(&mut self.subscribers, number, event);
+        }
+        Some(new.event_of(event, true))
+    }
+
+    /// Takes sequence numbers for deliveries that exist without bodies. Returns the first.
+    pub(super) fn number(&mut self, number: usize, count: u64) -> u64 {
+        let next = &mut self.subscribers[number].next_sequence;
+        *next += count;
+        *next - count
+    }
+}
+
+/// An event for the queue on its way.
+#[derive(Default)]
+struct New {
+    tails: Vec<Tail>,
+    /// Who made each tail.
+    authors: Vec<usize>,
+    deliveries: Vec<NewDelivery>,
+}
+
+impl New {
+    fn add(&mut self, subscribers: &mut [Subscriber], number: usize, event: &FormEvent) {
+        let shared = self
+            .authors
+            .iter()
+            .position(|&author| shares_tail(&subscribers[author].webhook, &subscribers[number].webhook));
+        let subscriber = &mut subscribers[number];
+        let tail = shared.unwrap_or_else(|| {
+            self.authors.push(number);
+            self.tails.push(subscriber.tail(event));
+            self.tails.len() - 1
+        });
+        self.deliveries.push(subscriber.delivery(event, tail));
+    }
+
+    fn event_of(self, event: &FormEvent, was_held: bool) -> Option<NewEvent> {
+        if self.deliveries.is_empty() {
             return None;
         }
         Some(NewEvent {
@@ -74,14 +352,38 @@ impl Subscriptions {
             behind: event.behind,
             xid: event.transaction.xid,
             committed_at_us: event.transaction.committed_at_us,
-            tails,
-            deliveries,
-            was_held: false,
+            tails: self.tails,
+            deliveries: self.deliveries,
+            was_held,
         })
     }
 }
 
 impl Subscriber {
+    /// Why it is broken, if it is.
+    fn broken(&self) -> Option<String> {
+        let fault = |(form, fault): (&String, &String)| format!("form {form:?}: {fault}");
+        self.faults.first_key_value().map(fault).or_else(|| self.failing.clone())
+    }
+
+    /// Notes that its condition could not be judged. Returns whether that makes it broken.
+    fn fails(&mut self, in_a_row: u32, reason: &str) -> bool {
+        if in_a_row < FAILURES_MAX || self.failing.is_some() {
+            return false;
+        }
+        self.failing = Some(format!("its condition failed {in_a_row} times in a row, the last time: {reason}"));
+        true
+    }
+
+    /// What failed, with the part of the condition where it did.
+    fn place_of(&self, failure: &crate::qualification::Failure) -> String {
+        let text = self.webhook.condition.as_ref().map_or("", |condition| condition.text());
+        match text.get(failure.place.clone()) {
+            Some(part) if !part.is_empty() => format!("{} in {part}", failure.reason),
+            _ => failure.reason.clone(),
+        }
+    }
+
     fn tail(&self, event: &FormEvent) -> Tail {
         let mut bytes = Vec::with_capacity(1024);
         self.format.tail(&self.webhook, event, &mut bytes);

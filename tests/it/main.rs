@@ -6,6 +6,7 @@
 mod catalog;
 mod cli;
 mod cluster;
+mod conditions;
 mod config;
 mod demo;
 mod dispatch;

@@ -1,0 +1,111 @@
+//! Held events are judged again when something has changed that they may have waited for: in commit order, each
+//! webhook's by itself. Those that match become deliveries, those that do not vanish, the rest is held on.
+
+use super::subscriptions::Holding;
+use super::{Capture, Error, PAGE_BYTES_MAX, kept};
+use crate::delivery::{Held, HeldWhat};
+use crate::observe::Observation;
+use crate::source::Source;
+use crate::webhook::WebhookId;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// How far one webhook's held events have been judged.
+#[derive(Default)]
+struct Judged {
+    events: u64,
+    matched: u64,
+    /// Whether one of them is held on.
+    any_held_on: bool,
+}
+
+impl<S: Source> Capture<'_, S>
+where
+    Error: From<S::Error>,
+{
+    /// Judges the held events of all webhooks that have some. What is held on is known afterwards.
+    pub(super) async fn judge_held(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let holding: Vec<(usize, WebhookId, String)> = self
+            .subscriptions
+            .webhooks()
+            .filter(|(number, _)| !self.subscriptions.is_free(*number))
+            .map(|(number, webhook)| (number, webhook.id, webhook.name.clone()))
+            .collect();
+        for (number, id, webhook) in holding {
+            self.flush().await?;
+            if self.subscriptions.is_wholly_broken(number) {
+                continue;
+            }
+            *self.subscriptions.holding(number) = Holding::default();
+            self.subscriptions.trust_again(number);
+            let mut judged = Judged::default();
+            let mut after = None;
+            loop {
+                let page = self.queue.held(id, after, PAGE_BYTES_MAX).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.held.number);
+                self.judge_page(number, page, &mut judged).await?;
+                if shutdown.is_cancelled() {
+                    return Ok(());
+                }
+            }
+            if judged.events > 0 {
+                let Judged { events, matched, .. } = judged;
+                self.observers.tell(Observation::HeldJudged { webhook, events, matched });
+            }
+        }
+        self.mark_broken().await
+    }
+
+    async fn judge_page(&mut self, number: usize, page: Vec<Held>, judged: &mut Judged) -> Result<(), Error> {
+        for held in page {
+            let form = match &held.what {
+                HeldWhat::Event { form, .. } => self.forms.now(form).map(Arc::clone),
+                HeldWhat::Range { .. } if judged.any_held_on => {
+                    self.subscriptions.holding(number).add_range();
+                    continue;
+                }
+                HeldWhat::Range { count, .. } => {
+                    self.flush().await?;
+                    let first = self.subscriptions.number(number, *count);
+                    self.queue.number_held_range(held.held, first).await?;
+                    continue;
+                }
+            };
+            let event = match &form {
+                // a held event that cannot be read stays where people see it
+                Some(form) => kept::read(&held, form).ok().flatten(),
+                None => None,
+            };
+            let met = event.and_then(|event| self.subscriptions.meet_again(number, &event));
+            let Some(delivery) = met else {
+                judged.any_held_on = true;
+                if let HeldWhat::Event { lane, .. } = held.what {
+                    self.subscriptions.holding(number).add(lane);
+                }
+                continue;
+            };
+            judged.events += 1;
+            judged.matched += u64::from(delivery.is_some());
+            self.batch.events.extend(delivery);
+            self.batch.released.push(held.held);
+        }
+        self.flush().await
+    }
+
+    /// Hands over what is in the batch and waits until it is on disk.
+    async fn flush(&mut self) -> Result<(), Error> {
+        if !self.batch_is_empty() {
+            self.enqueue_batch();
+        }
+        self.wait_until_durable().await
+    }
+
+    /// Tells the queue which webhooks became broken, or are not any more.
+    pub(super) async fn mark_broken(&mut self) -> Result<(), Error> {
+        for (webhook, reason) in self.subscriptions.take_marks() {
+            self.queue.mark_broken(webhook, reason).await?;
+        }
+        Ok(())
+    }
+}

@@ -155,35 +155,12 @@ fn asked_pause(outcome: &Outcome) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhook::{Authentication, Callback, Sending, WebhookId};
+    use crate::webhook::sample;
 
     fn webhook(format: &'static str, on_exhausted: OnExhausted) -> Webhook {
-        Webhook {
-            id: WebhookId(1),
-            name: "hook".into(),
-            description: None,
-            forms: vec![],
-            events: vec![],
-            condition: None,
-            payload_fields: vec![],
-            send_unchanged_fields: false,
-            custom_json: None,
-            enabled: true,
-            format,
-            callback: Callback {
-                url: "http://receiver.example/".parse().unwrap(),
-                authentication: Authentication { scheme: "NO_AUTH", settings: [].into() },
-            },
-            signing_secrets: vec![],
-            sending: Sending {
-                schedule: Schedule::default(),
-                on_exhausted,
-                in_flight_max: 16,
-                per_second_max: None,
-                timeout: Duration::from_secs(15),
-                backlog_bytes_max: 1 << 30,
-            },
-        }
+        let mut webhook = Webhook { format, ..sample::webhook(1) };
+        webhook.sending.on_exhausted = on_exhausted;
+        webhook
     }
 
     fn answered(status: u16, retry_after_s: Option<u64>) -> Outcome {

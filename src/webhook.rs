@@ -136,3 +136,40 @@ impl FromIterator<Webhook> for Webhooks {
         Self(webhooks.into_iter().map(|webhook| (webhook.id, Arc::new(webhook))).collect())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};
+    use crate::event::Verb;
+    use crate::retry::Schedule;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    /// A webhook that wants every event of `HPD:Help Desk`.
+    pub(crate) fn webhook(id: u64) -> Webhook {
+        let authentication = Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() };
+        Webhook {
+            id: WebhookId(id),
+            name: format!("hook {id}"),
+            description: None,
+            forms: vec!["HPD:Help Desk".into()],
+            events: Verb::ALL.to_vec(),
+            condition: None,
+            payload_fields: vec![],
+            send_unchanged_fields: false,
+            custom_json: None,
+            enabled: true,
+            format: "native",
+            callback: Callback { url: "http://receiver.example/hook".parse().unwrap(), authentication },
+            signing_secrets: vec![],
+            sending: Sending {
+                schedule: Schedule::default(),
+                on_exhausted: OnExhausted::Skip,
+                in_flight_max: 16,
+                per_second_max: None,
+                timeout: Duration::from_secs(15),
+                backlog_bytes_max: 1 << 30,
+            },
+        }
+    }
+}

@@ -329,6 +329,7 @@ mod tests {
     use super::*;
     use crate::form::{Form, sample};
     use crate::lsn::Lsn;
+    use crate::qualification::{Purpose, Qualification};
     use crate::value::Type;
 
     /// A form over `incident (id, status, note, seen_at, hash)`: `seen_at` is bookkeeping, `hash` is hidden,
@@ -479,5 +480,51 @@ mod tests {
         ];
         let event = fold(changes, &transaction, |ordinal| Position { ordinal, ..Position::default() });
         assert_eq!(told(event.unwrap()), "update 1 status:New>Open added:NULL>a");
+    }
+
+    /// The form of rows whose status is Open.
+    fn open_ones() -> Arc<BoundForm> {
+        let mut bound = (*form()).clone();
+        let entries = Qualification::parse("'status' = \"Open\"").unwrap();
+        bound.entries = Some(Arc::new(entries.bind(&bound, Purpose::Entries).unwrap()));
+        Arc::new(bound)
+    }
+
+    #[test]
+    fn a_row_that_begins_or_ceases_to_be_an_entry_is_created_or_deleted() {
+        let form = open_ones();
+        let check = |changes: Vec<RowChange>, expected: &str| {
+            let changes = changes.into_iter().enumerate().map(|(number, change)| (2 * number as u64, change));
+            assert_eq!(told(folded(&form, changes.collect())), expected);
+        };
+        check(vec![insert("1 New x 0 h")], "nothing");
+        check(vec![insert("1 Open x 0 h")], "create 1");
+        check(vec![update("1 New x 0 h", "1 New y 0 h")], "nothing");
+        check(vec![update("1 New x 0 h", "1 Open x 0 h")], "create 1");
+        check(vec![update("1 Open x 0 h", "1 Open y 0 h")], "update 1 note:x>y");
+        check(vec![update("1 Open x 0 h", "1 Done x 0 h")], "delete 1");
+        check(vec![delete("1 Open x 0 h")], "delete 1");
+        check(vec![delete("1 New x 0 h")], "nothing");
+        check(vec![delete("1 Open x 0 h"), insert("1 New x 0 h")], "delete 1");
+        check(vec![delete("1 New x 0 h"), insert("1 Open x 0 h")], "create 1");
+        let to_and_fro = vec![update("1 Open x 0 h", "1 Done x 0 h"), update("1 Done x 0 h", "1 Open y 0 h")];
+        check(to_and_fro, "update 1 note:x>y");
+        check(vec![insert("1 New x 0 h"), update("1 New x 0 h", "1 Open x 0 h")], "create 1");
+        check(vec![insert("1 Open x 0 h"), update("1 Open x 0 h", "1 New x 0 h")], "nothing");
+
+        let left = folded(&form, vec![(0, update("1 Open x 0 h", "1 Done y 0 h"))]).unwrap();
+        assert_eq!((left.value(&left.form.fields[1]), left.new), (Datum::Text("Open"), None));
+        let entered = folded(&form, vec![(0, update("1 New x 0 h", "1 Open x 0 h"))]).unwrap();
+        assert_eq!((entered.old, entered.changed), (OldRow::Absent, None));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_told_from_entries_is_put_aside() {
+        let form = open_ones();
+        let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
+        let change = EntryChange { place: 0, form, change: blind_update("1 ? x 0 h") };
+        let undecided =
+            fold([change], &transaction, |ordinal| Position { ordinal, ..Position::default() }).unwrap_err();
+        assert!(undecided.rows.contains("Text(\"x\")"), "{}", undecided.rows);
     }
 }

@@ -256,3 +256,170 @@ pub(super) fn facts_of(event: &FormEvent) -> Facts<'_> {
         user: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::OldRow;
+    use crate::event::Transaction;
+    use crate::form::{Lane, sample};
+    use crate::lsn::Position;
+    use crate::qualification::Qualification;
+    use crate::value::{Kind, Type};
+    use std::sync::Arc;
+
+    const VALUES: [&str; 6] = ["1", "2", "2.0", "a", "A", "NULL"];
+
+    /// `id`, a text without letter case, a number and a plain text.
+    fn form() -> Arc<BoundForm> {
+        let columns = ["id", "group", "count", "note"].map(|name| (name, Type::Text));
+        let mut form = sample::form("Incident", &columns);
+        form.fields[1].kind = Kind::Text { folds_case: true, padded: false };
+        form.fields[2].kind = Kind::Number { whole: false };
+        Arc::new(form)
+    }
+
+    fn webhook(condition: &str, events: &[Verb]) -> Webhook {
+        let mut webhook = crate::webhook::sample::webhook(1);
+        webhook.condition = Some(Arc::new(Qualification::parse(condition).unwrap()));
+        webhook.events = events.to_vec();
+        webhook
+    }
+
+    fn event(form: &Arc<BoundForm>, verb: Verb, old: Option<[&str; 4]>, new: Option<[&str; 4]>) -> FormEvent {
+        let (old, new) = (old.map(|old| sample::row(&old)), new.map(|new| sample::row(&new)));
+        let changed = match (&old, &new) {
+            (Some(old), Some(new)) => Some((0..4).filter(|&at| old.datum(at) != new.datum(at)).collect()),
+            _ => None,
+        };
+        FormEvent {
+            form: Arc::clone(form),
+            verb,
+            position: Position::default(),
+            transaction: Arc::new(Transaction { xid: 1, committed_at_us: 0, origin: None }),
+            entry_id: "1".into(),
+            lane: Lane(1),
+            behind: None,
+            old: old.map_or(OldRow::Absent, OldRow::Full),
+            new,
+            changed,
+            renamed_to: None,
+            renamed_from: None,
+        }
+    }
+
+    fn conditions() -> Vec<String> {
+        let mut conditions = vec![String::new()];
+        for value in ["\"1\"", "2", "\"a\"", "$NULL$"] {
+            for field in ["group", "note"] {
+                conditions.extend([
+                    format!("'{field}' = {value}"),
+                    format!("{value} = '{field}' AND 'count' > 1"),
+                    format!("'TR.{field}' = {value}"),
+                    format!("'DB.{field}' = {value}"),
+                    format!("'{field}' CHANGED FROM {value}"),
+                    format!("'{field}' CHANGED TO {value}"),
+                    format!("'{field}' IN ({value}, \"A\")"),
+                    format!("NOT '{field}' = {value}"),
+                    format!("'{field}' = {value} OR 'count' = 2"),
+                    format!("'{field}' = {value} OR '{field}' = \"2\""),
+                    format!("'{field}' = {value} AND CHANGED('count')"),
+                ]);
+            }
+        }
+        for count in ["1", "\"2\"", "2.00", "(1 + 1)"] {
+            conditions.extend([format!("'count' = {count}"), format!("'TR.count' = {count} AND 'note' = \"a\"")]);
+        }
+        conditions.extend(["'TR.count' != $NULL$", "'TR.note' = $NULL$", "1 / 'count' = 1"].map(str::to_owned));
+        conditions
+    }
+
+    /// Whatever the index leaves out would not have matched: every event against every condition, with the index
+    /// and one by one.
+    #[test]
+    fn the_index_finds_what_judging_all_would_find() {
+        let form = form();
+        let verbs = [Verb::Create, Verb::Update, Verb::Delete];
+        let webhooks: Vec<Webhook> = conditions().iter().map(|text| webhook(text, &verbs)).collect();
+        let mut index = Index::new(&form, webhooks.iter().enumerate());
+        assert_eq!(index.faults(), []);
+        let (mut scratch, mut verdicts, mut wanted) = (Scratch::default(), Vec::new(), 0);
+        let mut rows = Vec::new();
+        for group in VALUES {
+            for note in ["1", "a", "A", "NULL", "?"] {
+                rows.extend(["1", "2.0", "0", "NULL"].map(|count| ["1", group, count, note]));
+            }
+        }
+        let mut check = |event: &FormEvent| {
+            index.judge(event, &mut scratch, &mut verdicts);
+            let facts = facts_of(event);
+            let mut alone = Vec::new();
+            for (number, webhook) in webhooks.iter().enumerate() {
+                let bound = webhook.condition.as_ref().unwrap().bind(&form, Purpose::Webhook(&verbs)).unwrap();
+                match bound.judge(&facts) {
+                    Ok(Truth::True) => alone.push((number, true)),
+                    Ok(_) => {}
+                    Err(_) => alone.push((number, false)),
+                }
+            }
+            let found: Vec<_> =
+                verdicts.iter().map(|(number, verdict)| (*number, *verdict == Verdict::Wanted)).collect();
+            // an index may leave out a failure where another part of the condition is false anyway, but nothing that matches
+            let matching = |all: &[(usize, bool)]| -> Vec<usize> {
+                all.iter().filter(|(_, wanted)| *wanted).map(|(number, _)| *number).collect()
+            };
+            assert_eq!(matching(&found), matching(&alone), "{event:?}");
+            assert!(found.iter().all(|one| alone.contains(one)), "{event:?}");
+            wanted += matching(&found).len();
+        };
+        for (number, row) in rows.iter().enumerate() {
+            check(&event(&form, Verb::Create, None, Some(*row)));
+            check(&event(&form, Verb::Delete, Some(*row), None));
+            for old in rows.iter().skip(number % 7).step_by(7) {
+                check(&event(&form, Verb::Update, Some(*old), Some(*row)));
+            }
+        }
+        assert!(wanted > 10_000, "{wanted}");
+    }
+
+    #[test]
+    fn an_event_meets_only_those_that_may_want_it() {
+        let form = form();
+        let texts = (0..10_000).map(|number| format!("'note' = \"G{number}\" AND 'count' != {number}"));
+        let webhooks: Vec<Webhook> = texts.map(|text| webhook(&text, &[Verb::Update])).collect();
+        let mut index = Index::new(&form, webhooks.iter().enumerate());
+        let (mut scratch, mut verdicts) = (Scratch::default(), Vec::new());
+        let row = ["1", "x", "5", "G7"];
+        index.judge(&event(&form, Verb::Update, Some(row), Some(row)), &mut scratch, &mut verdicts);
+        assert_eq!(verdicts, [(7, Verdict::Wanted)]);
+        assert_eq!(scratch.candidates, [7]);
+        index.judge(&event(&form, Verb::Create, None, Some(row)), &mut scratch, &mut verdicts);
+        assert_eq!((verdicts.len(), scratch.candidates.len()), (0, 0), "nobody listens to creates");
+    }
+
+    #[test]
+    fn conditions_of_the_same_text_are_judged_once() {
+        let form = form();
+        let webhooks = vec![webhook("'count' * 2 = 4", &[Verb::Update]); 50];
+        let mut index = Index::new(&form, webhooks.iter().enumerate());
+        let (mut scratch, mut verdicts) = (Scratch::default(), Vec::new());
+        let row = ["1", "x", "2", "n"];
+        index.judge(&event(&form, Verb::Update, Some(row), Some(row)), &mut scratch, &mut verdicts);
+        assert_eq!((verdicts.len(), scratch.candidates.len()), (50, 1));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_and_met_as_broken() {
+        let form = form();
+        let webhooks = [webhook("'nobody' = 1", &[Verb::Update]), webhook("'count' = 2", &[Verb::Update])];
+        let mut index = Index::new(&form, webhooks.iter().enumerate());
+        assert_eq!(index.faults().len(), 1);
+        assert!(index.faults()[0].1.contains("'nobody'"), "{}", index.faults()[0].1);
+        let (mut scratch, mut verdicts) = (Scratch::default(), Vec::new());
+        let row = ["1", "x", "2", "n"];
+        let event = event(&form, Verb::Update, Some(row), Some(row));
+        index.judge(&event, &mut scratch, &mut verdicts);
+        assert_eq!(verdicts, [(0, Verdict::Broken), (1, Verdict::Wanted)]);
+        assert_eq!(index.judge_for(0, &event), Some(Verdict::Broken));
+    }
+}

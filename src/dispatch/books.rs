@@ -206,37 +206,13 @@ mod tests {
     use crate::delivery::{Body, DeliveryId, DeliveryNumber};
     use crate::event::Verb;
     use crate::form::Lane;
-    use crate::retry::Schedule;
-    use crate::webhook::{Authentication, Callback, OnExhausted, Sending};
+    use crate::webhook::sample;
     use bytes::Bytes;
 
     fn webhook(id: u64, in_flight_max: usize, per_second_max: Option<u32>) -> Webhook {
-        Webhook {
-            id: WebhookId(id),
-            name: format!("hook {id}"),
-            description: None,
-            forms: vec![],
-            events: vec![],
-            condition: None,
-            payload_fields: vec![],
-            send_unchanged_fields: false,
-            custom_json: None,
-            enabled: true,
-            format: "native",
-            callback: Callback {
-                url: "http://receiver.example/".parse().unwrap(),
-                authentication: Authentication { scheme: "NO_AUTH", settings: [].into() },
-            },
-            signing_secrets: vec![],
-            sending: Sending {
-                schedule: Schedule::default(),
-                on_exhausted: OnExhausted::Skip,
-                in_flight_max,
-                per_second_max,
-                timeout: Duration::from_secs(15),
-                backlog_bytes_max: 1 << 30,
-            },
-        }
+        let mut webhook = sample::webhook(id);
+        (webhook.sending.in_flight_max, webhook.sending.per_second_max) = (in_flight_max, per_second_max);
+        webhook
     }
 
     fn claim(webhook: u64, body_bytes: usize) -> Claim {

@@ -6,38 +6,13 @@ use crate::delivery::{DeliveryId, DeliveryNumber};
 use crate::event::{FormEvent, Transaction, Verb};
 use crate::form::sample;
 use crate::lsn::{Lsn, Position};
-use crate::retry::Schedule;
 use crate::value::Type;
-use crate::webhook::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};
-use std::collections::BTreeMap;
+use crate::webhook::{self, Webhook, WebhookId};
 use std::sync::Arc;
-use std::time::Duration;
 
 fn webhook(format: &'static str, payload_fields: &[&str]) -> Webhook {
-    let authentication = Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() };
-    Webhook {
-        id: WebhookId(1),
-        name: "Escalations".into(),
-        description: None,
-        forms: vec!["HPD:Help Desk".into()],
-        events: Verb::ALL.to_vec(),
-        condition: None,
-        payload_fields: payload_fields.iter().map(|name| (*name).into()).collect(),
-        send_unchanged_fields: false,
-        custom_json: None,
-        enabled: true,
-        format,
-        callback: Callback { url: "http://localhost/hook".parse().unwrap(), authentication },
-        signing_secrets: vec![],
-        sending: Sending {
-            schedule: Schedule { pauses: vec![] },
-            on_exhausted: OnExhausted::Skip,
-            in_flight_max: 1,
-            per_second_max: None,
-            timeout: Duration::from_secs(1),
-            backlog_bytes_max: 1,
-        },
-    }
+    let payload_fields = payload_fields.iter().map(|name| (*name).into()).collect();
+    Webhook { name: "Escalations".into(), format, payload_fields, ..webhook::sample::webhook(1) }
 }
 
 /// An incident with the columns of the product's sample: its id, who submitted it, its status as a number, a

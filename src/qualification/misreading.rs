@@ -139,6 +139,10 @@ impl Parser<'_> {
                         "a quotation mark that belongs to the name is written twice: ''",
                     );
                 }
+                Sign::Number => {
+                    let message = format!("the number ends before {word}");
+                    return fault(place, message, "texts stand between quotation marks: \"5d\"");
+                }
                 _ => {}
             }
         }

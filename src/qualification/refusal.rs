@@ -6,7 +6,7 @@
 use super::fault::{Fault, Phase};
 use super::parse::DEPTH_MAX;
 use super::token::{CHARACTERS_MAX, TOKENS_MAX};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// A fault of grammar.
 pub(super) fn fault(
@@ -23,7 +23,7 @@ pub(super) fn piece(text: &str, place: &Range<usize>) -> String {
     const CHARACTERS_SHOWN: usize = 40;
     let text = text[place.clone()].trim();
     let mut piece: String =
-        text.chars().take(CHARACTERS_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        text.chars().take(CHARACTERS_SHOWN).map(|c| if unseen(c) { ' ' } else { c }).collect();
     if text.chars().nth(CHARACTERS_SHOWN).is_some() {
         piece.push('…');
     }
@@ -148,13 +148,14 @@ const FOREIGN: [(&str, &str); 44] = [
 /// A symbol of another language, at `at`.
 pub(super) fn symbol(text: &str, at: usize) -> Option<Box<Fault>> {
     let rest = &text[at..];
-    // `<=>` is none of ours, though it begins like `<=`; `=!` is one only if it is no `= !`…, which is wrong as well
     let (symbol, remedy) = FOREIGN.iter().find(|(symbol, _)| rest.starts_with(symbol))?;
     let doubled = matches!(*symbol, "|" | "&") && rest[1..].starts_with(symbol);
     if doubled {
         return None;
     }
-    Some(fault(at..at + symbol.len(), format!("there is no {symbol} in a condition"), *remedy))
+    let time = *symbol == ":" && text[..at].ends_with(|c: char| c.is_ascii_digit());
+    let remedy = if time { "dates and times stand between quotation marks: \"09:30:00\"" } else { remedy };
+    Some(fault(at..at + symbol.len(), format!("there is no {symbol} in a condition"), remedy))
 }
 
 /// A character that begins nothing.
@@ -163,14 +164,23 @@ pub(super) fn character(text: &str, at: usize) -> Box<Fault> {
         return fault(at..at, "something is missing here", "");
     };
     let place = at..at + character.len_utf8();
-    // zero-width and direction marks come with pasted text
-    let unseen = character.is_control()
-        || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    if unseen {
+    if unseen(character) {
         let message = format!("here is a character that cannot be seen, U+{:04X}", u32::from(character));
         return fault(place, message, "delete it, or type this place anew");
     }
     let remedy =
         "texts stand between quotation marks: \"New\"; names of fields between single ones: 'Status'";
     fault(place, format!("there is no {character} in a condition"), remedy)
+}
+
+/// Control characters, and the zero-width and direction marks that come with pasted text.
+fn unseen(character: char) -> bool {
+    const MARKS: [RangeInclusive<char>; 5] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+    ];
+    character.is_control() || MARKS.iter().any(|marks| marks.contains(&character))
 }

@@ -9,6 +9,7 @@
 //! [`Failure`] of one evaluation. No step has I/O, a clock or a random number.
 
 mod fault;
+mod habit;
 mod misreading;
 mod parse;
 mod print;

@@ -9,6 +9,7 @@
 //! [`Failure`] of one evaluation. No step has I/O, a clock or a random number.
 
 mod fault;
+mod like;
 mod number;
 mod tree;
 mod truth;

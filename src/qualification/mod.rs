@@ -11,6 +11,7 @@
 mod fault;
 mod like;
 mod number;
+mod time;
 mod tree;
 mod truth;
 

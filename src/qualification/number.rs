@@ -125,6 +125,19 @@ impl Number {
         }
     }
 
+    /// Whether it can be reckoned with.
+    pub(super) fn is_finite(&self) -> bool {
+        self.rank() == 1
+    }
+
+    /// Whether it is negative, if it is an infinity.
+    pub(super) fn infinity(&self) -> Option<bool> {
+        match self.0 {
+            Value::Infinity { is_negative } => Some(is_negative),
+            _ => None,
+        }
+    }
+
     /// Without its fraction, towards zero.
     pub(super) fn truncated(self) -> Self {
         match self.0 {

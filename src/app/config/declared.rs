@@ -207,10 +207,7 @@ static FIELD: &[Key] = &[
     ),
     Key::optional(
         "kind",
-        Kind::Word(Words {
-            known: || field::MEANINGS.iter().map(|(word, _)| *word).collect(),
-            later: &[],
-        }),
+        Kind::Word(Words { known: || field::MEANINGS.iter().map(|(word, _)| *word).collect(), later: &[] }),
         "What its values mean in conditions, where the column's type does not say it.",
     ),
 ];

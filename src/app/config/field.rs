@@ -86,7 +86,9 @@ fn labels(reader: &mut Reader<'_>, table: &Table, path: &str) -> Vec<(String, St
         None => return Vec::new(),
         Some(Value::Table(map)) => {
             let entries = in_file_order(map).into_iter();
-            entries.map(|(stored, entry)| (stored.clone(), entry.span.clone(), entry.value.as_ref())).collect()
+            entries
+                .map(|(stored, entry)| (stored.clone(), entry.span.clone(), entry.value.as_ref()))
+                .collect()
         }
         Some(Value::List(list)) => {
             let numbered = list.iter().enumerate();
@@ -98,12 +100,7 @@ fn labels(reader: &mut Reader<'_>, table: &Table, path: &str) -> Vec<(String, St
     };
     if listed.is_empty() {
         let remedy = "write { 0 = \"New\", 1 = \"Assigned\" }, or [\"New\", \"Assigned\"] for 0, 1 and so on";
-        reader.refuse(
-            table.place("labels"),
-            &path,
-            "a selection has at least one label",
-            remedy.to_owned(),
-        );
+        reader.refuse(table.place("labels"), &path, "a selection has at least one label", remedy.to_owned());
     }
     let mut labels: Vec<(String, String)> = Vec::new();
     for (stored, span, value) in listed {

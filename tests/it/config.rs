@@ -443,7 +443,7 @@ fn what_conditions_need_of_the_source_is_checked() {
         &source("time_zone = \"Berlin\""),
         "2:13 source.time_zone: there is no time zone \"Berlin\" -> did you mean \"Europe/Berlin\"?",
     );
-    check(&source("date_formats = [\"%d.%m.%Y\", \"%Y\"]"), "2:29 source.date_formats: \"%Y\" says no date");
+    check(&source("date_formats = [\"%d.%m.%Y\", \"%Y\"]"), "2:29 source.date_formats: \"%Y\" says neither");
     check(&source("date_formats = [\"%F\", \"%F\"]"), "stands here twice");
     check(
         &source(&format!("date_formats = [{}]", (0..17).map(|n| format!("\"%F {n}\",")).collect::<String>())),

@@ -9,17 +9,21 @@
 //! [`Failure`] of one evaluation. No step has I/O, a clock or a random number.
 
 mod fault;
+mod misreading;
+mod parse;
+mod print;
+mod refusal;
+mod token;
 mod tree;
 mod truth;
 
-pub use fault::{Fault, Faults, Phase};
+pub use fault::{Fault, Faults, Phase, position};
 pub use tree::{Arithmetic, Condition, Operand, Operator, Reference};
 pub use truth::Truth;
 
 use crate::change::{OldRow, Row};
 use crate::event::Verb;
 use crate::form::BoundForm;
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -33,7 +37,8 @@ pub struct Qualification {
 impl Qualification {
     /// Reads a condition. A blank text is the condition that is always true.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        todo!("{text}")
+        let root = parse::parse(text).map_err(|fault| *fault)?;
+        Ok(Self { text: text.into(), root })
     }
 
     /// The text as it was written.
@@ -59,14 +64,6 @@ impl PartialEq for Qualification {
 }
 
 impl Eq for Qualification {}
-
-impl fmt::Display for Qualification {
-    /// In the normal spelling: words in capitals, as few brackets as it can be read again with.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        todo!()
-    }
-}
 
 /// What a condition is for; it decides what it may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

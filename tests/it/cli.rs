@@ -85,7 +85,7 @@ fn bad_usage_ends_with_64_and_help_with_0() {
     let help = walhook(folder.path(), &["--help"]);
     assert_eq!(help.status.code(), Some(0));
     for command in
-        ["run", "demo", "check", "setup", "teardown", "resume", "deliveries", "webhooks", "queue", "config"]
+        ["run", "demo", "check", "setup", "teardown", "resume", "condition", "deliveries", "webhooks", "queue", "config"]
     {
         assert!(stdout(&help).contains(&format!("\n  {command} ")), "{command} in {}", stdout(&help));
     }

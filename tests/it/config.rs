@@ -310,7 +310,7 @@ fn forms_are_checked() {
     check(&with("fields.A = { id = 1 }", ""), "\"column\" is missing");
     check(
         &with("fields.A = { column = \"a\", labels = [\"New\", \"Old\", \"New\"] }", ""),
-        "4:54 forms[1].fields.A.labels: 0 has the label \"New\" already -> give one",
+        "4:52 forms[1].fields.A.labels: 0 has the label \"New\" already -> give one",
     );
     check(&with("fields.A = { column = \"a\", labels = {} }", ""), "a selection has at least one label");
     check(
@@ -457,7 +457,7 @@ fn a_condition_that_cannot_be_read_is_drawn_where_it_stands() {
     check(&with("", "condition = \"'Status' == 1\""), "10:23 webhooks[1].condition: ");
     check(&with("", "condition = \"\\\"a\\\" == 1\""), "10:20 webhooks[1].condition: ");
     check(&with("", "condition = '''\n'Status'\n  == 1'''"), "12:3 webhooks[1].condition: ");
-    check(&with("where = \"'A' = (1\"", ""), "4:17 forms[1].where: ");
+    check(&with("where = \"'A' = (1\"", ""), "4:16 forms[1].where: ");
     let both = with("where = \"Status = 1\"", "condition = \"1 < 2 < 3\"");
     assert_eq!(problems(&both).len(), 2, "both are told: {:#?}", problems(&both));
 

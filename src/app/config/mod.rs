@@ -28,6 +28,7 @@ pub use interpolate::Environment;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use show::show;
+pub(in crate::app) use suggest::remedy as suggestion;
 pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
 
 use crate::form::Form;

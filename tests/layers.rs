@@ -37,7 +37,7 @@ const NOT_FOR_WORDS: [&str; 12] = [
     "std::process",
     "std::thread",
     "SystemTime",
-    "Instant",
+    "Instant::now",
     "rand::",
 ];
 

@@ -180,9 +180,9 @@ pub struct Condition {
     /// with commas or colons in double quotes
     #[arg(long, value_name = "NAME:TYPE,…", conflicts_with_all = ["test", "webhook", "sample"])]
     pub columns: Option<String>,
-    /// What happened to the entry
-    #[arg(long, value_name = "EVENT", default_value = "update", conflicts_with = "test", value_parser = verbs())]
-    pub event: Verb,
+    /// What happened to the entry: create, update, merge or delete; absent, update, and with --sample anything
+    #[arg(long, value_name = "EVENT", conflicts_with = "test", value_parser = verbs(), hide_possible_values = true)]
+    pub event: Option<Verb>,
     /// The row after, as a JSON object by field; what it does not have is NULL
     #[arg(long, value_name = "JSON", conflicts_with_all = ["test", "sample"])]
     pub new: Option<String>,
@@ -346,12 +346,16 @@ mod tests {
     #[test]
     fn a_condition_is_judged_in_one_way_at_a_time() {
         let parse = |words: &[&str]| {
-            Cli::try_parse_from(["walhook", "condition"].iter().chain(words)).map(|_| ()).map_err(|e| e.kind())
+            Cli::try_parse_from(["walhook", "condition"].iter().chain(words))
+                .map(|_| ())
+                .map_err(|e| e.kind())
         };
         assert_eq!(parse(&["1 = 1", "--columns", "a:text", "--event", "delete", "--old", "{}"]), Ok(()));
         assert_eq!(parse(&["--test", "a.json", "b.json"]), Ok(()));
         assert_eq!(parse(&["--sample", "20", "--webhook", "pager"]), Ok(()));
-        for wrong in [&["1 = 1", "--test", "a.json"][..], &["1 = 1", "--webhook", "pager"], &["x", "--sample", "0"]] {
+        for wrong in
+            [&["1 = 1", "--test", "a.json"][..], &["1 = 1", "--webhook", "pager"], &["x", "--sample", "0"]]
+        {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

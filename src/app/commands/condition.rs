@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod columns;
+mod deciding;
 mod file;
 mod form;
 pub mod made;
@@ -43,8 +44,9 @@ pub async fn perform(context: &Context, command: &cli::Condition) -> Result<Exit
             .hint(format!("say which one with --form: {}", names.join(", "))));
     };
     let text = asked.text.as_str();
-    match bound(form, text, command.event) {
-        Ok(bound) => judge(context.output, command, form, &bound),
+    let verb = command.event.unwrap_or(Verb::Update);
+    match bound(form, text, &[verb]) {
+        Ok(bound) => judge(context.output, command, verb, form, &bound),
         Err(faults) => refuse(context.output, text, &faults),
     }
 }
@@ -65,9 +67,9 @@ fn now(command: &cli::Condition) -> Result<Timestamp, Failure> {
     Timestamp::from_microsecond(time).map_err(|error| Failure::usage(error.to_string()))
 }
 
-fn bound(form: &BoundForm, text: &str, verb: Verb) -> Result<BoundQualification, Faults> {
+fn bound(form: &BoundForm, text: &str, verbs: &[Verb]) -> Result<BoundQualification, Faults> {
     let qualification = Qualification::parse(text).map_err(|fault| Faults(vec![fault]))?;
-    qualification.bind(form, Purpose::Webhook(&[verb]))
+    qualification.bind(form, Purpose::Webhook(verbs))
 }
 
 /// Shows what is wrong with a condition.
@@ -80,22 +82,23 @@ fn refuse(output: Output, text: &str, faults: &Faults) -> Result<Exit, Failure> 
         }))?;
         return Ok(Exit::Usage);
     }
-    let count = faults.0.len();
-    let said = if count == 1 { String::new() } else { format!(" for {count} reasons") };
-    Err(Failure::usage(format!("the condition is refused{said}\n\n{}", faults.draw(text))))
+    let drawn = faults.draw(text);
+    // the word is put before it again where it is told
+    Err(Failure::usage(drawn.strip_prefix("error: ").unwrap_or(&drawn)))
 }
 
 fn judge(
     output: Output,
     command: &cli::Condition,
+    verb: Verb,
     form: &BoundForm,
     bound: &BoundQualification,
 ) -> Result<Exit, Failure> {
     let (old, new) = (row(form, "old", command.old.as_ref())?, row(form, "new", command.new.as_ref())?);
-    let (old, new) = images(command.event, old, new)?;
+    let (old, new) = images(verb, old, new)?;
     let facts = Facts {
         form,
-        verb: command.event,
+        verb,
         old: &old,
         new: new.as_ref(),
         committed_at_us: now(command)?.as_microsecond(),
@@ -109,7 +112,7 @@ fn judge(
             "condition": text,
             "normal": bound.qualification().to_string(),
             "form": form.form.name,
-            "event": command.event.as_str(),
+            "event": verb.as_str(),
             "verdict": judged.as_ref().ok().map(|truth| truth.as_str()),
             "failure": judged.as_ref().err().map(|failure| failure_json(failure, text)),
             "parts": parts.iter().map(|part| part_json(part, text)).collect::<Value>(),
@@ -226,5 +229,7 @@ fn part_json(part: &Explained, text: &str) -> Value {
 /// What is asked about: a condition and the forms that it is for.
 struct Asked {
     text: String,
+    /// The events that it is for; none where nobody says.
+    verbs: Option<Vec<Verb>>,
     forms: Vec<Arc<BoundForm>>,
 }

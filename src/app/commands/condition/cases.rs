@@ -176,8 +176,10 @@ impl Cases {
         if fields.is_empty() {
             return Err("form.fields: a form has at least one field".to_owned());
         }
-        if let Some((at, field)) =
-            fields.iter().enumerate().find(|(at, field)| fields[..*at].iter().any(|other| other.name == field.name))
+        if let Some((at, field)) = fields
+            .iter()
+            .enumerate()
+            .find(|(at, field)| fields[..*at].iter().any(|other| other.name == field.name))
         {
             return Err(format!("form.fields[{}]: field {:?} stands there twice", at + 1, field.name));
         }
@@ -290,4 +292,3 @@ impl CaseOfFile {
         })
     }
 }
-

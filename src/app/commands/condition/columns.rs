@@ -109,8 +109,9 @@ fn kind(column: &str, type_: &str) -> Result<Kind, Failure> {
         let labels = choices(brackets.unwrap_or_default()).map_err(wrong)?;
         if labels.is_empty() {
             let message = format!("the selection of column {column:?} has no labels");
-            return Err(Failure::usage(message)
-                .hint("write enum(New|Assigned|Closed), or enum(0=New|5=Closed) for what stands in the column"));
+            return Err(Failure::usage(message).hint(
+                "write enum(New|Assigned|Closed), or enum(0=New|5=Closed) for what stands in the column",
+            ));
         }
         return Ok(made::selection(labels));
     }
@@ -187,7 +188,8 @@ mod tests {
         match &field.kind {
             Kind::Selection(selection) => {
                 let choices = selection.choices.iter();
-                let choices = choices.map(|choice| format!("{}:{}:{}", choice.number, choice.stored, choice.label));
+                let choices =
+                    choices.map(|choice| format!("{}:{}:{}", choice.number, choice.stored, choice.label));
                 format!("{} {}", field.name, choices.collect::<Vec<_>>().join("|"))
             }
             kind => format!("{} {kind:?}", field.name),
@@ -196,10 +198,7 @@ mod tests {
 
     #[test]
     fn columns_are_written_as_in_a_table() {
-        check(
-            "id:integer, at : timestamptz",
-            "id Number { whole: true }; at Instant(Zoned)",
-        );
+        check("id:integer, at : timestamptz", "id Number { whole: true }; at Instant(Zoned)");
         check("p:numeric(10,2),c:CITEXT", "p Number { whole: false }; c Text { folds_case: true");
         check("s:enum(New|Assigned)", "s 0:New:New|1:Assigned:Assigned");
         check("s:enum(0=New|5=Closed|x=Odd)", "s 0:0:New|5:5:Closed|2:x:Odd");

@@ -4,34 +4,37 @@ use crate::app::config::suggestion;
 use crate::change::{Datum, Row};
 use crate::form::BoundForm;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 
-/// A row as it is written: the texts of values are kept, so that numbers keep every digit.
-pub type Values = BTreeMap<String, Box<RawValue>>;
+pub use crate::format::Values;
 
 /// A row of a form. A string is the column's text as it is, a number its text, true and false are t and f, an object
 /// or an array is its JSON text. What `values` does not have is NULL.
 pub fn row(form: &BoundForm, values: &Values) -> Result<Row, String> {
-    with_missing(form, values, Datum::Null)
+    if let Some(name) = values.keys().find(|name| column(form, name).is_none()) {
+        return Err(unknown(form, name));
+    }
+    Ok(with_missing(form, values, Datum::Null))
 }
 
-/// The same, where what `values` does not have is not known.
-pub fn known_part(form: &BoundForm, values: &Values) -> Result<Row, String> {
+/// The same, where what `values` does not have is not known, and what the form does not have (any more) is left
+/// aside.
+pub fn known_part(form: &BoundForm, values: &Values) -> Row {
     with_missing(form, values, Datum::Unchanged)
 }
 
-fn with_missing(form: &BoundForm, values: &Values, missing: Datum<'static>) -> Result<Row, String> {
+fn with_missing(form: &BoundForm, values: &Values, missing: Datum<'static>) -> Row {
     let mut texts: Vec<Option<Option<String>>> = vec![None; form.relation.columns.len()];
     for (name, value) in values {
-        let column = column(form, name).ok_or_else(|| unknown(form, name))?;
-        texts[column] = Some(text(value));
+        if let Some(column) = column(form, name) {
+            texts[column] = Some(text(value));
+        }
     }
     let data = texts.iter().map(|text| match text {
         None => missing,
         Some(None) => Datum::Null,
         Some(Some(text)) => Datum::Text(text),
     });
-    Ok(data.collect())
+    data.collect()
 }
 
 fn column(form: &BoundForm, name: &str) -> Option<usize> {
@@ -85,7 +88,7 @@ mod tests {
         let row = row(&form, &values).unwrap();
         let texts = ["1", "t", "1.00000000000000000000010", "ä\n\"", "{\"a\": [1]}"].map(Datum::Text);
         assert_eq!(row.data().collect::<Vec<_>>(), [&texts[..], &[Datum::Null]].concat());
-        let part = known_part(&form, &serde_json::from_str(r#"{"id": 1}"#).unwrap()).unwrap();
+        let part = known_part(&form, &serde_json::from_str(r#"{"id": 1, "gone": 2}"#).unwrap());
         assert_eq!((part.datum(0), part.datum(1)), (Datum::Text("1"), Datum::Unchanged));
         let wrong: Values = serde_json::from_str(r#"{"idd": 1}"#).unwrap();
         let said = super::row(&form, &wrong).unwrap_err();

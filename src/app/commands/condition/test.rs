@@ -22,7 +22,8 @@ pub(super) fn perform(output: Output, paths: &[PathBuf], now: Timestamp) -> Resu
     }
     let wrong = listed.len();
     if output.json {
-        let disagreements = listed.iter().map(|(path, case, got)| to_json(path, case, got)).collect::<Value>();
+        let disagreements =
+            listed.iter().map(|(path, case, got)| to_json(path, case, got)).collect::<Value>();
         output.json(&json!({ "cases": count, "disagreements": disagreements }))?;
     } else {
         for (path, case, got) in &listed {
@@ -39,7 +40,10 @@ pub(super) fn perform(output: Output, paths: &[PathBuf], now: Timestamp) -> Resu
 
 fn read(path: &Path, now: Timestamp) -> Result<Cases, Failure> {
     let unreadable = |error| {
-        Failure::new(Exit::Usage, std::io::Error::other(format!("{} cannot be read: {error}", path.display())))
+        Failure::new(
+            Exit::Usage,
+            std::io::Error::other(format!("{} cannot be read: {error}", path.display())),
+        )
     };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > FILE_BYTES_MAX {

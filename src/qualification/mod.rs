@@ -8,21 +8,34 @@
 //! on the form (fields, labels, types, whether old values exist) by [`Qualification::bind`]; what remains is a
 //! [`Failure`] of one evaluation. No step has I/O, a clock or a random number.
 
+mod bind;
 mod fault;
+mod judge;
+mod keyword;
 mod like;
+mod misreading;
 mod number;
+mod parse;
+mod print;
+mod program;
+mod read;
+mod reckon;
+mod reference;
+mod refusal;
+mod requirement;
 mod time;
+mod token;
 mod tree;
 mod truth;
+mod typing;
 
-pub use fault::{Fault, Faults, Phase};
+pub use fault::{Fault, Faults, Phase, position};
 pub use tree::{Arithmetic, Condition, Operand, Operator, Reference};
 pub use truth::Truth;
 
 use crate::change::{OldRow, Row};
 use crate::event::Verb;
 use crate::form::BoundForm;
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -36,7 +49,8 @@ pub struct Qualification {
 impl Qualification {
     /// Reads a condition. A blank text is the condition that is always true.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        todo!("{text}")
+        let root = parse::parse(text).map_err(|fault| *fault)?;
+        Ok(Self { text: text.into(), root })
     }
 
     /// The text as it was written.
@@ -51,7 +65,10 @@ impl Qualification {
 
     /// Finds the fields and gives every part its type. All faults are told at once, in the order of the text.
     pub fn bind(&self, form: &BoundForm, purpose: Purpose<'_>) -> Result<BoundQualification, Faults> {
-        todo!("{form:?} {purpose:?}")
+        let (root, warnings) = bind::bind(self.root.as_ref(), form, purpose)?;
+        let requirements = requirement::requirements(&root, form);
+        let program = Arc::new(Program { root, warnings, requirements });
+        Ok(BoundQualification { source: self.clone(), program })
     }
 }
 
@@ -62,14 +79,6 @@ impl PartialEq for Qualification {
 }
 
 impl Eq for Qualification {}
-
-impl fmt::Display for Qualification {
-    /// In the normal spelling: words in capitals, as few brackets as it can be read again with.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        todo!()
-    }
-}
 
 /// What a condition is for; it decides what it may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +157,15 @@ pub struct Failure {
 #[derive(Clone, Debug)]
 pub struct BoundQualification {
     source: Qualification,
+    program: Arc<Program>,
+}
+
+/// What binding has made, shared by all copies.
+#[derive(Debug)]
+struct Program {
+    root: program::Node,
+    warnings: Vec<Fault>,
+    requirements: Vec<Requirement>,
 }
 
 impl BoundQualification {
@@ -158,23 +176,31 @@ impl BoundQualification {
 
     /// What works but is probably not meant: keywords that only a client of AR System fills. In text order.
     pub fn warnings(&self) -> &[Fault] {
-        todo!()
+        &self.program.warnings
     }
 
     /// Whether the event meets the condition. Only [`Truth::True`] delivers.
+    ///
+    /// What could not be judged is a failure only where it decides: `false AND` a failure is false, `true OR` a
+    /// failure is true, and at the top, where only true delivers, `unknown AND` a failure is unknown. So the verdict
+    /// does not depend on the order of the text, nor on whether an index has looked at a part of it before.
     pub fn judge(&self, facts: &Facts<'_>) -> Result<Truth, Failure> {
-        todo!("{facts:?}")
+        judge::judge(&self.program.root, facts)
     }
 
     /// The verdict of each comparison, in the order of the text, whether it decided or not.
     pub fn explain(&self, facts: &Facts<'_>) -> Vec<Explained> {
-        todo!("{facts:?}")
+        let mut leaves = Vec::new();
+        self.program.root.leaves(&mut leaves);
+        let explained =
+            |leaf: &program::Leaf| Explained { place: leaf.place.clone(), verdict: judge::leaf(leaf, facts) };
+        leaves.into_iter().map(explained).collect()
     }
 
     /// What must hold of an event for the condition to be true, as far as it can be looked up in an index. An event
     /// that fails any of these tests cannot meet the condition; they are read from the `AND`s at the top.
     pub fn requirements(&self) -> Vec<Requirement> {
-        todo!()
+        self.program.requirements.clone()
     }
 }
 
@@ -233,5 +259,5 @@ pub enum Found {
 /// Writes the key of an event's value into `key`, which is cleared before. Values that `=` calls equal have the same
 /// key.
 pub fn key_of(probe: &Probe, facts: &Facts<'_>, key: &mut Vec<u8>) -> Found {
-    todo!("{probe:?} {facts:?} {key:?}")
+    requirement::key_of(probe, facts, key)
 }

@@ -13,6 +13,7 @@ mod doctor;
 mod operations;
 mod patterns;
 mod postgres;
+mod qualification;
 mod queue;
 mod receiver;
 mod report;

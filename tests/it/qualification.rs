@@ -1,0 +1,4 @@
+//! Conditions: what is read, what is refused, and what it comes to.
+
+mod grammar;
+mod refusals;

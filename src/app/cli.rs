@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::delivery::State;
+use crate::event::Verb;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -70,6 +71,8 @@ pub enum Command {
     Teardown(Teardown),
     /// Go on after a gap in the log that you accept
     Resume(Resume),
+    /// Judge a condition: one event, a file of cases, or what was captured last
+    Condition(Condition),
     /// See, replay and drop deliveries
     #[command(subcommand)]
     Deliveries(Deliveries),
@@ -147,6 +150,61 @@ pub struct Resume {
     /// Accept that the changes in the gap are not delivered
     #[arg(long, required = true)]
     pub accept_gap: bool,
+}
+
+/// `condition`.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "walhook condition TEXT --form FORM [--event EVENT] [--new JSON] [--old JSON]\n       \
+                      walhook condition TEXT --columns NAME:TYPE,… [--event EVENT] [--new JSON] [--old JSON]\n       \
+                      walhook condition --test FILE…\n       \
+                      walhook condition --sample COUNT (--webhook WEBHOOK | TEXT --form FORM)",
+    after_help = "Prints true, false or unknown. Only true delivers.\n\n\
+                  Exit codes: 0 true, or all cases are as expected; 1 false, unknown or not to be judged (the event \
+                  would be held), or some case is not; 64 the condition is refused, or bad usage; 69 the database \
+                  or the queue cannot be reached.\n\n\
+                  docs/conditions.md describes the language and the files of cases."
+)]
+pub struct Condition {
+    /// The condition; - reads it from standard input
+    #[arg(value_name = "TEXT", conflicts_with = "test")]
+    pub text: Option<String>,
+    /// The form of the configuration that it is about; its columns' types come from the database
+    #[arg(long, value_name = "FORM", conflicts_with = "test")]
+    pub form: Option<String>,
+    /// The condition of this webhook of the configuration, by name or number
+    #[arg(long, value_name = "WEBHOOK", conflicts_with_all = ["text", "test"])]
+    pub webhook: Option<String>,
+    /// The columns, for a try without configuration and database: PostgreSQL's types, and enum(New|Assigned|Closed)
+    /// for a selection (enum(0=New|5=Closed) where numbers stand in the column); the first column is the key; names
+    /// with commas or colons in double quotes
+    #[arg(long, value_name = "NAME:TYPE,…", conflicts_with_all = ["test", "webhook", "sample"])]
+    pub columns: Option<String>,
+    /// What happened to the entry: create, update, merge or delete; absent, update, and with --sample anything
+    #[arg(long, value_name = "EVENT", conflicts_with = "test", value_parser = verbs(), hide_possible_values = true)]
+    pub event: Option<Verb>,
+    /// The row after, as a JSON object by field; what it does not have is NULL
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["test", "sample"])]
+    pub new: Option<String>,
+    /// The row before; absent, it is not known
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["test", "sample"])]
+    pub old: Option<String>,
+    /// Who did it, for $USER$
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["test", "sample"])]
+    pub user: Option<String>,
+    /// When it was committed, for $TIMESTAMP$ and the like: 2026-11-22T05:00:00Z; absent, now
+    #[arg(long, value_name = "TIME", conflicts_with = "sample")]
+    pub now: Option<String>,
+    /// Show each comparison with its verdict
+    #[arg(long, conflicts_with_all = ["test", "sample"])]
+    pub explain: bool,
+    /// Judge the cases of these files, without database and configuration, and show those that are not as expected
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub test: Vec<PathBuf>,
+    /// Judge the events that were captured last; only those that some webhook wanted are in the queue, and only with
+    /// the fields that a webhook's bodies have
+    #[arg(long, value_name = "COUNT", conflicts_with = "test", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub sample: Option<u32>,
 }
 
 /// `deliveries`.
@@ -263,6 +321,11 @@ pub enum Config {
     Schema,
 }
 
+fn verbs() -> impl TypedValueParser<Value = Verb> {
+    PossibleValuesParser::new(Verb::ALL.map(Verb::as_str))
+        .map(|word| word.parse().expect("clap lets no other word through"))
+}
+
 fn states() -> impl TypedValueParser<Value = State> {
     PossibleValuesParser::new(State::ALL.map(State::as_str)).map(|word| {
         let state = State::ALL.into_iter().find(|state| state.as_str() == word);
@@ -278,6 +341,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_condition_is_judged_in_one_way_at_a_time() {
+        let parse = |words: &[&str]| {
+            Cli::try_parse_from(["walhook", "condition"].iter().chain(words))
+                .map(|_| ())
+                .map_err(|e| e.kind())
+        };
+        assert_eq!(parse(&["1 = 1", "--columns", "a:text", "--event", "delete", "--old", "{}"]), Ok(()));
+        assert_eq!(parse(&["--test", "a.json", "b.json"]), Ok(()));
+        assert_eq!(parse(&["--sample", "20", "--webhook", "pager"]), Ok(()));
+        for wrong in
+            [&["1 = 1", "--test", "a.json"][..], &["1 = 1", "--webhook", "pager"], &["x", "--sample", "0"]]
+        {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
             Command::Setup(setup) => commands::setup::perform(&context, &setup).await,
             Command::Teardown(teardown) => commands::teardown::perform(&context, &teardown).await,
             Command::Resume(resume) => commands::resume::perform(&context, &resume).await,
+            Command::Condition(condition) => commands::condition::perform(&context, &condition).await,
             Command::Deliveries(deliveries) => commands::deliveries::perform(&context, &deliveries).await,
             Command::Webhooks(webhooks) => commands::webhooks::perform(&context, &webhooks).await,
             Command::Queue(queue) => commands::queue::perform(&context, &queue).await,

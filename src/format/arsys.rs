@@ -10,7 +10,7 @@
 //! product's samples.
 
 use super::fields::{wanted, write_datum, write_key, write_text};
-use super::{Format, Identity};
+use super::{Format, Identity, Told, told};
 use crate::change::Datum;
 use crate::event::{FormEvent, Verb};
 use crate::webhook::Webhook;
@@ -48,6 +48,10 @@ impl Format for Arsys {
             out.extend_from_slice(custom_json.as_bytes());
         }
         out.push(b'}');
+    }
+
+    fn told(&self, _verb: Verb, body: &[u8]) -> Option<Told> {
+        told::arsys(body)
     }
 }
 

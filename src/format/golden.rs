@@ -140,3 +140,38 @@ fn native_leaves_out_what_is_not_known_or_not_wanted() {
     let middle = middle.replace(r#""Status":0"#, r#""Status":4"#);
     check(&webhook("native", &["Status"]), &gone, &format!("{head}\"delete\",{middle}{foot}"));
 }
+
+/// The values that a body tells, each as `field=JSON`.
+#[track_caller]
+fn told(webhook: &Webhook, event: &FormEvent) -> (String, Option<String>) {
+    let format = find(webhook.format).unwrap();
+    let number = DeliveryNumber { webhook: webhook.id, sequence: 12 };
+    let mut body = Vec::new();
+    format.head(webhook, &Identity { id: DeliveryId([0xAB; 16]), number }, event, &mut body);
+    format.tail(webhook, event, &mut body);
+    let said = |values: &super::Values| {
+        values.iter().map(|(field, value)| format!("{field}={}", value.get())).collect::<Vec<_>>().join(" ")
+    };
+    let told = format.told(event.verb, &body).unwrap();
+    (said(&told.new), told.old.as_ref().map(said))
+}
+
+#[test]
+fn bodies_tell_what_they_have_when_they_are_read_back() {
+    let mut large = NEW.to_vec();
+    large[5] = "?";
+    let mut old = OLD.to_vec();
+    old[3] = "NULL";
+    let update = event(Verb::Update, Some(&old), Some(&large), Some(&[2, 3]));
+    let native = webhook("native", &["Status", "Short Description", "Submitter", "Log"]);
+    let (new, before) = told(&native, &update);
+    assert_eq!(new, r#"Short Description="New Incident" Status=0 Submitter="Demo""#);
+    assert_eq!(before.unwrap(), r#"Short Description=null Status=4 Submitter="Demo""#);
+    let blind = event(Verb::Update, None, Some(NEW), None);
+    assert_eq!(told(&webhook("native", &["7"]), &blind), ("Status=0".into(), None));
+    let gone = event(Verb::Delete, Some(OLD), None, None);
+    assert_eq!(told(&webhook("native", &["7"]), &gone), (String::new(), Some("Status=4".into())));
+    assert_eq!(told(&webhook("arsys", &["7", "Submitter"]), &update), ("Status=0".into(), None));
+    assert_eq!(told(&webhook("arsys", &[]), &gone), (String::new(), None));
+    assert!(find("native").unwrap().told(Verb::Create, b"no JSON").is_none());
+}

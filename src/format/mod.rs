@@ -5,10 +5,13 @@ mod fields;
 #[cfg(test)]
 mod golden;
 mod native;
+mod told;
+
+pub use told::{Told, Values};
 
 use crate::delivery::DeliveryId;
 use crate::delivery::DeliveryNumber;
-use crate::event::FormEvent;
+use crate::event::{FormEvent, Verb};
 use crate::webhook::Webhook;
 
 /// Every format. A new one is a file and a line here.
@@ -40,6 +43,12 @@ pub trait Format: Sync {
 
     /// Appends the rest of the body.
     fn tail(&self, webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>);
+
+    /// What a body of such an event tells of its rows; none where it cannot be read back.
+    fn told(&self, verb: Verb, body: &[u8]) -> Option<Told> {
+        let _ = (verb, body);
+        None
+    }
 }
 
 /// What identifies a delivery.

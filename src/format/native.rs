@@ -11,9 +11,9 @@
 //! named in `unavailable_fields`).
 
 use super::fields::{wanted, write_datum, write_key, write_text};
-use super::{Format, Identity};
+use super::{Format, Identity, Told, told};
 use crate::change::Datum;
-use crate::event::FormEvent;
+use crate::event::{FormEvent, Verb};
 use crate::webhook::Webhook;
 use jiff::Timestamp;
 use std::io::Write;
@@ -66,6 +66,10 @@ impl Format for Native {
             out.extend_from_slice(custom_json.as_bytes());
         }
         out.push(b'}');
+    }
+
+    fn told(&self, verb: Verb, body: &[u8]) -> Option<Told> {
+        told::native(verb, body)
     }
 }
 

@@ -84,9 +84,19 @@ fn bad_usage_ends_with_64_and_help_with_0() {
     assert_eq!(walhook(folder.path(), &[]).status.code(), Some(64));
     let help = walhook(folder.path(), &["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in
-        ["run", "demo", "check", "setup", "teardown", "resume", "deliveries", "webhooks", "queue", "config"]
-    {
+    for command in [
+        "run",
+        "demo",
+        "check",
+        "setup",
+        "teardown",
+        "resume",
+        "condition",
+        "deliveries",
+        "webhooks",
+        "queue",
+        "config",
+    ] {
         assert!(stdout(&help).contains(&format!("\n  {command} ")), "{command} in {}", stdout(&help));
     }
     assert_eq!(walhook(folder.path(), &["--version"]).status.code(), Some(0));

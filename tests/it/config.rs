@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 use walhook::app::config::{Config, Problems};
 use walhook::event::Verb;
-use walhook::form::{Fold, OldValues};
+use walhook::form::{Fold, Meaning, OldValues};
+use walhook::qualification::{Case, Dialect};
 use walhook::webhook::{OnExhausted, WebhookId};
 
 fn environment(name: &str) -> Option<String> {
@@ -59,6 +60,9 @@ fn every_key_of_the_main_path_is_read() {
         slot = "helpdesk_slot"
         publication = "helpdesk_pub"
         plugin = "pgoutput"
+        case = "insensitive"
+        time_zone = "europe/berlin"
+        date_formats = ["%d.%m.%Y %H:%M", "%d.%m.%Y"]
         [queue]
         path = "data/queue.db"
         bytes_max = "1GiB"
@@ -87,9 +91,15 @@ fn every_key_of_the_main_path_is_read() {
         hidden = ["password_hash"]
         unchanged_updates = true
         merge.delete_insert = false
+        where = "'Type' = \"incident\""
+        [forms.parts]
+        "Status History.Closed.TIME" = "closed_at"
+        "Cost.TYPE" = "cost_currency"
         [forms.fields]
         "Short Description" = "short_description"
-        "Status" = { column = "status", id = 7 }
+        "Status" = { column = "status", id = 7, labels = { 5 = "Closed", 0 = "New" } }
+        "Urgency" = { column = "urgency", labels = ["Low", "High"] }
+        "Work Log" = { column = "work_log", kind = "diary" }
         [[forms]]
         table = "Person"
         entry_id = "id"
@@ -99,6 +109,8 @@ fn every_key_of_the_main_path_is_read() {
         description = "to the pager"
         forms = ["HPD:Help Desk", "Person"]
         events = ["Delete", "create", "update", "merge"]
+        condition = """'Status' != "Closed"
+        AND 'DB.Status' = 0"""
         payload_fields = ["Short Description", "7"]
         send_unchanged_fields = true
         custom_json = { action = "AddToLogicalGroup", n = 1, list = [1.5, true] }
@@ -120,11 +132,16 @@ fn every_key_of_the_main_path_is_read() {
         form = "Person"
         events = ["create"]
         custom_json = '{"n": 1.00000000000000000001}'
+        condition = "  "
         callback.url = "http://localhost:8000/"
     "#;
     let config = parse(text).unwrap();
     assert_eq!(config.source.url.as_ref().unwrap().expose(), "postgres://walhook@db:5432/helpdesk");
     assert_eq!((&*config.source.slot, &*config.source.publication), ("helpdesk_slot", "helpdesk_pub"));
+    let dialect = &config.source.dialect;
+    assert_eq!((dialect.case, dialect.server.as_str()), (Case::Insensitive, "helpdesk_slot"));
+    assert_eq!(dialect.time_zone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!(dialect.date_formats, ["%d.%m.%Y %H:%M", "%d.%m.%Y"]);
     assert_eq!(config.queue.path, Path::new("etc/data/queue.db"));
     assert_eq!(config.queue.bytes_max, 1 << 30);
     assert_eq!(config.queue.retention, Duration::from_secs(60 * 3600));
@@ -151,7 +168,24 @@ fn every_key_of_the_main_path_is_read() {
     assert!(desk.unchanged_updates);
     assert_eq!(desk.delete_insert, Some(false));
     let fields: Vec<_> = desk.fields.iter().map(|field| (&*field.name, &*field.column, field.id)).collect();
-    assert_eq!(fields, [("Short Description", "short_description", None), ("Status", "status", Some(7))]);
+    let named = [("Urgency", "urgency", None), ("Work Log", "work_log", None)];
+    assert_eq!(
+        fields[..2],
+        [("Short Description", "short_description", None), ("Status", "status", Some(7))]
+    );
+    assert_eq!(fields[2..], named);
+    let labels = |field: usize| {
+        let labels = desk.fields[field].labels.iter();
+        labels.map(|(stored, label)| format!("{stored}={label}")).collect::<Vec<_>>()
+    };
+    assert_eq!(labels(1), ["5=Closed", "0=New"], "in the order of the file");
+    assert_eq!(labels(2), ["0=Low", "1=High"]);
+    assert_eq!(desk.fields.iter().filter_map(|field| field.meaning).collect::<Vec<_>>(), [Meaning::Diary]);
+    assert_eq!(desk.entries.as_ref().unwrap().text(), "'Type' = \"incident\"");
+    let parts: Vec<_> = desk.parts.iter().map(|part| (&*part.name, &*part.column)).collect();
+    assert_eq!(parts, [("Status History.Closed.TIME", "closed_at"), ("Cost.TYPE", "cost_currency")]);
+    assert!(desk.dialect == *dialect && person.dialect == *dialect);
+    assert_eq!(person.entries, None);
     assert_eq!((&*person.name, &*person.noun, person.schema.as_deref()), ("Person", "person", None));
     assert_eq!(person.entry_id, ["id"]);
 
@@ -159,6 +193,11 @@ fn every_key_of_the_main_path_is_read() {
     assert_eq!((&*webhook.name, webhook.description.as_deref()), ("Escalations", Some("to the pager")));
     assert_eq!(webhook.forms, ["HPD:Help Desk", "Person"]);
     assert_eq!(webhook.events, Verb::ALL);
+    let condition = webhook.condition.as_ref().unwrap().text();
+    assert_eq!(
+        condition.lines().map(str::trim).collect::<Vec<_>>(),
+        ["'Status' != \"Closed\"", "AND 'DB.Status' = 0"]
+    );
     assert_eq!(webhook.payload_fields, ["Short Description", "7"]);
     assert!(webhook.send_unchanged_fields && !webhook.enabled);
     let custom = r#"{"action":"AddToLogicalGroup","list":[1.5,true],"n":1}"#;
@@ -177,6 +216,7 @@ fn every_key_of_the_main_path_is_read() {
     let plain = config.webhooks.iter().find(|webhook| webhook.name == "Plain").unwrap();
     assert!(plain.id > WebhookId(500_000_000_000) && plain.id < WebhookId(1_000_000_000_000));
     assert_eq!(plain.custom_json.as_deref(), Some(r#"{"n": 1.00000000000000000001}"#));
+    assert_eq!(plain.condition, None, "a blank condition is none");
     assert_eq!((plain.format, plain.callback.authentication.scheme), ("native", "NO_AUTH"));
     assert_eq!(plain.sending.schedule, config.dispatch.schedule);
     assert_eq!(plain.sending.timeout, Duration::from_secs(20));
@@ -197,12 +237,13 @@ fn an_empty_file_has_the_defaults() {
     assert_eq!(pauses, [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400]);
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8640");
     assert!(config.forms.is_empty() && config.webhooks.is_empty());
+    assert_eq!(*config.source.dialect, Dialect::default());
 }
 
 #[test]
 fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
     let text = "[source]\nslott = \"a\"\nplugin = \"wal2json\"\n[queue]\nbytes_max = \"10G\"\n[[forms]]\n\
-                table = \"a.b.c\"\nwhere = \"x\"\n[[webhooks]]\nname = \"w\"\nform = \"no\"\nevents = []\n\
+                table = \"a.b.c\"\nchildren = \"x\"\n[[webhooks]]\nname = \"w\"\nform = \"no\"\nevents = []\n\
                 callback = { url = \"ftp://x\" }\n[dispatch]\nin_flight_max = 0\n";
     let found = problems(text);
     let places: Vec<_> = found.iter().map(|problem| problem.split(' ').next().unwrap()).collect();
@@ -225,15 +266,12 @@ fn unknown_keys_are_refused_with_what_was_meant() {
 #[test]
 fn what_is_planned_is_refused_and_not_ignored() {
     for (form, webhook, key) in [
-        ("where = \"x\"", "", "where"),
         ("[[forms.transitions]]\nverb = \"a\"", "", "transitions"),
         ("[[forms.children]]\nverb = \"a\"", "", "children"),
         ("actor.column = \"a\"", "", "actor"),
-        ("fields.Status = { column = \"s\", labels = { 0 = \"New\" } }", "", "labels"),
         ("merge.origins = [\"etl\"]", "", "origins"),
         ("merge.marker = \"x\"", "", "marker"),
         ("old_values = \"image\"", "", "image"),
-        ("", "condition = \"x\"", "condition"),
         ("", "format = \"itrp\"", "itrp"),
         ("", "callback.authentication = { type = \"IMS\" }", "IMS"),
         ("", "callback.authentication = { type = \"OAUTH2\" }", "OAUTH2"),
@@ -270,6 +308,30 @@ fn forms_are_checked() {
         "field \"A\" has this id already",
     );
     check(&with("fields.A = { id = 1 }", ""), "\"column\" is missing");
+    check(
+        &with("fields.A = { column = \"a\", labels = [\"New\", \"Old\", \"New\"] }", ""),
+        "4:52 forms[1].fields.A.labels: 0 has the label \"New\" already -> give one",
+    );
+    check(&with("fields.A = { column = \"a\", labels = {} }", ""), "a selection has at least one label");
+    check(
+        &with("fields.A = { column = \"a\", labels = { 0 = 1 } }", ""),
+        "labels.0 must be a text in quotes",
+    );
+    check(&with("fields.A = { column = \"a\", labels = 1 }", ""), "must be a table or a list");
+    check(
+        &with("fields.A = { column = \"a\", labels = [\"x\"], kind = \"text\" }", ""),
+        "4:51 forms[1].fields.A.kind: a field with `labels` is a selection and has no other `kind`",
+    );
+    check(&with("fields.A = { column = \"a\", kind = \"dairy\" }", ""), "did you mean \"diary\"?");
+    check(
+        &with("fields.A = { column = \"a\", labels = { 0 = \"x\", 0 = \"y\" } }", ""),
+        "this is not TOML: duplicate key",
+    );
+    check(&with("hidden = [\"c\"]\nparts.\"A.TYPE\" = \"c\"", ""), "is hidden and cannot be part of a field");
+    check(
+        &with("parts.\"A.TYPE\" = \"c\"\nfields.\"A.TYPE\" = \"d\"", ""),
+        "4:7 forms[1].parts.\"A.TYPE\": a field is named \"A.TYPE\" already",
+    );
     check(&with("unset = [1]", ""), "must be a text in quotes, not a TOML integer");
 }
 
@@ -371,6 +433,39 @@ fn signing_secrets_are_checked() {
     check(&secret("\"whsec_?\""), "is not base64");
     check(&secret("\"whsec_Zm9v\""), "has 3 bytes, not 24 to 64");
     check(&secret("[]"), "there is no secret to sign with");
+}
+
+#[test]
+fn what_conditions_need_of_the_source_is_checked() {
+    let source = |line: &str| format!("[source]\n{line}\n");
+    check(&source("case = \"sensitiv\""), "did you mean \"sensitive\"?");
+    check(
+        &source("time_zone = \"Berlin\""),
+        "2:13 source.time_zone: there is no time zone \"Berlin\" -> did you mean \"Europe/Berlin\"?",
+    );
+    check(&source("date_formats = [\"%d.%m.%Y\", \"%Y\"]"), "2:29 source.date_formats: \"%Y\" says neither");
+    check(&source("date_formats = [\"%F\", \"%F\"]"), "stands here twice");
+    check(
+        &source(&format!("date_formats = [{}]", (0..17).map(|n| format!("\"%F {n}\",")).collect::<String>())),
+        "more than 16",
+    );
+}
+
+/// The caret stands in the file's own line wherever the text is written there as it is, escapes included.
+#[test]
+fn a_condition_that_cannot_be_read_is_drawn_where_it_stands() {
+    check(&with("", "condition = \"'Status' == 1\""), "10:23 webhooks[1].condition: ");
+    check(&with("", "condition = \"\\\"a\\\" == 1\""), "10:20 webhooks[1].condition: ");
+    check(&with("", "condition = '''\n'Status'\n  == 1'''"), "12:3 webhooks[1].condition: ");
+    check(&with("where = \"'A' = (1\"", ""), "4:16 forms[1].where: ");
+    let both = with("where = \"Status = 1\"", "condition = \"1 < 2 < 3\"");
+    assert_eq!(problems(&both).len(), 2, "both are told: {:#?}", problems(&both));
+
+    let drawn = parse(&with("", "condition = \"'Status' == 1\"")).unwrap_err().to_string();
+    assert!(drawn.contains("10 | condition = \"'Status' == 1\"\n   |                       ^"), "{drawn}");
+    // behind a variable only the text itself can show the place
+    let drawn = parse(&with("", "condition = \"'Status' = '${HOST}' == 1\"")).unwrap_err().to_string();
+    assert!(drawn.contains("1 | 'Status' = 'receiver.example' == 1"), "{drawn}");
 }
 
 #[test]
@@ -556,8 +651,9 @@ fn what_is_shown_masks_secrets_and_can_be_read_again() {
     let text = format!(
         "[source]\nurl = \"postgres://walhook:geheim@db/helpdesk\"\n[queue]\npath = \"/var/lib/q.db\"\n{}",
         with(
-            "fields.\"A \\\"x\\\"\" = { column = \"a\", id = 3 }\nunset = [\"$${X}\\n\"]\nmerge.delete_insert = true",
-            "custom_json = { a = \"ü\" }\nper_second_max = 3\ndescription = \"d\"\n\
+            "where = \"'A' = \\\"$\\\"\"\nparts.\"Cost.TYPE\" = \"c\"\nfields.Log = { column = \"l\", kind = \"diary\" }\n\
+             fields.\"A \\\"x\\\"\" = { column = \"a\", id = 3, labels = { x = \"X\", \"\" = \"none\" } }\nunset = [\"$${X}\\n\"]\nmerge.delete_insert = true",
+            "condition = '''\n'A' LIKE \"[\\%]\"\n'''\ncustom_json = { a = \"ü\" }\nper_second_max = 3\ndescription = \"d\"\n\
              callback.authentication = { type = \"NO_AUTH\" }"
         )
     );
@@ -584,7 +680,12 @@ fn the_schema_knows_every_key() {
     assert_eq!(webhook["additionalProperties"], false);
     assert_eq!(webhook["properties"]["format"]["enum"], serde_json::json!(["native", "arsys"]));
     assert!(webhook["required"].as_array().unwrap().contains(&"callback".into()));
-    assert!(webhook["properties"].get("condition").is_none(), "what is planned is no key");
+    let form = &schema["properties"]["forms"]["items"]["properties"];
+    assert!(form.get("children").is_none(), "what is planned is no key");
+    assert_eq!(webhook["properties"]["condition"]["type"], "string");
+    let field = &form["fields"]["additionalProperties"]["anyOf"][1]["properties"];
+    assert_eq!(field["labels"]["anyOf"][0]["additionalProperties"]["type"], "string");
+    assert!(field["kind"]["enum"].as_array().unwrap().contains(&"diary".into()));
 }
 
 /// A file with a secret of every kind in the open.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod check;
+pub mod condition;
 pub mod config;
 mod database;
 pub mod deliveries;

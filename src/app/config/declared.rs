@@ -1,5 +1,6 @@
 //! Every key of the configuration file, listed once.
 
+use super::field;
 use super::keys::{Key, Kind, Words};
 use crate::event::Verb;
 use crate::format;
@@ -35,6 +36,25 @@ static SOURCE: &[Key] = &[
         Kind::Word(Words { known: || vec!["pgoutput"], later: &["wal2json"] }),
         r#""pgoutput""#,
         "The output plugin of the slot.",
+    ),
+    Key::default(
+        "case",
+        Kind::Word(Words { known: || vec!["database", "sensitive", "insensitive"], later: &[] }),
+        r#""database""#,
+        "Whether letter case counts where conditions compare texts; `database`: as the column's type and collation \
+         have it.",
+    ),
+    Key::default(
+        "time_zone",
+        Kind::Text,
+        r#""UTC""#,
+        "For date and time texts of conditions without offset, `$DATE$`, `$WEEKDAY$` and columns of type timestamp.",
+    ),
+    Key::default(
+        "date_formats",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Further forms of date and time texts in conditions, as strftime has them: \"%d.%m.%Y %H:%M\".",
     ),
 ];
 
@@ -159,8 +179,18 @@ pub(super) static FORM: &[Key] = &[
         Kind::Map(&Kind::TextOrTable(FIELD)),
         "Fields by name, each with its column; other columns appear under their own name.",
     ),
+    Key::optional(
+        "parts",
+        Kind::Map(&Kind::Text),
+        "Columns that conditions reach as parts of a field: \"Cost.TYPE\" = \"cost_currency\".",
+    ),
+    Key::optional(
+        "where",
+        Kind::Text,
+        "A condition: which rows of the table are entries; a row that begins to meet it is a create, one that ceases \
+         to is a delete.",
+    ),
     Key::optional("merge", Kind::Table(MERGE), "Which changes are a merge."),
-    Key::later("where", "Which rows of the table belong to the form."),
     Key::later("transitions", "Verbs for changes of one field."),
     Key::later("children", "Verbs for rows of a table that belongs to this one."),
     Key::later("actor", "Who made a change."),
@@ -169,7 +199,17 @@ pub(super) static FORM: &[Key] = &[
 static FIELD: &[Key] = &[
     Key::required("column", Kind::Text, "The column."),
     Key::optional("id", Kind::Whole(0, i64::MAX as u64), "Its number, in products that number fields."),
-    Key::later("labels", "Texts for the values of a selection."),
+    Key::optional(
+        "labels",
+        Kind::MapOrList(&Kind::Text),
+        "The texts of a selection's values, in their order: by what stands in the column, or a list for 0, 1, 2 and \
+         so on.",
+    ),
+    Key::optional(
+        "kind",
+        Kind::Word(Words { known: || field::MEANINGS.iter().map(|(word, _)| *word).collect(), later: &[] }),
+        "What its values mean in conditions, where the column's type does not say it.",
+    ),
 ];
 
 static MERGE: &[Key] = &[
@@ -201,6 +241,11 @@ pub(super) static WEBHOOK: &[Key] = &[
             later: &[],
         })),
         "The events it listens to.",
+    ),
+    Key::optional(
+        "condition",
+        Kind::Text,
+        "A condition: which of these events it wants, as \"'Status' = \\\"New\\\"\"; absent, all.",
     ),
     Key::default(
         "payload_fields",
@@ -255,7 +300,6 @@ pub(super) static WEBHOOK: &[Key] = &[
         Kind::Size,
         "How much the bodies that wait for it may take; absent, a quarter of the queue.",
     ),
-    Key::later("condition", "Which changes it wants."),
 ];
 
 static CALLBACK: &[Key] = &[

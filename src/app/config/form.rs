@@ -2,19 +2,21 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use crate::form::{Field, Fold, Form, OldValues};
+use super::{condition, field};
+use crate::form::{Fold, Form, OldValues, Part};
+use crate::qualification::Dialect;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Reads all forms and checks them against each other.
-pub(super) fn read(reader: &mut Reader<'_>, file: &Table) -> Vec<Arc<Form>> {
+pub(super) fn read(reader: &mut Reader<'_>, file: &Table, dialect: &Arc<Dialect>) -> Vec<Arc<Form>> {
     let limit = file.table("capture").and_then(|capture| capture.size("value_bytes_max").copied());
     let value_bytes_max = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let mut forms = Vec::new();
     let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
     for table in file.tables("forms") {
-        let Some(form) = form(reader, table, value_bytes_max) else { continue };
+        let Some(form) = form(reader, table, dialect, value_bytes_max) else { continue };
         let place = if table.says("name") { table.place("name") } else { table.place("table") };
         if let Some(first) = seen.insert(form.name.clone(), place.clone()) {
             let message = format!("two forms are named {:?}", form.name);
@@ -27,7 +29,12 @@ pub(super) fn read(reader: &mut Reader<'_>, file: &Table) -> Vec<Arc<Form>> {
     forms
 }
 
-fn form(reader: &mut Reader<'_>, table: &Table, value_bytes_max: usize) -> Option<Form> {
+fn form(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    dialect: &Arc<Dialect>,
+    value_bytes_max: usize,
+) -> Option<Form> {
     let (schema, name) = relation(reader, table)?;
     let noun = match table.text("noun") {
         Some(noun) => {
@@ -60,13 +67,13 @@ fn form(reader: &mut Reader<'_>, table: &Table, value_bytes_max: usize) -> Optio
         ignore: columns(reader, table, "ignore"),
         unset: table.strings("unset"),
         hidden: columns(reader, table, "hidden"),
-        fields: fields(reader, table),
+        fields: field::read(reader, table),
         delete_insert: table.table("merge").and_then(|merge| merge.flag("delete_insert")).copied(),
         unchanged_updates: table.flag("unchanged_updates") == Some(&true),
         value_bytes_max,
-        entries: None,
-        parts: Vec::new(),
-        dialect: Arc::default(),
+        entries: condition::read(reader, table, "where"),
+        parts: parts_of_fields(reader, table),
+        dialect: Arc::clone(dialect),
     };
     hidden_stays_hidden(reader, table, &form);
     Some(form)
@@ -140,36 +147,32 @@ fn columns(reader: &mut Reader<'_>, table: &Table, name: &str) -> Vec<String> {
     columns
 }
 
-fn fields(reader: &mut Reader<'_>, table: &Table) -> Vec<Field> {
-    let Some(map) = table.table("fields") else { return Vec::new() };
-    let mut entries: Vec<_> = map.entries.iter().collect();
-    // the order of the file, not of the alphabet
-    entries.sort_by_key(|(_, entry)| entry.name_span.start);
-    let mut fields: Vec<Field> = Vec::new();
-    for (name, entry) in entries {
+/// Columns that conditions reach under names of their own, in the order of the file.
+fn parts_of_fields(reader: &mut Reader<'_>, table: &Table) -> Vec<Part> {
+    let Some(map) = table.table("parts") else { return Vec::new() };
+    let fields = table.table("fields");
+    let hidden = table.strings("hidden");
+    let mut parts = Vec::new();
+    for (name, entry) in field::in_file_order(map) {
         let path = join(&map.path, name);
-        let (column, id, id_place) = match &entry.value {
-            Some(Value::Text(column)) => (column.clone(), None, entry.span.clone()),
-            Some(Value::Table(field)) => {
-                let Some(column) = field.text("column") else { continue };
-                (column.clone(), field.whole("id").copied(), field.place("id"))
-            }
-            _ => continue,
-        };
+        let Some(Value::Text(column)) = &entry.value else { continue };
         if column.is_empty() {
             reader.refuse(entry.span.clone(), &path, "a column has a name", None);
         }
-        if let Some(other) = fields.iter().find(|field| field.column == column) {
-            let message = format!("column {column:?} is field {:?} already", other.name);
-            reader.refuse(entry.span.clone(), &path, message, "remove one of the two".to_owned());
+        if hidden.contains(column) {
+            let message = format!("column {column:?} is hidden and cannot be part of a field");
+            let remedy = "take it out of `hidden`, or remove the part".to_owned();
+            reader.refuse(entry.span.clone(), &path, message, remedy);
         }
-        if let Some(other) = fields.iter().find(|field| id.is_some() && field.id == id) {
-            let message = format!("field {:?} has this id already", other.name);
-            reader.refuse(id_place, &path, message, "give one of the two another `id`".to_owned());
+        if let Some(field) = fields.and_then(|fields| fields.entries.get(name)) {
+            let message = format!("a field is named {name:?} already");
+            let remedy = "a part's name has the field's, a dot and the part's: \"Cost.TYPE\"".to_owned();
+            reader.refuse(entry.name_span.clone(), &path, message, remedy);
+            reader.point_back(field.name_span.clone(), "the field");
         }
-        fields.push(Field { name: name.clone(), column, id, labels: Vec::new(), meaning: None });
+        parts.push(Part { name: name.clone(), column: column.clone() });
     }
-    fields
+    parts
 }
 
 /// What is hidden must not leave by another door.

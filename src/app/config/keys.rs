@@ -43,6 +43,8 @@ pub enum Kind {
     Tables(&'static [Key]),
     /// A table whose keys are names that the operator chooses.
     Map(&'static Kind),
+    /// A table whose keys are names that the operator chooses, or a list where the names are 0, 1, 2 and so on.
+    MapOrList(&'static Kind),
     /// A text, or a table with these keys for more.
     TextOrTable(&'static [Key]),
     /// A table that becomes a JSON object, or the JSON text of one.

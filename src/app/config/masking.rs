@@ -70,7 +70,9 @@ fn collect(keys: &[Key], name: &str, kinds: &mut Vec<Kind>) {
 fn collect_in(kind: Kind, name: &str, kinds: &mut Vec<Kind>) {
     match kind {
         Kind::Table(keys) | Kind::Tables(keys) | Kind::TextOrTable(keys) => collect(keys, name, kinds),
-        Kind::List(inner) | Kind::OneOrList(inner) | Kind::Map(inner) => collect_in(*inner, name, kinds),
+        Kind::List(inner) | Kind::OneOrList(inner) | Kind::Map(inner) | Kind::MapOrList(inner) => {
+            collect_in(*inner, name, kinds);
+        }
         _ => {}
     }
 }

@@ -5,7 +5,10 @@
 //! problem, so that all of them are told at once.
 
 mod authentication;
+mod condition;
 mod declared;
+mod dialect;
+mod field;
 mod form;
 mod identity;
 mod interpolate;
@@ -25,10 +28,12 @@ pub use interpolate::Environment;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use show::show;
+pub(in crate::app) use suggest::remedy as suggestion;
 pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
 
 use crate::form::Form;
 use crate::postgres::{self, Address};
+use crate::qualification::Dialect;
 use crate::retry::Schedule;
 use crate::secret::Secret;
 use crate::webhook::Webhooks;
@@ -85,6 +90,8 @@ pub struct Source {
     pub publication: String,
     /// The output plugin.
     pub plugin: &'static str,
+    /// How the texts of conditions are read; the forms have it.
+    pub dialect: Arc<Dialect>,
 }
 
 impl Source {
@@ -167,7 +174,7 @@ impl Config {
 
     /// Reads the text of a file.
     pub fn parse(path: &Path, text: &str, environment: Environment<'_>) -> Result<Self, Problems> {
-        let mut reader = Reader::new(environment);
+        let mut reader = Reader::new(text, environment);
         let (raw, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             for error in errors {
@@ -206,7 +213,8 @@ impl Config {
         let part = |name: &str| file.table(name).cloned().unwrap_or_default();
         let queue = queue(reader, path, &part("queue"));
         let dispatch = dispatch(reader, &part("dispatch"));
-        let forms = form::read(reader, file);
+        let source = source(reader, &part("source"));
+        let forms = form::read(reader, file, &source.dialect);
         let defaults = webhook::Defaults {
             schedule: dispatch.schedule.clone(),
             timeout: dispatch.timeout,
@@ -216,7 +224,7 @@ impl Config {
         let capture = part("capture");
         Self {
             path: path.to_owned(),
-            source: source(reader, &part("source")),
+            source,
             queue,
             forms,
             webhooks,
@@ -259,11 +267,13 @@ fn source(reader: &mut Reader<'_>, table: &Table) -> Source {
             reader.refuse(table.place("url"), &join(&table.path, "url"), message, remedy);
         }
     }
+    let dialect = Arc::new(dialect::read(reader, table, &slot));
     Source {
         url: table.secret("url").cloned(),
         slot,
         publication,
         plugin: table.word("plugin").copied().unwrap_or_default(),
+        dialect,
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Problem {
     pub remedy: Option<String>,
     /// Another place that has to do with it, and what it is.
     pub other: Option<(Range<usize>, &'static str)>,
+    /// Where the file's value is not written as it is meant (with escapes or variables): the text that is meant, and
+    /// where in it.
+    pub inside: Option<(String, Range<usize>)>,
 }
 
 /// Everything that is wrong with a file. Its text is the drawing without colours.
@@ -106,13 +109,7 @@ impl Problems {
 
     fn draw_one(&self, problem: &Problem, renderer: &Renderer) -> String {
         let path = self.path.display().to_string();
-        let mark = |span: &Range<usize>| {
-            let start = floor_char_boundary(&self.text, span.start);
-            let end = floor_char_boundary(&self.text, span.end).max(start);
-            // a mark over several lines would draw them all
-            let line = self.text[start..end].find('\n').map_or(end, |at| start + at);
-            start..line
-        };
+        let mark = |span: &Range<usize>| mark_in(&self.text, span);
         let mut snippet = Snippet::source(self.text.as_str())
             .path(path)
             .annotation(AnnotationKind::Primary.span(mark(&problem.span)));
@@ -120,11 +117,26 @@ impl Problems {
             snippet = snippet.annotation(AnnotationKind::Context.span(mark(span)).label(*label));
         }
         let mut group = Level::ERROR.primary_title(problem.message.as_str()).element(snippet);
+        // variables may have put a password there
+        let inside = problem.inside.as_ref().map(|(text, span)| (masking::mask(text, &[]), span));
+        if let Some((text, span)) = &inside {
+            let mark = mark_in(text, span);
+            let snippet = Snippet::source(text.as_str()).annotation(AnnotationKind::Primary.span(mark));
+            group = group.element(snippet.path(problem.key.as_str()));
+        }
         if let Some(remedy) = &problem.remedy {
             group = group.element(Level::HELP.message(remedy.as_str()));
         }
         renderer.render(&[group])
     }
+}
+
+fn mark_in(text: &str, span: &Range<usize>) -> Range<usize> {
+    let start = floor_char_boundary(text, span.start);
+    let end = floor_char_boundary(text, span.end).max(start);
+    // a mark over several lines would draw them all
+    let line = text[start..end].find('\n').map_or(end, |at| start + at);
+    start..line
 }
 
 fn floor_char_boundary(text: &str, at: usize) -> usize {

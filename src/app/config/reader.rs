@@ -17,14 +17,16 @@ type Raw<'i> = Spanned<DeValue<'i>>;
 /// Reads, and keeps what it found wrong on the way.
 pub(super) struct Reader<'a> {
     environment: Environment<'a>,
+    /// The file.
+    pub(super) text: &'a str,
     pub(super) problems: Vec<Problem>,
     /// Where secrets stand.
     pub(super) secret: Vec<Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(environment: Environment<'a>) -> Self {
-        Self { environment, problems: Vec::new(), secret: Vec::new() }
+    pub(super) fn new(text: &'a str, environment: Environment<'a>) -> Self {
+        Self { environment, text, problems: Vec::new(), secret: Vec::new() }
     }
 
     /// Notes a problem.
@@ -41,6 +43,7 @@ impl<'a> Reader<'a> {
             message: message.into(),
             remedy: remedy.into(),
             other: None,
+            inside: None,
         });
     }
 
@@ -48,6 +51,13 @@ impl<'a> Reader<'a> {
     pub(super) fn point_back(&mut self, span: Range<usize>, label: &'static str) {
         if let Some(problem) = self.problems.last_mut() {
             problem.other = Some((span, label));
+        }
+    }
+
+    /// Adds to the problem noted last the text that the value means, and where in it.
+    pub(super) fn look_inside(&mut self, text: &str, place: Range<usize>) {
+        if let Some(problem) = self.problems.last_mut() {
+            problem.inside = Some((text.to_owned(), place));
         }
     }
 
@@ -145,6 +155,11 @@ impl<'a> Reader<'a> {
             Kind::Map(inner) => match raw.get_ref() {
                 DeValue::Table(table) => Some(Value::Table(self.map(table, span, *inner, path))),
                 _ => self.mismatch(raw, path, "a table"),
+            },
+            Kind::MapOrList(inner) => match raw.get_ref() {
+                DeValue::Table(table) => Some(Value::Table(self.map(table, span, *inner, path))),
+                DeValue::Array(list) => Some(Value::List(self.list(list, *inner, path))),
+                _ => self.mismatch(raw, path, "a table or a list"),
             },
             Kind::TextOrTable(keys) => match raw.get_ref() {
                 DeValue::Table(table) => Some(Value::Table(self.table(table, span, keys, path))),

@@ -55,6 +55,10 @@ fn of(kind: &Kind) -> Value {
         Kind::Table(keys) => object(keys),
         Kind::Tables(keys) => json!({ "type": "array", "items": object(keys) }),
         Kind::Map(inner) => json!({ "type": "object", "additionalProperties": of(inner) }),
+        Kind::MapOrList(inner) => {
+            let object = json!({ "type": "object", "additionalProperties": of(inner) });
+            json!({ "anyOf": [object, { "type": "array", "items": of(inner) }] })
+        }
         Kind::TextOrTable(keys) => json!({ "anyOf": [{ "type": "string" }, object(keys)] }),
         Kind::Json => json!({ "type": ["object", "string"] }),
         Kind::Scheme => {

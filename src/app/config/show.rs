@@ -1,7 +1,9 @@
 //! The configuration as it takes effect, in TOML, secrets masked.
 
+use super::field::MEANINGS;
 use super::{Config, write_duration, write_size};
-use crate::form::{Fold, Form, OldValues};
+use crate::form::{Field, Fold, Form, OldValues};
+use crate::qualification::{Case, Dialect};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
 use crate::webhook::{OnExhausted, Webhook};
@@ -16,6 +18,7 @@ pub fn show(config: &Config) -> String {
     out.key("slot", text(&config.source.slot));
     out.key("publication", text(&config.source.publication));
     out.key("plugin", text(config.source.plugin));
+    out.dialect(&config.source.dialect);
     out.header("[queue]");
     let path = std::path::absolute(&config.queue.path).unwrap_or_else(|_| config.queue.path.clone());
     out.key("path", text(&path.display().to_string()));
@@ -59,6 +62,18 @@ impl Toml {
         }
     }
 
+    fn dialect(&mut self, dialect: &Dialect) {
+        let case = match dialect.case {
+            Case::Database => "database",
+            Case::Sensitive => "sensitive",
+            Case::Insensitive => "insensitive",
+        };
+        self.key("case", text(case));
+        // a zone that was read by its name has one
+        self.maybe("time_zone", dialect.time_zone.iana_name().map(text));
+        self.key("date_formats", list(dialect.date_formats.iter().cloned()));
+    }
+
     fn form(&mut self, form: &Form) {
         self.header("[[forms]]");
         self.key("name", text(&form.name));
@@ -85,15 +100,18 @@ impl Toml {
         self.key("hidden", list(form.hidden.iter().cloned()));
         self.key("unchanged_updates", form.unchanged_updates.to_string());
         self.maybe("merge.delete_insert", form.delete_insert.map(|flag| flag.to_string()));
+        self.maybe("where", form.entries.as_ref().map(|entries| text(entries.text())));
+        if !form.parts.is_empty() {
+            let _ = writeln!(self.0, "[forms.parts]");
+        }
+        for part in &form.parts {
+            self.key(&text(&part.name), text(&part.column));
+        }
         if !form.fields.is_empty() {
             let _ = writeln!(self.0, "[forms.fields]");
         }
         for field in &form.fields {
-            let value = match field.id {
-                Some(id) => format!("{{ column = {}, id = {id} }}", text(&field.column)),
-                None => text(&field.column),
-            };
-            self.key(&text(&field.name), value);
+            self.key(&text(&field.name), self::field(field));
         }
     }
 
@@ -104,6 +122,7 @@ impl Toml {
         self.maybe("description", webhook.description.as_deref().map(text));
         self.key("forms", list(webhook.forms.iter().cloned()));
         self.key("events", list(webhook.events.iter().map(ToString::to_string)));
+        self.maybe("condition", webhook.condition.as_ref().map(|condition| text(condition.text())));
         self.key("payload_fields", list(webhook.payload_fields.iter().cloned()));
         self.key("send_unchanged_fields", webhook.send_unchanged_fields.to_string());
         self.maybe("custom_json", webhook.custom_json.as_deref().map(text));
@@ -128,6 +147,18 @@ impl Toml {
             self.key("secret", list(webhook.signing_secrets.iter().map(|_| MASK.to_owned())));
         }
     }
+}
+
+fn field(field: &Field) -> String {
+    let mut settings = vec![format!("column = {}", text(&field.column))];
+    settings.extend(field.id.map(|id| format!("id = {id}")));
+    if !field.labels.is_empty() {
+        let labels = field.labels.iter().map(|(stored, label)| format!("{} = {}", text(stored), text(label)));
+        settings.push(format!("labels = {{ {} }}", labels.collect::<Vec<_>>().join(", ")));
+    }
+    let kind = MEANINGS.iter().find(|(_, meaning)| Some(*meaning) == field.meaning);
+    settings.extend(kind.map(|(word, _)| format!("kind = {}", text(word))));
+    if settings.len() == 1 { text(&field.column) } else { format!("{{ {} }}", settings.join(", ")) }
 }
 
 /// The names of headers are shown, every value is masked.

@@ -3,7 +3,7 @@
 use crate::nearby::nearest;
 
 /// A remedy that names the nearest candidate, or else all of them if they are few.
-pub(super) fn remedy<'a>(
+pub(in crate::app) fn remedy<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str> + Clone,
 ) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use super::{authentication, identity, suggest};
+use super::{authentication, condition, identity, suggest};
 use crate::event::Verb;
 use crate::form::Form;
 use crate::format;
@@ -73,6 +73,7 @@ fn webhook(
     let wanted = wanted_forms(reader, table, forms);
     let events = events(reader, table);
     let payload_fields = payload_fields(reader, table, &wanted);
+    let condition = condition::read(reader, table, "condition");
     let custom_json = custom_json(reader, table);
     let callback = table.table("callback").and_then(|callback| self::callback(reader, callback));
     let signing_secrets = table.table("signature").map(|signature| secrets(reader, signature));
@@ -85,7 +86,7 @@ fn webhook(
         description: table.text("description").cloned(),
         forms: wanted.iter().map(|form| form.name.clone()).collect(),
         events,
-        condition: None,
+        condition,
         payload_fields,
         send_unchanged_fields: table.flag("send_unchanged_fields") == Some(&true),
         custom_json,

@@ -1,0 +1,97 @@
+//! Forms made of what somebody writes, without a database: all columns are fields, the first one is the key, and old
+//! rows are whole.
+
+use crate::change::{Column, Relation, ReplicaIdentity};
+use crate::form::{BoundField, BoundForm, Fold, Form, OldValues};
+use crate::qualification::Dialect;
+use crate::value::{Choice, Kind, Selection, Type};
+use std::sync::Arc;
+
+/// A field as somebody describes it.
+#[derive(Clone, Debug)]
+pub struct MadeField {
+    /// Its name; the column has the same.
+    pub name: String,
+    /// Its number, where it has one.
+    pub id: Option<u64>,
+    /// What its values mean.
+    pub kind: Kind,
+}
+
+/// A form of that name with these fields.
+pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundForm {
+    let columns: Vec<Column> = fields.iter().map(|field| column(&field.name)).collect();
+    let ignored = vec![false; columns.len()];
+    let form = Form {
+        name: name.to_owned(),
+        noun: name.to_owned(),
+        schema: None,
+        table: name.to_owned(),
+        entry_id: Vec::new(),
+        record_id: None,
+        old_values: OldValues::Auto,
+        fold: Fold::Transaction,
+        ignore: Vec::new(),
+        unset: Vec::new(),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        delete_insert: None,
+        unchanged_updates: false,
+        value_bytes_max: usize::MAX,
+        entries: None,
+        parts: Vec::new(),
+        dialect,
+    };
+    let relation = Relation {
+        id: 0,
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+        identity: ReplicaIdentity::Full,
+        columns,
+    };
+    let bound = |(column, field): (usize, MadeField)| BoundField {
+        name: field.name,
+        id: field.id,
+        column,
+        type_: Type::Text,
+        kind: field.kind,
+    };
+    BoundForm {
+        form: Arc::new(form),
+        relation: Arc::new(relation),
+        fields: fields.into_iter().enumerate().map(bound).collect(),
+        key: vec![0],
+        entry_id: vec![0],
+        record_id: None,
+        ignored,
+        uses_old_values: true,
+        delete_insert_is_merge: true,
+        parts: Vec::new(),
+        entries: None,
+    }
+}
+
+fn column(name: &str) -> Column {
+    Column { name: name.to_owned(), type_oid: 25, type_modifier: -1, in_identity: true }
+}
+
+/// A selection of what stands in the column and what people read. Its numbers are what stands there, if that is a
+/// whole number, else the place in the list from 0.
+pub fn selection(labels: impl IntoIterator<Item = (String, String)>) -> Kind {
+    let choices = labels.into_iter().enumerate().map(|(place, (stored, label))| {
+        let number = stored.trim().parse().unwrap_or(place as i64);
+        Choice { number, stored, label }
+    });
+    Kind::Selection(Arc::new(Selection { choices: choices.collect() }))
+}
+
+/// Whether something is true.
+pub fn boolean() -> Kind {
+    let choice = |number, stored: &str, label: &str| Choice {
+        number,
+        stored: stored.to_owned(),
+        label: label.to_owned(),
+    };
+    let choices = vec![choice(0, "f", "false"), choice(1, "t", "true")];
+    Kind::Selection(Arc::new(Selection { choices }))
+}

@@ -1,0 +1,64 @@
+//! Bodies read back: what they tell of an event's rows.
+
+use crate::event::Verb;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// Values in JSON by the names of their fields.
+pub type Values = BTreeMap<String, Box<RawValue>>;
+
+/// What a body tells of an event's rows. A field that is in neither is not known.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The row after the change; nothing on delete.
+    pub new: Values,
+    /// The row before it; none where the body does not tell what has changed.
+    pub old: Option<Values>,
+}
+
+/// The part of a `native` body that is about rows.
+#[derive(Deserialize)]
+struct Native {
+    entry: Values,
+    changed: Option<BTreeMap<String, Change>>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    // `null` is a value, and nothing is none
+    #[serde(default, deserialize_with = "present")]
+    old: Option<Box<RawValue>>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// What a `native` body tells: fields that are not among the changed ones were before as they are now.
+pub(super) fn native(verb: Verb, body: &[u8]) -> Option<Told> {
+    let native: Native = serde_json::from_slice(body).ok()?;
+    if verb == Verb::Delete {
+        return Some(Told { new: Values::new(), old: Some(native.entry) });
+    }
+    let old = native.changed.map(|changed| {
+        let mut old = native.entry.clone();
+        old.retain(|field, _| !changed.contains_key(field));
+        old.extend(changed.into_iter().filter_map(|(field, change)| Some((field, change.old?))));
+        old
+    });
+    Some(Told { new: native.entry, old })
+}
+
+/// The part of an `arsys` body that is about rows.
+#[derive(Deserialize)]
+struct Arsys {
+    #[serde(default)]
+    entry_details: Values,
+}
+
+/// What an `arsys` body tells: values after the change, of a delete nothing.
+pub(super) fn arsys(body: &[u8]) -> Option<Told> {
+    let arsys: Arsys = serde_json::from_slice(body).ok()?;
+    Some(Told { new: arsys.entry_details, old: None })
+}

@@ -95,10 +95,7 @@ impl Observer for Log {
                 tracing::warn!(percent, "the queue is filling");
             }
             Observation::BacklogOverflowed { webhook } => {
-                tracing::warn!(
-                    webhook = webhook.0,
-                    "the backlog is at its limit: deliveries are kept without body"
-                );
+                tracing::warn!(webhook, "the backlog is at its limit: deliveries are kept without body");
             }
             Observation::Attempted { .. }
             | Observation::EndpointProbed { .. }

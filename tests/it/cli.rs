@@ -453,15 +453,13 @@ async fn held_events_are_listed_and_dropped() {
     hold(&desk).await;
     let table = desk.walhook("queue held --webhook Escalations").await;
     let text = stdout(&table);
-    let lines: Vec<&str> = text.lines().collect();
+    let narrow = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = text.lines().map(narrow).collect();
     assert_eq!(lines.len(), 4, "{text}{}", stderr(&table));
     assert!(text.contains("division by zero\\u{1b}[2J") && !text.contains('\x1b'), "{text}");
-    assert!(lines[1].contains("incident  update  INC0\\u{1b}[2J  0:0/A0:0  2026-11-22 05:00:00Z"), "{text}");
+    assert!(lines[1].contains("incident update INC0\\u{1b}[2J 0:0/A0:0 2026-11-22 05:00:00Z"), "{text}");
     assert!(lines[2].ends_with("behind an earlier event of its entry"), "{text}");
-    assert!(
-        lines[3].ends_with("0:0/A0:2 to 0:0/A0:3                          2 events beyond the backlog limit"),
-        "{text}"
-    );
+    assert!(lines[3].ends_with("0:0/A0:2 to 0:0/A0:3 2 events beyond the backlog limit"), "{text}");
     assert_eq!(stderr(&table), "");
 
     let some = desk.walhook("queue held --limit 1").await;
@@ -513,7 +511,7 @@ async fn a_broken_webhook_is_listed_as_such_and_not_mended_by_enabling() {
     assert!(table.lines().nth(2).unwrap().ends_with("division by zero\\u{1b}[2J"), "{table}");
     let shown = stdout(&desk.walhook("webhooks show Escalations").await);
     assert!(shown.contains("state                  broken\n"), "{shown}");
-    assert!(shown.contains("held                   4 (781"), "{shown}");
+    assert!(shown.contains("held                   4 ("), "{shown}");
     assert!(shown.contains("; 2 beyond the backlog limit)\n"), "{shown}");
     assert!(shown.contains("last condition failure division by zero\\u{1b}[2J\n"), "{shown}");
 

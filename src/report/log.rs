@@ -297,7 +297,9 @@ mod tests {
         let (subscriber, flush) = subscriber(format, false, filter, page.clone()).unwrap();
         let log = Log::default();
         tracing::subscriber::with_default(subscriber, || {
-            observations.iter().for_each(|one| log.observe(one))
+            for observation in observations {
+                log.observe(observation);
+            }
         });
         drop(flush);
         let bytes = page.0.lock().unwrap().clone();

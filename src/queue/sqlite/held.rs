@@ -115,7 +115,7 @@ pub(super) struct Released {
 
 /// How much of memory and disk a held event takes, near enough.
 pub(super) fn footprint_bytes(held: &NewHeld) -> usize {
-    let holder = |cause: &HeldBecause| 200 + reason_of(cause).map_or(0, |reason| reason.len());
+    let holder = |cause: &HeldBecause| 200 + reason_of(cause).map_or(0, str::len);
     let holders: usize = held.holders.iter().map(|holder_of| holder(&holder_of.cause)).sum();
     held.content.len() + held.entry_id.len() + holders + 200
 }
@@ -132,9 +132,15 @@ fn cause_columns(cause: &HeldBecause) -> (&'static str, Option<&str>) {
 
 fn reason_of(cause: &HeldBecause) -> Option<&str> {
     match cause {
-        HeldBecause::Failed { reason } => Some(&reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]),
+        HeldBecause::Failed { reason } => Some(beginning(reason)),
         HeldBecause::Broken | HeldBecause::Behind => None,
     }
+}
+
+/// What is kept of a reason: whole characters.
+fn beginning(reason: &str) -> &str {
+    let end = (0..=reason.len().min(REASON_BYTES_MAX)).rev().find(|&end| reason.is_char_boundary(end));
+    &reason[..end.unwrap_or(0)]
 }
 
 fn shortened(cause: &HeldBecause) -> HeldBecause {
@@ -446,5 +452,17 @@ impl Writer {
         book.held_dropped += dropped;
         book.held_dropped_to = last;
         Ok((dropped, (last < up_to).then_some(up_to)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(beginning("division by zero"), "division by zero");
+        assert_eq!(beginning(&"€".repeat(500)), "€".repeat(REASON_BYTES_MAX / 3));
+        assert_eq!(beginning(""), "");
     }
 }

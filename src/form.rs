@@ -286,7 +286,6 @@ impl Fnv {
 pub(crate) mod sample {
     use super::{BoundField, BoundForm, Fold, Form, OldValues};
     use crate::change::{Column, Datum, Relation, ReplicaIdentity, Row};
-    use crate::qualification::{BoundQualification, Dialect, Qualification};
     use crate::value::{Kind, Type};
     use std::sync::Arc;
 

@@ -513,7 +513,7 @@ mod tests {
         check(vec![insert("1 Open x 0 h"), update("1 Open x 0 h", "1 New x 0 h")], "nothing");
 
         let left = folded(&form, vec![(0, update("1 Open x 0 h", "1 Done y 0 h"))]).unwrap();
-        assert_eq!((left.value(&left.form.fields[1]), left.new), (Datum::Text("Open"), None));
+        assert_eq!((left.value(&left.form.fields[1]), &left.new), (Datum::Text("Open"), &None));
         let entered = folded(&form, vec![(0, update("1 New x 0 h", "1 Open x 0 h"))]).unwrap();
         assert_eq!((entered.old, entered.changed), (OldRow::Absent, None));
     }

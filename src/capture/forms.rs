@@ -18,8 +18,6 @@ pub(super) struct Forms<'q> {
     remembered: BTreeMap<String, BindingRecord>,
     /// What was told of each form last.
     told: BTreeMap<String, BindingStatus>,
-    /// The forms bound to their tables as the catalogue describes them now.
-    now: BTreeMap<String, Arc<BoundForm>>,
 }
 
 impl<'q> Forms<'q> {
@@ -35,9 +33,8 @@ impl<'q> Forms<'q> {
             records.into_iter().map(|record| (record.form.clone(), record)).collect();
         let statuses = catalog.statuses().to_vec();
         refuse_unfit(&statuses, |form| remembered.contains_key(form))?;
-        let mut forms = Self { catalog, queue, observers, remembered, told: BTreeMap::new(), now: BTreeMap::new() };
+        let mut forms = Self { catalog, queue, observers, remembered, told: BTreeMap::new() };
         forms.tell(statuses);
-        forms.describe().await?;
         forms.remember().await?;
         Ok(forms)
     }
@@ -53,28 +50,17 @@ impl<'q> Forms<'q> {
     pub(super) async fn compare(&mut self) -> Result<(), Error> {
         let statuses = self.catalog.compare().await?.to_vec();
         self.tell(statuses);
-        self.describe().await?;
         self.remember().await
     }
 
-    async fn describe(&mut self) -> Result<(), Error> {
-        for described in self.catalog.described().await? {
-            let known = self.now.get(&described.form.name);
-            if known.is_none_or(|known| **known != *described) {
-                self.now.insert(described.form.name.clone(), described);
-            }
-        }
-        Ok(())
-    }
-
-    /// A form bound to its table as the catalogue describes it now, or did when there was one.
-    pub(super) fn now(&self, form: &str) -> Option<&Arc<BoundForm>> {
-        self.now.get(form)
+    /// A form bound to its table as the catalogue described it last.
+    pub(super) fn now(&self, form: &str) -> Option<Arc<BoundForm>> {
+        self.catalog.described(form)?.ok()
     }
 
     /// All forms as they are now, those that can be bound.
-    pub(super) fn all_now(&self) -> impl Iterator<Item = &Arc<BoundForm>> {
-        self.now.values()
+    pub(super) fn all_now(&self) -> impl Iterator<Item = Arc<BoundForm>> {
+        self.catalog.forms().filter_map(|form| self.now(&form.name))
     }
 
     /// The forms of a table.

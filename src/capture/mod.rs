@@ -143,7 +143,7 @@ where
     /// Compiles the webhooks for the forms as they are now.
     fn adopt_forms(&mut self) {
         for form in self.forms.all_now() {
-            self.something_was_mended |= self.subscriptions.adopt(form);
+            self.something_was_mended |= self.subscriptions.adopt(&form);
         }
     }
 

@@ -74,7 +74,7 @@ pub async fn run(
     let standings = queue.register(records).await?;
     let mut subscriptions = Subscriptions::new(&settings.webhooks, &standings, observers.clone());
     for form in forms.all_now() {
-        subscriptions.adopt(form);
+        subscriptions.adopt(&form);
     }
     let from = stream.progress.end_lsn;
     observers.tell(Observation::StreamStarted { slot: settings.slot.clone(), from });
@@ -107,11 +107,15 @@ pub async fn refuse_unfit_settings(
 ) -> Result<(), Error> {
     let records = queue.bindings().await?;
     let worked_before: Vec<String> = records.iter().map(|record| record.form.clone()).collect();
-    let mut catalog =
+    let catalog =
         Catalog::open(&settings.address, settings.forms.clone(), &settings.publications, records).await?;
     refuse_unfit(catalog.statuses(), |form| worked_before.iter().any(|known| known == form))?;
-    let forms = catalog.described().await?;
-    refuse_unfit_conditions(&settings.webhooks, &forms, |id| {
+    let forms: Vec<_> = settings
+        .forms
+        .iter()
+        .filter_map(|form| catalog.described(&form.name)?.ok())
+        .collect();
+    refuse_unfit_conditions(&settings.webhooks, forms, |id| {
         let before = before.and_then(|before| before.find(id));
         before.is_some_and(|before| settings.webhooks.find(id).is_some_and(|now| now.condition == before.condition))
     })
@@ -119,16 +123,16 @@ pub async fn refuse_unfit_settings(
 
 /// Refuses webhooks whose conditions do not fit their forms, but for those that worked before: they are broken, and
 /// their events are held.
-fn refuse_unfit_conditions<'f>(
+fn refuse_unfit_conditions(
     webhooks: &Webhooks,
-    forms: impl IntoIterator<Item = &'f Arc<BoundForm>>,
+    forms: impl IntoIterator<Item = Arc<BoundForm>>,
     worked_before: impl Fn(WebhookId) -> bool,
 ) -> Result<(), Error> {
     let new: Webhooks =
         webhooks.iter().filter(|webhook| !worked_before(webhook.id)).map(|one| (**one).clone()).collect();
     let mut subscriptions = Subscriptions::new(&new, &[], Observers::default());
     for form in forms {
-        subscriptions.adopt(form);
+        subscriptions.adopt(&form);
     }
     let reasons: Vec<String> = subscriptions
         .faults()

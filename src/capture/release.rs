@@ -7,7 +7,6 @@ use crate::delivery::{Held, HeldWhat};
 use crate::observe::Observation;
 use crate::source::Source;
 use crate::webhook::WebhookId;
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// How far one webhook's held events have been judged.
@@ -60,7 +59,7 @@ where
     async fn judge_page(&mut self, number: usize, page: Vec<Held>, judged: &mut Judged) -> Result<(), Error> {
         for held in page {
             let form = match &held.what {
-                HeldWhat::Event { form, .. } => self.forms.now(form).map(Arc::clone),
+                HeldWhat::Event { form, .. } => self.forms.now(form),
                 HeldWhat::Range { .. } if judged.any_held_on => {
                     self.subscriptions.holding(number).add_range();
                     continue;

@@ -103,6 +103,11 @@ impl Catalog {
         &self.statuses
     }
 
+    /// All forms, bound or not.
+    pub fn forms(&self) -> impl Iterator<Item = &Arc<Form>> {
+        self.forms.iter()
+    }
+
     /// A form bound to its table as the catalogue described it last, without a word of the log: for whoever has
     /// to know the fields before the first change. None if there is no such form, or no table for it.
     pub fn described(&self, form: &str) -> Option<Result<Arc<BoundForm>, Fault>> {

@@ -7,7 +7,7 @@ use crate::event::{FormEvent, Transaction, Verb};
 use crate::form::sample;
 use crate::lsn::{Lsn, Position};
 use crate::value::Type;
-use crate::webhook::{self, Webhook, WebhookId};
+use crate::webhook::{self, Webhook};
 use std::sync::Arc;
 
 fn webhook(format: &'static str, payload_fields: &[&str]) -> Webhook {

@@ -30,7 +30,10 @@ fn main() {
 #[divan::bench(args = [1, 100, 10_000])]
 fn per_change(bencher: Bencher<'_, '_>, webhooks: u64) {
     let condition = |number: u64| {
-        format!("'Assigned Group' = \"G{}\" AND 'Status' != \"Closed\" AND 'Priority' != {number}", number % 100)
+        format!(
+            "'Assigned Group' = \"G{}\" AND 'Status' != \"Closed\" AND 'Priority' != {number}",
+            number % 100
+        )
     };
     matching(bencher, webhooks, condition, webhooks.div_ceil(100));
 }
@@ -43,7 +46,8 @@ fn groups(bencher: Bencher<'_, '_>, webhooks: u64) {
 #[divan::bench]
 fn interpret(bencher: Bencher<'_, '_>) {
     let event = event();
-    let bound = parse(TYPICAL).bind(&event.form, Purpose::Webhook(&[Verb::Update])).expect("it fits the form");
+    let bound =
+        parse(TYPICAL).bind(&event.form, Purpose::Webhook(&[Verb::Update])).expect("it fits the form");
     let facts = Facts {
         form: &event.form,
         verb: event.verb,

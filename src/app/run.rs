@@ -145,9 +145,13 @@ async fn capture_until_reload(
 async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) -> Option<String> {
     let settings = capture_settings(config, false).ok()?;
     let judged =
-        tokio::time::timeout(MISFITS_TIME_MAX, capture::refuse_unfit_settings(&settings, before, queue)).await.ok()?;
+        tokio::time::timeout(MISFITS_TIME_MAX, capture::refuse_unfit_settings(&settings, before, queue))
+            .await
+            .ok()?;
     match judged {
-        Err(error @ (capture::Error::Forms { .. } | capture::Error::Conditions { .. })) => Some(with_causes(&error)),
+        Err(error @ (capture::Error::Forms { .. } | capture::Error::Conditions { .. })) => {
+            Some(with_causes(&error))
+        }
         _ => None,
     }
 }

@@ -249,7 +249,6 @@ impl Entry {
         }
         columns.iter().all(|&column| self.form.ignored[column])
     }
-
 }
 
 /// Whether a row is there and is an entry of the form.

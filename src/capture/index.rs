@@ -6,7 +6,9 @@
 
 use crate::event::{FormEvent, Verb};
 use crate::form::BoundForm;
-use crate::qualification::{BoundQualification, Facts, Failure, Found, Probe, Purpose, Requirement, Truth, key_of};
+use crate::qualification::{
+    BoundQualification, Facts, Failure, Found, Probe, Purpose, Requirement, Truth, key_of,
+};
 use crate::webhook::Webhook;
 use std::collections::{BTreeSet, HashMap};
 
@@ -84,7 +86,8 @@ impl Index {
         for (number, webhook) in webhooks {
             let text = webhook.condition.as_ref().map_or("", |condition| condition.text());
             let group = *known.entry((text, &webhook.events)).or_insert_with(|| {
-                let bound = webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(&webhook.events)));
+                let bound =
+                    webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(&webhook.events)));
                 let (condition, fault) = match bound {
                     None => (None, None),
                     Some(Ok(bound)) => (Some(bound), None),
@@ -328,9 +331,11 @@ mod tests {
             }
         }
         for count in ["1", "\"2\"", "2.00", "(1 + 1)"] {
-            conditions.extend([format!("'count' = {count}"), format!("'TR.count' = {count} AND 'note' = \"a\"")]);
+            conditions
+                .extend([format!("'count' = {count}"), format!("'TR.count' = {count} AND 'note' = \"a\"")]);
         }
-        conditions.extend(["'TR.count' != $NULL$", "'TR.note' = $NULL$", "1 / 'count' = 1"].map(str::to_owned));
+        conditions
+            .extend(["'TR.count' != $NULL$", "'TR.note' = $NULL$", "1 / 'count' = 1"].map(str::to_owned));
         conditions
     }
 
@@ -355,7 +360,8 @@ mod tests {
             let facts = facts_of(event);
             let mut alone = Vec::new();
             for (number, webhook) in webhooks.iter().enumerate() {
-                let bound = webhook.condition.as_ref().unwrap().bind(&form, Purpose::Webhook(&verbs)).unwrap();
+                let bound =
+                    webhook.condition.as_ref().unwrap().bind(&form, Purpose::Webhook(&verbs)).unwrap();
                 match bound.judge(&facts) {
                     Ok(Truth::True) => alone.push((number, true)),
                     Ok(_) => {}

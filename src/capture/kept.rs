@@ -73,7 +73,8 @@ pub(super) fn read(held: &Held, form: &Arc<BoundForm>) -> Result<Option<FormEven
         return Ok(None);
     };
     let kept: Kept = serde_json::from_slice(content)?;
-    let column = |(name, type_oid, type_modifier)| Column { name, type_oid, type_modifier, in_identity: false };
+    let column =
+        |(name, type_oid, type_modifier)| Column { name, type_oid, type_modifier, in_identity: false };
     let relation = Relation {
         id: kept.relation,
         schema: kept.schema,
@@ -185,7 +186,8 @@ mod tests {
         let back = read(&held(&event), &event.form).unwrap().unwrap();
         let expected = FormEvent { changed: Some(vec![1]), ..event };
         assert_eq!(format!("{back:?}"), format!("{expected:?}"));
-        let blind = FormEvent { changed: None, old: OldRow::Key(sample::row(&["1", "NULL", "NULL"])), ..expected };
+        let blind =
+            FormEvent { changed: None, old: OldRow::Key(sample::row(&["1", "NULL", "NULL"])), ..expected };
         let back = read(&held(&blind), &blind.form).unwrap().unwrap();
         assert_eq!(format!("{back:?}"), format!("{blind:?}"));
     }

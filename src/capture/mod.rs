@@ -25,7 +25,7 @@ pub use error::Error;
 pub use index::{Index, Scratch, Verdict};
 pub use opening::{Settings, accept_gap, refuse_unfit_settings, run};
 
-use crate::change::{RelationId, RowChange};
+use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, NewHeld, Quarantined};
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
@@ -77,8 +77,7 @@ struct Capture<'q, S> {
     /// What of it has been handed to the queue.
     handed_over: Progress,
     under_way: FuturesOrdered<Answer<'q, Option<Durable>>>,
-    /// A form is bound otherwise than before: what is held is to be judged again.
-    something_was_mended: bool,
+    shutdown: CancellationToken,
 }
 
 /// What is told of a batch.
@@ -96,16 +95,14 @@ where
     Error: From<S::Error>,
 {
     /// Runs until the shutdown. What was read is in the queue and confirmed before it returns.
-    async fn follow(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+    async fn follow(mut self) -> Result<(), Error> {
+        let shutdown = self.shutdown.clone();
         let mut idle = tokio::time::interval(IDLE_INTERVAL);
         let mut compare = tokio::time::interval(COMPARE_INTERVAL);
         compare.reset(); // it was compared when the stream was opened
-        self.judge_held(shutdown).await?;
+        self.judge_held().await?;
         loop {
             self.read_what_is_here().await?;
-            if std::mem::take(&mut self.something_was_mended) {
-                self.judge_held(shutdown).await?;
-            }
             self.hand_over();
             tokio::select! {
                 biased;
@@ -136,15 +133,22 @@ where
     /// Compares the forms with the catalogue. Where one is bound otherwise now, what was held may flow.
     async fn compare(&mut self) -> Result<(), Error> {
         self.forms.compare().await?;
-        self.adopt_forms();
-        self.mark_broken().await
+        let mut is_new = false;
+        for form in self.forms.all_now() {
+            is_new |= self.subscriptions.adopt(&form);
+        }
+        if is_new { self.judge_held().await } else { Ok(()) }
     }
 
-    /// Compiles the webhooks for the forms as they are now.
-    fn adopt_forms(&mut self) {
-        for form in self.forms.all_now() {
-            self.something_was_mended |= self.subscriptions.adopt(&form);
+    /// Binds the forms of a table as the log describes it. What was held and fits now goes before what comes.
+    async fn take_relation(&mut self, relation: Relation) -> Result<(), Error> {
+        let table = relation.id;
+        self.forms.bind(relation).await?;
+        let mut is_new = false;
+        for form in self.forms.of(table) {
+            is_new |= self.subscriptions.adopt(form);
         }
+        if is_new { self.judge_held().await } else { Ok(()) }
     }
 
     /// Batches come about by themselves: what arrives while the disk is busy goes together. So one commit
@@ -160,7 +164,8 @@ where
     }
 
     fn batch_is_full(&self) -> bool {
-        self.batch.events.len() + self.batch.held.len() >= BATCH_EVENTS_MAX || self.batch_bytes >= BATCH_BYTES_MAX
+        self.batch.events.len() + self.batch.held.len() >= BATCH_EVENTS_MAX
+            || self.batch_bytes >= BATCH_BYTES_MAX
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Error> {
@@ -175,14 +180,7 @@ where
                     open.facts.origin = Some(name);
                 }
             }
-            Message::Relation(relation) => {
-                let table = relation.id;
-                self.forms.bind(relation).await?;
-                for form in self.forms.of(table) {
-                    self.something_was_mended |= self.subscriptions.adopt(form);
-                }
-                self.mark_broken().await?;
-            }
+            Message::Relation(relation) => self.take_relation(relation).await?,
             Message::Change { relation, change } => self.take_change(relation, change).await?,
             Message::Undecodable { relation, reason, bytes } => {
                 let ordinal = self.open.as_mut().map_or(0, Open::count);
@@ -310,11 +308,7 @@ where
         }
     }
 
-    fn deliveries_of(
-        &mut self,
-        open: &mut Open,
-        entries: Vec<StagedEntry>,
-    ) -> (Vec<NewEvent>, Vec<NewHeld>) {
+    fn deliveries_of(&mut self, open: &mut Open, entries: Vec<StagedEntry>) -> (Vec<NewEvent>, Vec<NewHeld>) {
         let facts = Arc::new(open.facts.clone());
         let (mut events, mut held) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in entries {

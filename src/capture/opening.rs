@@ -93,9 +93,9 @@ pub async fn run(
         progress: stream.progress,
         handed_over: stream.progress,
         under_way: FuturesOrdered::new(),
-        something_was_mended: false,
+        shutdown: shutdown.clone(),
     };
-    capture.follow(shutdown).await
+    capture.follow().await
 }
 
 /// Refuses forms and conditions that [`run`] would refuse, without taking them into service. `before` are the
@@ -110,14 +110,13 @@ pub async fn refuse_unfit_settings(
     let catalog =
         Catalog::open(&settings.address, settings.forms.clone(), &settings.publications, records).await?;
     refuse_unfit(catalog.statuses(), |form| worked_before.iter().any(|known| known == form))?;
-    let forms: Vec<_> = settings
-        .forms
-        .iter()
-        .filter_map(|form| catalog.described(&form.name)?.ok())
-        .collect();
+    let forms: Vec<_> =
+        settings.forms.iter().filter_map(|form| catalog.described(&form.name)?.ok()).collect();
     refuse_unfit_conditions(&settings.webhooks, forms, |id| {
         let before = before.and_then(|before| before.find(id));
-        before.is_some_and(|before| settings.webhooks.find(id).is_some_and(|now| now.condition == before.condition))
+        before.is_some_and(|before| {
+            settings.webhooks.find(id).is_some_and(|now| now.condition == before.condition)
+        })
     })
 }
 
@@ -137,7 +136,9 @@ fn refuse_unfit_conditions(
     let reasons: Vec<String> = subscriptions
         .faults()
         .flat_map(|(webhook, faults)| {
-            faults.iter().map(move |(form, fault)| format!("webhook {:?} on form {form:?}:\n{fault}", webhook.name))
+            faults
+                .iter()
+                .map(move |(form, fault)| format!("webhook {:?} on form {form:?}:\n{fault}", webhook.name))
         })
         .collect();
     if reasons.is_empty() { Ok(()) } else { Err(Error::Conditions { reasons }) }

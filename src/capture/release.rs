@@ -7,7 +7,6 @@ use crate::delivery::{Held, HeldWhat};
 use crate::observe::Observation;
 use crate::source::Source;
 use crate::webhook::WebhookId;
-use tokio_util::sync::CancellationToken;
 
 /// How far one webhook's held events have been judged.
 #[derive(Default)]
@@ -23,7 +22,7 @@ where
     Error: From<S::Error>,
 {
     /// Judges the held events of all webhooks that have some. What is held on is known afterwards.
-    pub(super) async fn judge_held(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+    pub(super) async fn judge_held(&mut self) -> Result<(), Error> {
         let holding: Vec<(usize, WebhookId, String)> = self
             .subscriptions
             .webhooks()
@@ -44,7 +43,7 @@ where
                 let Some(last) = page.last() else { break };
                 after = Some(last.held.number);
                 self.judge_page(number, page, &mut judged).await?;
-                if shutdown.is_cancelled() {
+                if self.shutdown.is_cancelled() {
                     return Ok(());
                 }
             }

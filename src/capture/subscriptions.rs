@@ -171,13 +171,21 @@ impl Subscriptions {
         let name = &form.form.name;
         let Some(listening) = self.by_form.get(name) else { return false };
         let versions = self.indexes.entry(name.clone()).or_default();
-        if let Some(place) = versions.iter().position(|(known, _)| Arc::ptr_eq(known, form)) {
-            versions[..=place].rotate_right(1);
-            return false;
-        }
-        let is_new = versions.first().is_none_or(|(known, _)| **known != **form);
-        let webhooks = listening.iter().map(|&number| (number, &*self.subscribers[number].webhook));
-        let index = Index::new(form, webhooks);
+        let is_new = match versions.iter().position(|(known, _)| Arc::ptr_eq(known, form)) {
+            Some(0) => return false,
+            Some(place) => {
+                versions[..=place].rotate_right(1);
+                true
+            }
+            None => {
+                let is_new = versions.first().is_none_or(|(known, _)| **known != **form);
+                let webhooks = listening.iter().map(|&number| (number, &*self.subscribers[number].webhook));
+                versions.insert(0, (Arc::clone(form), Index::new(form, webhooks)));
+                versions.truncate(VERSIONS_MAX);
+                is_new
+            }
+        };
+        let (_, index) = &versions[0];
         let mut faults: HashMap<usize, String> = index.faults().iter().cloned().collect();
         for &number in listening {
             let subscriber = &mut self.subscribers[number];
@@ -187,8 +195,6 @@ impl Subscriptions {
             }
         }
         self.standing_changed = true;
-        versions.insert(0, (Arc::clone(form), index));
-        versions.truncate(VERSIONS_MAX);
         is_new
     }
 
@@ -226,7 +232,8 @@ impl Subscriptions {
             return Met::default();
         }
         self.adopt(&event.form);
-        let Some((_, index)) = self.indexes.get_mut(&event.form.form.name).and_then(|all| all.first_mut()) else {
+        let Some((_, index)) = self.indexes.get_mut(&event.form.form.name).and_then(|all| all.first_mut())
+        else {
             return Met::default();
         };
         let mut verdicts = std::mem::take(&mut self.verdicts);
@@ -371,7 +378,8 @@ impl Subscriber {
         if in_a_row < FAILURES_MAX || self.failing.is_some() {
             return false;
         }
-        self.failing = Some(format!("its condition failed {in_a_row} times in a row, the last time: {reason}"));
+        self.failing =
+            Some(format!("its condition failed {in_a_row} times in a row, the last time: {reason}"));
         true
     }
 

@@ -28,6 +28,8 @@ const SLOT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a look at the log may take that shows whether it can be decoded.
 const PROBE_MAX: Duration = Duration::from_secs(5);
+/// The pause before it is tried again while somebody else has the slot.
+const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What capture is told.
 #[derive(Clone, Debug)]
@@ -166,7 +168,11 @@ pub async fn accept_gap(
         }
         let Some(reason) = undecodable(settings, remembered.progress.end_lsn).await? else { return Ok(None) };
         let wal_end = control.wal_position().await?.flush;
-        server.slot_confirmed = Some(control.advance_slot(&settings.slot, wal_end).await?);
+        let advanced = while_in_use(async || {
+            let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+            control.advance_slot(&settings.slot, wal_end).await
+        });
+        server.slot_confirmed = Some(advanced.await?);
         reason
     };
     let to = server.slot_confirmed.unwrap_or(server.wal_end);
@@ -193,18 +199,33 @@ pub async fn accept_gap(
 /// Why the log from a position on cannot be decoded, although slot and position fit: a publication that was made
 /// after it does not exist there.
 async fn undecodable(settings: &Settings, from: Lsn) -> Result<Option<String>, Error> {
-    let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
-    let publications = publications(settings, &mut control).await?;
-    let reading = async {
+    let publications =
+        publications(settings, &mut Control::connect(&settings.address, APPLICATION_NAME).await?).await?;
+    let reading = while_in_use(async || {
+        let control = Control::connect(&settings.address, APPLICATION_NAME).await?;
         let mut stream = control.start(&settings.slot, from, &publications).await?;
         while let Message::Keepalive { .. } = stream.next().await? {}
         Ok(())
-    };
+    });
     match tokio::time::timeout(PROBE_MAX, reading).await {
         Ok(Err(error @ source::Error::PublicationMissing(_))) => Ok(Some(error.to_string())),
-        // whoever reads the slot can decode it
+        // whoever reads the slot all the time can decode it
         Ok(Ok(()) | Err(source::Error::SlotInUse { .. })) | Err(_) => Ok(None),
         Ok(Err(error)) => Err(error.into()),
+    }
+}
+
+/// Tries again while somebody else has the slot: a walhook that runs into the gap has it for a moment, again and
+/// again.
+async fn while_in_use<T>(attempt: impl AsyncFn() -> Result<T, source::Error>) -> Result<T, source::Error> {
+    let start = tokio::time::Instant::now();
+    loop {
+        match attempt().await {
+            Err(source::Error::SlotInUse { .. }) if start.elapsed() < PROBE_MAX => {
+                tokio::time::sleep(PROBE_PAUSE).await;
+            }
+            answer => return answer,
+        }
     }
 }
 

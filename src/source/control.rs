@@ -197,7 +197,13 @@ impl Control {
             literal(name),
             literal(&to.to_string())
         );
-        let rows = self.run(&statement, &format!("advance replication slot {name:?}")).await?;
+        let action = format!("advance replication slot {name:?}");
+        let rows = match self.run(&statement, &action).await {
+            Err(Error::Refused { action, error }) => {
+                return Err(self.slot_refusal(name, action, error).await);
+            }
+            rows => rows?,
+        };
         let end = first_value(rows).and_then(|lsn: String| lsn.parse().ok());
         end.ok_or(Error::Malformed { what: "the new position of a slot" })
     }

@@ -223,7 +223,8 @@ pub trait Queue: Send + Sync {
     /// Says that a webhook's condition does not fit its forms any more, and why; none that it does again.
     fn mark_broken(&self, webhook: WebhookId, reason: Option<String>) -> Answer<'_, ()>;
 
-    /// Gives up all held events of a webhook. Returns how many events that were.
+    /// Gives up all held events of a webhook. Returns how many events that were. Whoever has read them before and
+    /// releases one afterwards gets an error that passes when they are read again, not [`Error::Bug`].
     fn drop_held(&self, webhook: WebhookId) -> Answer<'_, u64>;
 
     // --- for the registry

@@ -134,7 +134,6 @@ impl Writer {
     }
 
     fn insert(&mut self, event: &NewEvent) -> Result<(), Fault> {
-        // what was held is in the queue already, within the limit of the backlog: it is never given up here
         // the event's rows come when their first delivery does: an event that is turned away by all has none
         let mut rows = vec![None; event.tails.len()];
         let mut turned_away = vec![None; event.deliveries.len()];
@@ -144,6 +143,7 @@ impl Writer {
             let book = self.books.find(delivery.webhook).expect("checked with the batch");
             let part = self.unpublished.part(delivery.webhook, book);
             part.next_sequence = delivery.sequence + 1;
+            // what was held is in the queue already, within the limit of the backlog: it is not given up here
             *turned_away = if event.was_held {
                 book.deleted.then_some(State::Dropped)
             } else {

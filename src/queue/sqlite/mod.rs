@@ -18,6 +18,7 @@ mod plans;
 mod purge;
 mod ranges;
 mod read;
+mod release;
 mod rows;
 mod staging;
 mod stream;

@@ -79,13 +79,25 @@ async fn described(config: &Config, names: &[String]) -> Result<Vec<Arc<BoundFor
     let publication = &config.source.publication;
     let publications = [publication.clone(), inserts_publication(publication)];
     let catalog = Catalog::open(&address, config.forms.clone(), &publications, Vec::new()).await;
-    let mut catalog = catalog.map_err(|error| {
+    let catalog = catalog.map_err(|error| {
         let failure = Failure::of(error);
         let hint =
             failure.hint.as_ref().map_or_else(|| without.to_owned(), |hint| format!("{hint}; {without}"));
         failure.hint(hint)
     })?;
-    let forms = Vec::new();
-    let _ = (&mut catalog, names);
+    let mut forms = Vec::with_capacity(names.len());
+    for name in names {
+        match catalog.described(name) {
+            Some(Ok(form)) => forms.push(form),
+            Some(Err(fault)) => {
+                return Err(Failure::usage(format!("form {name:?} does not fit its table: {fault}"))
+                    .hint(fault.remedy()));
+            }
+            None => {
+                return Err(Failure::usage(format!("the database has no table for form {name:?}"))
+                    .hint(format!("`walhook check` tells more; {without}")));
+            }
+        }
+    }
     Ok(forms)
 }

@@ -1,4 +1,5 @@
 //! Conditions: what is read, what is refused, and what it comes to.
 
+mod cases;
 mod grammar;
 mod refusals;

@@ -1,8 +1,8 @@
 //! `[source] case`, `time_zone`, `date_formats`: how the texts of conditions are read.
 
 use super::reader::{Reader, join};
-use super::suggest;
 use super::table::Table;
+use crate::nearby::nearest;
 use crate::qualification::{Case, Dialect};
 use jiff::civil;
 use jiff::fmt::strtime;
@@ -46,8 +46,8 @@ fn nearby(name: &str) -> String {
             .to_owned();
     }
     let names = || known.iter().map(jiff::tz::TimeZoneName::as_str);
-    let meant = suggest::nearest(name, names()).or_else(|| {
-        let near = suggest::nearest(city(name), names().map(city))?;
+    let meant = nearest(name, names()).or_else(|| {
+        let near = nearest(city(name), names().map(city))?;
         names().find(|zone| city(zone) == near)
     });
     match meant {

@@ -6,6 +6,7 @@
 mod catalog;
 mod cli;
 mod cluster;
+mod condition;
 mod config;
 mod demo;
 mod dispatch;

@@ -130,7 +130,12 @@ impl fmt::Display for Report {
         for finding in &self.findings {
             let style = finding.severity.style();
             let word = finding.severity.as_str();
-            writeln!(f, "{style}{word:<8}{style:#} {}: {}", finding.object, finding.what)?;
+            let mut what = finding.what.lines();
+            let first = what.next().unwrap_or_default();
+            writeln!(f, "{style}{word:<8}{style:#} {}: {first}", finding.object)?;
+            for line in what {
+                writeln!(f, "         {line}")?;
+            }
             let Some(mend) = &finding.mend else { continue };
             let lead = match mend {
                 Mend::Sql(_) => "remedy: ",

@@ -74,6 +74,7 @@ fn columns(form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding>
         ("ignore", form.ignore.iter().collect()),
         ("hidden", form.hidden.iter().collect()),
         ("fields", form.fields.iter().map(|field| &field.column).collect()),
+        ("parts", form.parts.iter().map(|part| &part.column).collect()),
     ];
     for (key, columns) in named {
         for column in columns.into_iter().filter(|column| !table.columns.contains(column)) {

@@ -9,6 +9,7 @@
 //! unless the operator said so.
 
 pub mod check;
+pub mod conditions;
 pub mod endpoints;
 pub mod facts;
 pub mod finding;

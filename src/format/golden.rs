@@ -146,9 +146,10 @@ fn native_leaves_out_what_is_not_known_or_not_wanted() {
 fn told(webhook: &Webhook, event: &FormEvent) -> (String, Option<String>) {
     let format = find(webhook.format).unwrap();
     let number = DeliveryNumber { webhook: webhook.id, sequence: 12 };
-    let mut body = Vec::new();
+    let (mut body, mut tail) = (Vec::new(), Vec::new());
     format.head(webhook, &Identity { id: DeliveryId([0xAB; 16]), number }, event, &mut body);
-    format.tail(webhook, event, &mut body);
+    format.tail(webhook, event, &mut tail);
+    body.append(&mut tail);
     let said = |values: &super::Values| {
         values.iter().map(|(field, value)| format!("{field}={}", value.get())).collect::<Vec<_>>().join(" ")
     };

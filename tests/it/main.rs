@@ -6,11 +6,12 @@
 mod catalog;
 mod cli;
 mod cluster;
-mod conditions;
+mod condition;
 mod config;
 mod demo;
 mod dispatch;
 mod doctor;
+mod matching;
 mod operations;
 mod patterns;
 mod postgres;

@@ -5,7 +5,7 @@ use crate::app::config::Config;
 use crate::app::failure::{Exit, Failure};
 use crate::doctor::endpoints::{self, Endpoint};
 use crate::doctor::facts::Facts;
-use crate::doctor::{Finding, Mend, Report, Severity, check, wanted};
+use crate::doctor::{Finding, Mend, Report, Severity, check, conditions, wanted};
 use std::time::Duration;
 
 /// How long an endpoint may take to accept a connection.
@@ -49,6 +49,11 @@ async fn of_database(config: &Config) -> Result<Report, Failure> {
     let facts = Facts::gather(&session, &needs).await.map_err(Failure::of)?;
     let mut report = check::check(&facts, &needs);
     report.findings.extend(wanted::check(&facts, &needs, config.webhooks.iter().map(AsRef::as_ref)));
+    let catalog = database::catalog(config).await?;
+    let described = |form: &str| catalog.described(form);
+    let webhooks = config.webhooks.iter().map(AsRef::as_ref);
+    let of_conditions = conditions::check(&facts, &needs, &described, webhooks, &report.findings);
+    report.findings.extend(of_conditions);
     Ok(report)
 }
 

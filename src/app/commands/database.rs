@@ -3,9 +3,10 @@
 use super::Context;
 use crate::app::config::Config;
 use crate::app::failure::{Exit, Failure};
+use crate::catalog::Catalog;
 use crate::doctor::facts::Facts;
 use crate::doctor::plan::{self, StepEnd};
-use crate::doctor::{Needs, Plan};
+use crate::doctor::{Needs, Plan, inserts_publication};
 use crate::postgres::{self, Address, Session};
 
 /// What the configuration wants of the database.
@@ -27,6 +28,14 @@ pub(super) fn role(config: &Config, named: Option<&String>) -> Result<Option<Str
     }
     let address = config.source.address().map_err(Failure::of)?;
     Ok(Some(address.user().to_owned()))
+}
+
+/// The forms and their tables as the database describes them now.
+pub(super) async fn catalog(config: &Config) -> Result<Catalog, Failure> {
+    let address = config.source.address().map_err(Failure::of)?;
+    let publication = &config.source.publication;
+    let publications = [publication.clone(), inserts_publication(publication)];
+    Catalog::open(&address, config.forms.clone(), &publications, Vec::new()).await.map_err(Failure::of)
 }
 
 /// Logs in: with another address where the operator gave one.

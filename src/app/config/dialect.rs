@@ -2,6 +2,7 @@
 
 use super::reader::{Reader, join};
 use super::table::Table;
+use crate::nearby::nearest;
 use crate::qualification::{Case, Dialect};
 use jiff::civil;
 use jiff::fmt::strtime;
@@ -45,8 +46,8 @@ fn nearby(name: &str) -> String {
             .to_owned();
     }
     let names = || known.iter().map(jiff::tz::TimeZoneName::as_str);
-    let meant = crate::nearby::nearest(name, names()).or_else(|| {
-        let near = crate::nearby::nearest(city(name), names().map(city))?;
+    let meant = nearest(name, names()).or_else(|| {
+        let near = nearest(city(name), names().map(city))?;
         names().find(|zone| city(zone) == near)
     });
     match meant {

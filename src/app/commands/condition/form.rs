@@ -2,11 +2,9 @@
 
 use super::{Asked, columns, made, text};
 use crate::app::cli;
-use crate::app::commands::Context;
+use crate::app::commands::{Context, database};
 use crate::app::config::{Config, suggestion};
 use crate::app::failure::Failure;
-use crate::catalog::Catalog;
-use crate::doctor::inserts_publication;
 use crate::form::BoundForm;
 use crate::qualification::Dialect;
 use crate::webhook::{Webhook, WebhookId};
@@ -75,17 +73,24 @@ fn webhook<'a>(config: &'a Config, name: &str) -> Result<&'a Webhook, Failure> {
 /// The forms as the database describes their tables now.
 async fn described(config: &Config, names: &[String]) -> Result<Vec<Arc<BoundForm>>, Failure> {
     let without = "--columns 'name:type,…' tries a condition without a database";
-    let address = config.source.address().map_err(Failure::of)?;
-    let publication = &config.source.publication;
-    let publications = [publication.clone(), inserts_publication(publication)];
-    let catalog = Catalog::open(&address, config.forms.clone(), &publications, Vec::new()).await;
-    let mut catalog = catalog.map_err(|error| {
-        let failure = Failure::of(error);
+    let catalog = database::catalog(config).await.map_err(|failure| {
         let hint =
             failure.hint.as_ref().map_or_else(|| without.to_owned(), |hint| format!("{hint}; {without}"));
         failure.hint(hint)
     })?;
-    let forms = Vec::new();
-    let _ = (&mut catalog, names);
+    let mut forms = Vec::with_capacity(names.len());
+    for name in names {
+        match catalog.described(name) {
+            Some(Ok(form)) => forms.push(form),
+            Some(Err(fault)) => {
+                return Err(Failure::usage(format!("form {name:?} does not fit its table: {fault}"))
+                    .hint(fault.remedy()));
+            }
+            None => {
+                return Err(Failure::usage(format!("the database has no table for form {name:?}"))
+                    .hint(format!("`walhook check` tells more; {without}")));
+            }
+        }
+    }
     Ok(forms)
 }

@@ -390,5 +390,5 @@ fn not_about_one_row(what: &str, place: &Range<usize>) -> Fault {
 fn full_identity(form: &BoundForm) -> String {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let relation = &form.relation;
-    format!("ALTER TABLE {}.{} REPLICA IDENTITY FULL", quoted(&relation.schema), quoted(&relation.name))
+    format!("alter table {}.{} replica identity full;", quoted(&relation.schema), quoted(&relation.name))
 }

@@ -75,6 +75,11 @@ impl Sort {
         matches!(self, Self::Written { .. } | Self::Number { .. } | Self::Selection(_))
     }
 
+    /// Whether it can be a number of seconds or days; a choice cannot.
+    fn is_span(&self) -> bool {
+        matches!(self, Self::Written { .. } | Self::Number { .. })
+    }
+
     fn is_whole(&self) -> bool {
         match self {
             Self::Written { whole, .. } | Self::Number { whole } => *whole,
@@ -314,7 +319,7 @@ impl<'a> Typing<'a> {
             {
                 Shape::Time
             }
-            sort if sort.is_number() && is_clock => Shape::Time,
+            sort if sort.is_span() && is_clock => Shape::Time,
             _ => Shape::Instant,
         }
     }
@@ -331,7 +336,7 @@ impl<'a> Typing<'a> {
                 .literal(&text, shape)
                 .map(Term::Constant)
                 .ok_or_else(|| bad_literal(&text, shape, &draft.place)),
-            ref sort if sort.is_number() => match &draft.term {
+            ref sort if sort.is_span() => match &draft.term {
                 Term::Constant(Value::Number(number)) => seconds(number, shape, &self.dialect().time_zone)
                     .map(Term::Constant)
                     .map_err(|reason| fault(&draft.place, reason, None)),
@@ -374,13 +379,11 @@ impl<'a> Typing<'a> {
             (one, other) if one.is_number() && other.is_number() => {
                 Sort::Number { whole: one.is_whole() && other.is_whole() }
             }
-            (moment @ (Sort::Temporal(_) | Sort::Moment { .. }), other)
-                if is_additive && other.is_number() =>
-            {
+            (moment @ (Sort::Temporal(_) | Sort::Moment { .. }), other) if is_additive && other.is_span() => {
                 moment.clone()
             }
             (other, moment @ (Sort::Temporal(_) | Sort::Moment { .. }))
-                if operator == Arithmetic::Add && other.is_number() =>
+                if operator == Arithmetic::Add && other.is_span() =>
             {
                 moment.clone()
             }

@@ -1,5 +1,6 @@
 //! Conditions: what is read, what is refused, and what it comes to.
 
+mod binding;
 mod cases;
 mod grammar;
 mod refusals;

@@ -15,6 +15,7 @@ mod keyword;
 mod like;
 mod misreading;
 mod number;
+mod operation;
 mod parse;
 mod print;
 mod program;

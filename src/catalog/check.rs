@@ -1,9 +1,9 @@
 //! Whether a form and its table fit, as the catalogue stands now.
 
 use super::fault::{Fault, Key, Unloggable};
-use super::nearby::nearby;
 use super::table::{Table, TableColumn};
 use crate::form::{BindingRecord, Form, OldValues};
+use crate::nearby::nearby;
 use std::collections::HashMap;
 
 /// Everything that a form says of a table, and everything that is wrong with it. `record` is what the form was
@@ -64,6 +64,7 @@ impl<'a> Columns<'a> {
                 return Some(Fault::DroppedColumn { table, key, column });
             }
             let nearby = nearby(name, self.table.columns.iter().map(|column| column.name.as_str()));
+            let nearby = nearby.into_iter().map(str::to_owned).collect();
             return Some(Fault::UnknownColumn { table, key, column, nearby });
         };
         if matches!(key, Key::Hidden | Key::Ignore) || self.table.logs(found) {

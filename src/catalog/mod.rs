@@ -14,7 +14,6 @@ mod bind;
 mod check;
 mod fault;
 mod kinds;
-mod nearby;
 mod reader;
 mod status;
 mod table;
@@ -26,6 +25,7 @@ pub use status::{BindingStatus, Standing};
 
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form};
+use crate::nearby::nearby;
 use crate::postgres::{Address, Session};
 use bind::{Facts, bind, record};
 use check::check;
@@ -305,10 +305,10 @@ impl Catalog {
         let full_names: Vec<String> =
             self.tables.names.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
         let nearby = match &form.schema {
-            Some(_) => nearby::nearby(&table, full_names.iter().map(String::as_str)),
-            None => nearby::nearby(&table, self.tables.names.iter().map(|(_, name)| name.as_str())),
+            Some(_) => nearby(&table, full_names.iter().map(String::as_str)),
+            None => nearby(&table, self.tables.names.iter().map(|(_, name)| name.as_str())),
         };
-        Fault::Missing { table, nearby }
+        Fault::Missing { table, nearby: nearby.into_iter().map(str::to_owned).collect() }
     }
 
     /// How a form stands now.

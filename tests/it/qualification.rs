@@ -1,4 +1,6 @@
 //! Conditions: what is read, what is refused, and what it comes to.
 
 mod grammar;
+mod properties;
 mod refusals;
+mod trees;

@@ -1,5 +1,6 @@
 //! Conditions: what is read, what is refused, and what it comes to.
 
+mod cases;
 mod grammar;
 mod properties;
 mod refusals;

@@ -25,7 +25,7 @@
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`clock`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`delivery`], [`retry`], [`remedy`], [`observe`], [`secret`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`delivery`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
 
 pub mod app;
 
@@ -53,6 +53,7 @@ pub mod delivery;
 pub mod event;
 pub mod form;
 pub mod lsn;
+pub mod nearby;
 pub mod observe;
 pub mod qualification;
 pub mod remedy;

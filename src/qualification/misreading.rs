@@ -7,44 +7,26 @@ use super::token::{Sign, Token};
 use super::tree::{Condition, Operand};
 use std::ops::Range;
 
-/// Keywords that are often written without their dollar signs.
-const KEYWORDS: [&str; 14] = [
-    "DATE",
-    "DATABASE",
-    "GROUPS",
-    "OPERATION",
-    "ROLES",
-    "SCHEMA",
-    "SERVER",
-    "SERVERTIMESTAMP",
-    "TIME",
-    "TIMESTAMP",
-    "USER",
-    "VERSION",
-    "WEEKDAY",
-    "DEFAULT",
-];
-
 impl Parser<'_> {
-    fn piece(&self, place: &Range<usize>) -> String {
+    pub(super) fn piece(&self, place: &Range<usize>) -> String {
         piece(self.text, place)
     }
 
-    fn following(&self, steps: usize) -> &Token {
+    pub(super) fn following(&self, steps: usize) -> &Token {
         &self.tokens[(self.at + steps).min(self.tokens.len() - 1)]
     }
 
-    fn previous(&self) -> Option<&Token> {
+    pub(super) fn previous(&self) -> Option<&Token> {
         self.at.checked_sub(1).map(|at| &self.tokens[at])
     }
 
-    fn says(&self, token: &Token, words: &[&str]) -> bool {
+    pub(super) fn says(&self, token: &Token, words: &[&str]) -> bool {
         let said = &self.text[token.place.clone()];
         words.iter().any(|word| word.eq_ignore_ascii_case(said))
     }
 
     /// The next token does not go on from what was read.
-    pub(super) fn misplaced(&self, left: &Parsed) -> Box<Fault> {
+    pub(super) fn misplaced(&self, left: &Parsed) -> Fault {
         let token = self.token();
         let place = token.place.clone();
         match &token.sign {
@@ -64,7 +46,7 @@ impl Parser<'_> {
     }
 
     /// Two things side by side.
-    fn unconnected(&self, left: &Parsed) -> Box<Fault> {
+    fn unconnected(&self, left: &Parsed) -> Fault {
         let next = self.token().place.clone();
         match &left.reading {
             Either::Condition(_) => fault(
@@ -83,145 +65,8 @@ impl Parser<'_> {
         }
     }
 
-    /// `'F' NOT LIKE`, `'F' !IN`.
-    fn not_behind(&self, left: &Parsed) -> Box<Fault> {
-        let (not, next) = (self.token(), self.following(1));
-        let value = self.piece(&left.place);
-        let both = not.place.start..next.place.end;
-        let said = self.piece(&both);
-        let message = format!("NOT stands before what it denies, not behind {value}");
-        match &next.sign {
-            Sign::Relation(operator) => {
-                let operator = operator.as_str();
-                match operator {
-                    "=" => fault(both, format!("there is no {said} in a condition"), "write !="),
-                    _ => fault(both, message, format!("write NOT {value} {operator} …")),
-                }
-            }
-            Sign::In => fault(both, message, format!("write NOT {value} IN (…)")),
-            Sign::Changed => fault(both, message, format!("write NOT {value} CHANGED")),
-            _ if self.says(next, &["BETWEEN"]) => fault(
-                both,
-                "there is no BETWEEN in a condition",
-                format!("write ({value} < … OR {value} > …)"),
-            ),
-            _ if self.says(next, &["NULL"]) => {
-                fault(both, "there is no NOT NULL in a condition", format!("write {value} != $NULL$"))
-            }
-            _ => fault(
-                not.place.clone(),
-                message,
-                "write it before the whole comparison: NOT 'Status' = \"New\"",
-            ),
-        }
-    }
-
-    /// A word where an operator could stand.
-    fn word_behind(&self, left: &Parsed) -> Box<Fault> {
-        let token = self.token();
-        let place = token.place.clone();
-        let word = self.piece(&place);
-        if let Some(previous) = self.previous().filter(|previous| previous.place.end == place.start) {
-            match previous.sign {
-                Sign::Text(_) => {
-                    let message = format!("the text ends before {word}");
-                    return fault(
-                        place,
-                        message,
-                        "a quotation mark that belongs to the text is written twice: \"\"",
-                    );
-                }
-                Sign::Field(_) => {
-                    let message = format!("the field name ends before {word}");
-                    return fault(
-                        place,
-                        message,
-                        "a quotation mark that belongs to the name is written twice: ''",
-                    );
-                }
-                Sign::Number => {
-                    let message = format!("the number ends before {word}");
-                    return fault(place, message, "texts stand between quotation marks: \"5d\"");
-                }
-                _ => {}
-            }
-        }
-        if self.previous_is_dashes() {
-            return self.comment();
-        }
-        let foreign =
-            |remedy: String| fault(place.clone(), format!("there is no {word} in a condition"), remedy);
-        let value = self.piece(&left.place);
-        if matches!(left.reading, Either::Condition(_)) {
-            return match word.to_ascii_uppercase().as_str() {
-                "FROM" | "TO" => fault(
-                    place,
-                    format!("{word} belongs behind CHANGED"),
-                    "write 'Status' CHANGED FROM \"New\" TO \"Closed\", in this order",
-                ),
-                "XOR" => foreign("write (a AND NOT b) OR (b AND NOT a)".to_owned()),
-                _ => fault(
-                    place,
-                    format!("AND or OR is missing before {word}"),
-                    "write one of them; names of fields stand between quotation marks: 'Status'",
-                ),
-            };
-        }
-        match word.to_ascii_uppercase().as_str() {
-            "IS" => self.is(&value),
-            "ISNULL" => foreign(format!("write {value} = $NULL$")),
-            "NOTNULL" => foreign(format!("write {value} != $NULL$")),
-            "BETWEEN" => foreign(format!("write {value} >= … AND {value} <= …")),
-            "CONTAINS" | "MATCHES" => {
-                foreign(format!("write {value} LIKE \"%…%\"; % stands for any characters"))
-            }
-            "STARTS" | "BEGINS" | "STARTSWITH" => {
-                foreign(format!("write {value} LIKE \"…%\"; % stands for any characters"))
-            }
-            "ENDS" | "ENDSWITH" => foreign(format!("write {value} LIKE \"%…\"; % stands for any characters")),
-            "ILIKE" | "SIMILAR" | "REGEXP" | "RLIKE" | "GLOB" => {
-                foreign(format!("write {value} LIKE \"…\"; % stands for any characters"))
-            }
-            "EQ" | "EQUALS" => foreign(format!("write {value} = …")),
-            "NE" => foreign(format!("write {value} != …")),
-            "LT" => foreign(format!("write {value} < …")),
-            "LE" => foreign(format!("write {value} <= …")),
-            "GT" => foreign(format!("write {value} > …")),
-            "GE" => foreign(format!("write {value} >= …")),
-            "MOD" => foreign("write % for the rest of a division".to_owned()),
-            "DIV" => foreign("write /".to_owned()),
-            "HAS" if self.following(1).sign == Sign::Changed => foreign(format!("write {value} CHANGED")),
-            "FROM" | "TO" => fault(
-                place,
-                format!("{word} belongs behind CHANGED"),
-                format!("write {value} CHANGED {} …", word.to_ascii_uppercase()),
-            ),
-            _ => fault(
-                place,
-                format!("{word} is no operator"),
-                "write one of = != < <= > >= LIKE IN; texts stand between quotation marks: \"New\"",
-            ),
-        }
-    }
-
-    /// `'F' IS NULL`, `'F' IS NOT NULL`, `'F' IS …`.
-    fn is(&self, value: &str) -> Box<Fault> {
-        let not = self.following(1).sign == Sign::Not;
-        let null = self.following(if not { 2 } else { 1 });
-        let operator = if not { "!=" } else { "=" };
-        let start = self.token().place.start;
-        if self.says(null, &["NULL", "EMPTY", "$NULL$"]) {
-            let place = start..null.place.end;
-            let message = format!("there is no {} in a condition", self.piece(&place));
-            return fault(place, message, format!("write {value} {operator} $NULL$"));
-        }
-        let place = if not { start..self.following(1).place.end } else { self.token().place.clone() };
-        let message = format!("there is no {} in a condition", self.piece(&place));
-        fault(place, message, format!("write {value} {operator} …"))
-    }
-
     /// The next token begins no condition and no value.
-    pub(super) fn no_operand(&self) -> Box<Fault> {
+    pub(super) fn no_operand(&self) -> Fault {
         let token = self.token();
         let place = token.place.clone();
         if let Sign::Wrong(fault) = &token.sign {
@@ -304,73 +149,8 @@ impl Parser<'_> {
         }
     }
 
-    /// A word where a value could stand.
-    fn unquoted(&self) -> Box<Fault> {
-        let first = self.token().place.clone();
-        let word = self.piece(&first);
-        if self.following(1).sign == Sign::Open {
-            let remedy = "compare the field itself: 'Status' = \"New\"; LIKE and arithmetic are all that is done to values";
-            return fault(first, format!("{word}(…) is a function, and conditions have none"), remedy);
-        }
-        let upper = word.to_ascii_uppercase();
-        let compared = self
-            .previous()
-            .is_some_and(|previous| matches!(previous.sign, Sign::Relation(_) | Sign::Comma | Sign::Word))
-            || (self.at >= 2 && self.tokens[self.at - 2].sign == Sign::In);
-        match upper.as_str() {
-            "NULL" | "NIL" | "NONE" => {
-                return fault(
-                    first,
-                    format!("there is no {word} in a condition"),
-                    "write $NULL$: 'Status' = $NULL$",
-                );
-            }
-            "TRUE" | "FALSE" if compared => {
-                let number = u8::from(upper == "TRUE");
-                let remedy = format!(
-                    "a boolean field is a selection: write {number} or \"{}\"",
-                    upper.to_ascii_lowercase()
-                );
-                return fault(first, format!("there is no {word} in a condition"), remedy);
-            }
-            "TRUE" => {
-                return fault(
-                    first,
-                    "there is no TRUE in a condition",
-                    "write 1 = 1, or leave the condition empty: that is always true",
-                );
-            }
-            "FALSE" => return fault(first, "there is no FALSE in a condition", "write 1 = 2"),
-            "WHERE" | "IF" | "WHEN" => {
-                return fault(first, format!("a condition does not begin with {word}"), "leave it out");
-            }
-            "SELECT" | "EXISTS" | "CASE" => {
-                return fault(
-                    first,
-                    format!("there is no {word} in a condition"),
-                    "a condition asks about one entry, by its fields: 'Status' = \"New\"",
-                );
-            }
-            _ => {}
-        }
-        // the name may have blanks
-        let words =
-            self.tokens[self.at..].iter().take_while(|token| matches!(token.sign, Sign::Word | Sign::Number));
-        let place = first.start..words.last().map_or(first.end, |last| last.place.end);
-        let name = self.piece(&place);
-        let message = format!("{name} stands without quotation marks");
-        let remedy = match (KEYWORDS.contains(&upper.as_str()), compared) {
-            (true, _) => {
-                format!("write ${upper}$ for the keyword, '{name}' for a field, \"{name}\" for a text")
-            }
-            (false, true) => format!("write \"{name}\" for a text, '{name}' for a field"),
-            (false, false) => format!("write '{name}': names of fields stand between single quotation marks"),
-        };
-        fault(place, message, remedy)
-    }
-
     /// A value where a condition has to be.
-    pub(super) fn bare(&self, parsed: &Parsed) -> Box<Fault> {
+    pub(super) fn bare(&self, parsed: &Parsed) -> Fault {
         if !matches!(self.token().sign, Sign::End | Sign::And | Sign::Or | Sign::Close | Sign::Comma) {
             return self.misplaced(parsed);
         }
@@ -394,7 +174,7 @@ impl Parser<'_> {
     }
 
     /// A condition where a value has to be.
-    pub(super) fn no_value(&self, parsed: &Parsed) -> Box<Fault> {
+    pub(super) fn no_value(&self, parsed: &Parsed) -> Fault {
         let message = format!("{} is a condition, and a value is needed here", self.piece(&parsed.place));
         fault(
             parsed.place.clone(),
@@ -404,7 +184,7 @@ impl Parser<'_> {
     }
 
     /// `1 < 2 < 3`.
-    pub(super) fn chained(&self, relation: &Parsed) -> Box<Fault> {
+    pub(super) fn chained(&self, relation: &Parsed) -> Fault {
         let operator = self.piece(&self.token().place);
         let middle = match &relation.reading {
             Either::Condition(condition) => match &**condition {
@@ -418,7 +198,7 @@ impl Parser<'_> {
     }
 
     /// IN without brackets.
-    pub(super) fn no_list(&self, start: usize) -> Box<Fault> {
+    pub(super) fn no_list(&self, start: usize) -> Fault {
         if let Sign::Wrong(fault) = &self.token().sign {
             return fault.clone();
         }
@@ -431,7 +211,7 @@ impl Parser<'_> {
     }
 
     /// `IN ()`.
-    pub(super) fn empty_list(&self, open: Range<usize>) -> Box<Fault> {
+    pub(super) fn empty_list(&self, open: Range<usize>) -> Fault {
         fault(
             open.start..self.token().place.end,
             "the list of IN is empty",
@@ -440,7 +220,7 @@ impl Parser<'_> {
     }
 
     /// Something else behind an element of a list.
-    pub(super) fn no_element(&self, element: &Parsed) -> Box<Fault> {
+    pub(super) fn no_element(&self, element: &Parsed) -> Fault {
         match &self.token().sign {
             Sign::And | Sign::Or | Sign::Relation(_) | Sign::In | Sign::Changed => {
                 let message = format!("{} cannot stand in the list of IN", self.piece(&self.token().place));
@@ -459,13 +239,13 @@ impl Parser<'_> {
     }
 
     /// CHANGED behind something that is no field.
-    pub(super) fn no_field_changed(&self, place: Range<usize>) -> Box<Fault> {
+    pub(super) fn no_field_changed(&self, place: Range<usize>) -> Fault {
         let message = format!("CHANGED asks about a field, and {} is none", self.piece(&place));
         fault(place, message, "write 'Status' CHANGED")
     }
 
     /// EXTERNAL or CHANGED, from `start` on, without a field in brackets.
-    pub(super) fn no_bracketed_field(&self, start: usize) -> Box<Fault> {
+    pub(super) fn no_bracketed_field(&self, start: usize) -> Fault {
         if let Sign::Wrong(fault) = &self.token().sign {
             return fault.clone();
         }
@@ -486,13 +266,13 @@ impl Parser<'_> {
     }
 
     /// Whether the two tokens before are `--`, in one piece.
-    fn previous_is_dashes(&self) -> bool {
+    pub(super) fn previous_is_dashes(&self) -> bool {
         self.at >= 2
             && matches!(&self.tokens[self.at - 2..self.at], [one, other]
                 if one.sign == Sign::Minus && other.sign == Sign::Minus && one.place.end == other.place.start)
     }
 
-    fn comment(&self) -> Box<Fault> {
+    pub(super) fn comment(&self) -> Fault {
         let start = self.tokens[self.at - 2].place.start;
         fault(start..start + 2, "a condition has no comments", "leave it out")
     }

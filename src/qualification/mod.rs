@@ -10,6 +10,7 @@
 
 mod bind;
 mod fault;
+mod habit;
 mod judge;
 mod keyword;
 mod like;

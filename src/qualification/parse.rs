@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Condition>, Box<Fault>> {
     }
     let whole = parser.expression(Power::Or)?;
     if parser.sign() != &Sign::End {
-        return Err(parser.misplaced(&whole));
+        return Err(parser.misplaced(&whole).into());
     }
     parser.condition(whole).map(|condition| Some(*condition))
 }
@@ -158,7 +158,7 @@ impl Parser<'_> {
             _ => return Ok(left),
         }?;
         if matches!(self.sign(), Sign::Relation(_) | Sign::In | Sign::Changed) {
-            return Err(self.chained(&relation));
+            return Err(self.chained(&relation).into());
         }
         Ok(relation)
     }
@@ -181,10 +181,10 @@ impl Parser<'_> {
         self.take();
         let open = self.token().place.clone();
         if !self.take_if(&Sign::Open) {
-            return Err(self.no_list(start));
+            return Err(self.no_list(start).into());
         }
         if self.sign() == &Sign::Close {
-            return Err(self.empty_list(open));
+            return Err(self.empty_list(open).into());
         }
         self.deeper(&open)?;
         let mut list = Vec::new();
@@ -192,8 +192,8 @@ impl Parser<'_> {
             let element = self.expression(Power::Sum)?;
             match self.sign() {
                 Sign::Comma | Sign::Close => {}
-                Sign::End => return Err(refusal::unclosed(open)),
-                _ => return Err(self.no_element(&element)),
+                Sign::End => return Err(refusal::unclosed(open).into()),
+                _ => return Err(self.no_element(&element).into()),
             }
             list.push(*self.value(element)?);
             let end = self.token().place.end;
@@ -215,9 +215,9 @@ impl Parser<'_> {
         let field = match field.reading {
             Either::Value(value) => match *value {
                 Operand::Reference(reference) => reference,
-                _ => return Err(self.no_field_changed(field.place)),
+                _ => return Err(self.no_field_changed(field.place).into()),
             },
-            Either::Condition(_) => return Err(self.no_field_changed(field.place)),
+            Either::Condition(_) => return Err(self.no_field_changed(field.place).into()),
         };
         let mut end = self.take().end;
         let from = if self.take_word("FROM") { Some(self.sum(&mut end)?) } else { None };
@@ -241,7 +241,7 @@ impl Parser<'_> {
             Sign::Open => self.bracket(&place),
             Sign::External | Sign::Changed => self.about_a_field(),
             Sign::Field(_) | Sign::Text(_) | Sign::Number | Sign::Dollar => Ok(self.primary()),
-            _ => Err(self.no_operand()),
+            _ => Err(self.no_operand().into()),
         }
     }
 
@@ -284,8 +284,8 @@ impl Parser<'_> {
         let mut inner = self.expression(Power::Or)?;
         match self.sign() {
             Sign::Close => {}
-            Sign::End => return Err(refusal::unclosed(open.clone())),
-            _ => return Err(self.misplaced(&inner)),
+            Sign::End => return Err(refusal::unclosed(open.clone()).into()),
+            _ => return Err(self.misplaced(&inner).into()),
         }
         self.depth -= 1;
         inner.place = open.start..self.take().end;
@@ -298,24 +298,25 @@ impl Parser<'_> {
         let start = self.take().start;
         let open = self.token().place.clone();
         if !self.take_if(&Sign::Open) {
-            return Err(self.no_bracketed_field(start));
+            return Err(self.no_bracketed_field(start).into());
         }
         let token = self.token();
         let name = match &token.sign {
             Sign::Field(name) => name.clone(),
             Sign::Dollar if !changed => self.text[token.place.start + 1..token.place.end - 1].to_owned(),
-            _ => return Err(self.no_bracketed_field(start)),
+            _ => return Err(self.no_bracketed_field(start).into()),
         };
         let reference = Reference { name, place: self.take() };
         match self.sign() {
             Sign::Close => {}
-            Sign::End => return Err(refusal::unclosed(open)),
-            _ => return Err(self.no_bracketed_field(start)),
+            Sign::End => return Err(refusal::unclosed(open).into()),
+            _ => return Err(self.no_bracketed_field(start).into()),
         }
         let place = start..self.take().end;
-        let condition = match changed {
-            true => Condition::Changed { field: reference, from: None, to: None, place: place.clone() },
-            false => Condition::External { reference, place: place.clone() },
+        let condition = if changed {
+            Condition::Changed { field: reference, from: None, to: None, place: place.clone() }
+        } else {
+            Condition::External { reference, place: place.clone() }
         };
         Ok(Parsed::condition(condition, place))
     }
@@ -323,20 +324,20 @@ impl Parser<'_> {
     fn condition(&self, parsed: Parsed) -> Result<Box<Condition>, Box<Fault>> {
         match parsed.reading {
             Either::Condition(condition) => Ok(condition),
-            Either::Value(_) => Err(self.bare(&parsed)),
+            Either::Value(_) => Err(self.bare(&parsed).into()),
         }
     }
 
     fn value(&self, parsed: Parsed) -> Result<Box<Operand>, Box<Fault>> {
         match parsed.reading {
             Either::Value(value) => Ok(value),
-            Either::Condition(_) => Err(self.no_value(&parsed)),
+            Either::Condition(_) => Err(self.no_value(&parsed).into()),
         }
     }
 
     fn deeper(&mut self, place: &Range<usize>) -> Result<(), Box<Fault>> {
         if self.depth == DEPTH_MAX {
-            return Err(refusal::too_deep(place.clone()));
+            return Err(refusal::too_deep(place.clone()).into());
         }
         self.depth += 1;
         Ok(())

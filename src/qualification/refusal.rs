@@ -1,7 +1,7 @@
 //! What is said of texts that are no conditions: faults that a look at the characters shows.
 //!
-//! People come with habits from SQL, programming languages and word processors. Each habit has its answer here or
-//! in `misreading`, which tells what to write instead.
+//! People come with habits from SQL, programming languages and word processors. Each habit has its answer in
+//! `habit` or here, which tells what to write instead.
 
 use super::fault::{Fault, Phase};
 use super::parse::DEPTH_MAX;
@@ -9,13 +9,9 @@ use super::token::{CHARACTERS_MAX, TOKENS_MAX};
 use std::ops::{Range, RangeInclusive};
 
 /// A fault of grammar.
-pub(super) fn fault(
-    place: Range<usize>,
-    message: impl Into<String>,
-    remedy: impl Into<String>,
-) -> Box<Fault> {
+pub(super) fn fault(place: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) -> Fault {
     let remedy = Some(remedy.into()).filter(|remedy| !remedy.is_empty());
-    Box::new(Fault { phase: Phase::Parse, place, message: message.into(), remedy })
+    Fault { phase: Phase::Parse, place, message: message.into(), remedy }
 }
 
 /// A piece of the text for use in a message: in one line, and not too long.
@@ -30,40 +26,40 @@ pub(super) fn piece(text: &str, place: &Range<usize>) -> String {
     piece
 }
 
-pub(super) fn too_long(text: &str, end: usize) -> Box<Fault> {
+pub(super) fn too_long(text: &str, end: usize) -> Fault {
     let message = format!("the condition has more than {CHARACTERS_MAX} characters");
     fault(end..text.len(), message, "shorten it, or split it over several webhooks")
 }
 
-pub(super) fn too_many_tokens(place: Range<usize>) -> Box<Fault> {
+pub(super) fn too_many_tokens(place: Range<usize>) -> Fault {
     let message = format!("the condition has more than {TOKENS_MAX} names, values and operators");
     fault(place, message, "shorten it, or split it over several webhooks; long lists are shorter with IN (…)")
 }
 
-pub(super) fn too_deep(place: Range<usize>) -> Box<Fault> {
+pub(super) fn too_deep(place: Range<usize>) -> Fault {
     let message = format!("brackets, NOT and minus signs lie more than {DEPTH_MAX} deep in each other");
     fault(place, message, "leave out brackets that change nothing")
 }
 
-pub(super) fn unclosed(open: Range<usize>) -> Box<Fault> {
+pub(super) fn unclosed(open: Range<usize>) -> Fault {
     fault(open, "this bracket is not closed", "write ) where it ends")
 }
 
-pub(super) fn empty_reference(text: &str, start: usize) -> Box<Fault> {
+pub(super) fn empty_reference(text: &str, start: usize) -> Fault {
     let behind = &text[start + 2..];
     let name: String =
         behind.chars().take_while(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | ':')).collect();
     // quotation marks doubled for some other language: ''Status'' = 1
     let doubled = !name.trim().is_empty() && name.len() <= 64 && behind[name.len()..].starts_with("''");
-    let remedy = match doubled {
-        true => format!("a field's name stands between single ones: '{name}'"),
-        false => "write a field's name or number between them: 'Status'; a text without characters is \"\""
-            .to_owned(),
+    let remedy = if doubled {
+        format!("a field's name stands between single ones: '{name}'")
+    } else {
+        "write a field's name or number between them: 'Status'; a text without characters is \"\"".to_owned()
     };
     fault(start..start + 2, "there is no field name between these quotation marks", remedy)
 }
 
-pub(super) fn empty_dollar(start: usize) -> Box<Fault> {
+pub(super) fn empty_dollar(start: usize) -> Fault {
     fault(
         start..start + 2,
         "there is no keyword between these dollar signs",
@@ -72,7 +68,7 @@ pub(super) fn empty_dollar(start: usize) -> Box<Fault> {
 }
 
 /// A quotation mark or dollar sign that has no second one.
-pub(super) fn unterminated(text: &str, start: usize, quote: char) -> Box<Fault> {
+pub(super) fn unterminated(text: &str, start: usize, quote: char) -> Fault {
     let place = start..start + 1;
     let word: String =
         text[start + 1..].chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).collect();
@@ -146,7 +142,7 @@ const FOREIGN: [(&str, &str); 44] = [
 ];
 
 /// A symbol of another language, at `at`.
-pub(super) fn symbol(text: &str, at: usize) -> Option<Box<Fault>> {
+pub(super) fn symbol(text: &str, at: usize) -> Option<Fault> {
     let rest = &text[at..];
     let (symbol, remedy) = FOREIGN.iter().find(|(symbol, _)| rest.starts_with(symbol))?;
     let doubled = matches!(*symbol, "|" | "&") && rest[1..].starts_with(symbol);
@@ -159,7 +155,7 @@ pub(super) fn symbol(text: &str, at: usize) -> Option<Box<Fault>> {
 }
 
 /// A character that begins nothing.
-pub(super) fn character(text: &str, at: usize) -> Box<Fault> {
+pub(super) fn character(text: &str, at: usize) -> Fault {
     let Some(character) = text[at..].chars().next() else {
         return fault(at..at, "something is missing here", "");
     };

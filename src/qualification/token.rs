@@ -47,12 +47,12 @@ pub(super) enum Sign {
     Comma,
     /// What cannot be a token. Nothing follows it: the parser tells the fault when it gets here, for something
     /// may be wrong before it.
-    Wrong(Box<Fault>),
+    Wrong(Fault),
     End,
 }
 
 /// The tokens of a text; the last one is [`Sign::End`] or [`Sign::Wrong`].
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Box<Fault>> {
+pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
     if let Some((end, _)) = text.char_indices().nth(CHARACTERS_MAX) {
         return Err(refusal::too_long(text, end));
     }
@@ -93,14 +93,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes one token, whose first character is not white space.
-    fn sign(&mut self) -> Result<Sign, Box<Fault>> {
+    fn sign(&mut self) -> Result<Sign, Fault> {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return Ok(Sign::End) };
         match first {
-            '\'' => self.quoted('\'').and_then(|name| match name.is_empty() {
-                true => Err(refusal::empty_reference(self.text, self.at - 2)),
-                false => Ok(Sign::Field(name)),
-            }),
+            '\'' => self.field(),
             '"' => self.quoted('"').map(Sign::Text),
             '$' => self.dollar(),
             '0'..='9' => Ok(self.number()),
@@ -110,8 +107,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    fn field(&mut self) -> Result<Sign, Fault> {
+        let start = self.at;
+        let name = self.quoted('\'')?;
+        if name.is_empty() { Err(refusal::empty_reference(self.text, start)) } else { Ok(Sign::Field(name)) }
+    }
+
     /// What stands between two `quote`s, doubled ones made single.
-    fn quoted(&mut self, quote: char) -> Result<String, Box<Fault>> {
+    fn quoted(&mut self, quote: char) -> Result<String, Fault> {
         let start = self.at;
         self.at += 1;
         let mut content = String::new();
@@ -131,7 +134,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn dollar(&mut self) -> Result<Sign, Box<Fault>> {
+    fn dollar(&mut self) -> Result<Sign, Fault> {
         let start = self.at;
         match self.rest()[1..].find('$') {
             Some(0) => Err(refusal::empty_dollar(start)),
@@ -182,7 +185,7 @@ impl<'a> Scanner<'a> {
         known.map_or(Sign::Word, |(_, sign)| sign)
     }
 
-    fn symbol(&mut self) -> Result<Sign, Box<Fault>> {
+    fn symbol(&mut self) -> Result<Sign, Fault> {
         if let Some(fault) = refusal::symbol(self.text, self.at) {
             return Err(fault);
         }

@@ -153,3 +153,56 @@ pub enum Arithmetic {
     /// `%`
     Modulo,
 }
+
+impl Condition {
+    /// Whether both say the same in the same order; places do not count.
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::And(a, b), Self::And(c, d)) | (Self::Or(a, b), Self::Or(c, d)) => {
+                a.same_as(c) && b.same_as(d)
+            }
+            (Self::Not(a), Self::Not(b)) => a.same_as(b),
+            (
+                Self::Relation { left: a, operator: one, right: b, .. },
+                Self::Relation { left: c, operator: other, right: d, .. },
+            ) => one == other && a.same_as(c) && b.same_as(d),
+            (Self::In { value: a, list, .. }, Self::In { value: b, list: others, .. }) => {
+                a.same_as(b) && same(list, others)
+            }
+            (
+                Self::Changed { field, from, to, .. },
+                Self::Changed { field: other, from: other_from, to: other_to, .. },
+            ) => field.name == other.name && same(from, other_from) && same(to, other_to),
+            (Self::External { reference, .. }, Self::External { reference: other, .. }) => {
+                reference.name == other.name
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Operand {
+    /// Whether both say the same in the same order; places do not count.
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number { text, .. }, Self::Number { text: other, .. })
+            | (Self::Text { text, .. }, Self::Text { text: other, .. })
+            | (Self::Dollar { name: text, .. }, Self::Dollar { name: other, .. }) => text == other,
+            (Self::Reference(one), Self::Reference(other)) => one.name == other.name,
+            (Self::Negate { operand: one, .. }, Self::Negate { operand: other, .. }) => one.same_as(other),
+            (
+                Self::Arithmetic { left: a, operator: one, right: b, .. },
+                Self::Arithmetic { left: c, operator: other, right: d, .. },
+            ) => one == other && a.same_as(c) && b.same_as(d),
+            _ => false,
+        }
+    }
+}
+
+fn same<'a>(
+    some: impl IntoIterator<Item = &'a Operand, IntoIter: ExactSizeIterator>,
+    others: impl IntoIterator<Item = &'a Operand, IntoIter: ExactSizeIterator>,
+) -> bool {
+    let (some, others) = (some.into_iter(), others.into_iter());
+    some.len() == others.len() && some.zip(others).all(|(one, other)| one.same_as(other))
+}

@@ -3,4 +3,6 @@
 mod binding;
 mod cases;
 mod grammar;
+mod properties;
 mod refusals;
+mod trees;

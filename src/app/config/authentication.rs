@@ -1,9 +1,9 @@
 //! `authentication` of a callback: found by its `type`, checked by the scheme itself.
 
 use super::reader::{Reader, join};
-use super::suggest;
 use super::table::{Table, Value};
 use crate::auth::{self, Scheme, Shape};
+use crate::nearby::nearest;
 use crate::secret::Secret;
 use crate::webhook::Authentication;
 use std::collections::BTreeMap;
@@ -90,11 +90,11 @@ fn refuse(
     let (place, path) = places.get(error.key()).cloned().unwrap_or_else(elsewhere);
     let near = match error {
         auth::Error::UnknownScheme { scheme } => {
-            suggest::nearest(scheme, auth::SCHEMES.iter().map(|scheme| scheme.name()))
+            nearest(scheme, auth::SCHEMES.iter().map(|scheme| scheme.name()))
         }
         auth::Error::Unknown { key, .. } => {
             let settings = scheme.map_or(&[][..], Scheme::settings);
-            suggest::nearest(key, settings.iter().map(|setting| setting.name))
+            nearest(key, settings.iter().map(|setting| setting.name))
         }
         auth::Error::Missing { .. } | auth::Error::Invalid { .. } => None,
     };

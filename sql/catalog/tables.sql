@@ -29,6 +29,11 @@ select c.oid,
              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as types,
        array(select a.attgenerated <> '' from pg_catalog.pg_attribute a
              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as generated,
+       array(select a.atttypmod from pg_catalog.pg_attribute a
+             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as modifiers,
+       array(select not coalesce(o.collisdeterministic, true) from pg_catalog.pg_attribute a
+             left join pg_catalog.pg_collation o on o.oid = a.attcollation
+             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as folds_case,
        (select (i.indkey::int2[])[0:i.indnkeyatts - 1] from pg_catalog.pg_index i
         where i.indrelid = c.oid and i.indisprimary) as primary_key,
        (select (i.indkey::int2[])[0:i.indnkeyatts - 1] from pg_catalog.pg_index i

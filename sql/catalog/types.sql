@@ -5,11 +5,16 @@ select t.oid,
        t.typelem as element,
        t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc as is_array,
        e.typdelim::text as delimiter,
-       t.typname = 'hstore' and exists (
+       -- the type that has the name of its extension: hstore, citext
+       exists (
            select from pg_catalog.pg_depend d
            join pg_catalog.pg_extension x on x.oid = d.refobjid
            where d.classid = 'pg_catalog.pg_type'::regclass and d.objid = t.oid
-             and d.refclassid = 'pg_catalog.pg_extension'::regclass and x.extname = 'hstore') as is_hstore,
+             and d.refclassid = 'pg_catalog.pg_extension'::regclass and x.extname = t.typname
+       ) as names_extension,
+       t.typname::text as name,
+       array(select n.enumlabel::text from pg_catalog.pg_enum n
+             where n.enumtypid = t.oid order by n.enumsortorder) as labels,
        array(select a.attname::text from pg_catalog.pg_attribute a
              where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
              order by a.attnum) as attribute_names,

@@ -7,10 +7,13 @@
 
 use super::check::{configured_columns, recorded};
 use super::fault::{Fault, Key};
+use super::kinds::kind_of;
 use super::table::{Table, TableColumn};
 use super::types::Types;
 use crate::change::{Relation, ReplicaIdentity};
-use crate::form::{BindingRecord, BoundField, BoundForm, Form, OldValues};
+use crate::form::{BindingRecord, BoundField, BoundForm, BoundPart, Field, Form, OldValues, Part};
+use crate::qualification::{Faults, Purpose};
+use crate::value::Kind;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -43,7 +46,7 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
     }
     let relation = facts.relation;
     let is_full = relation.identity == ReplicaIdentity::Full && facts.all_partitions_are_full();
-    Ok(BoundForm {
+    let mut bound = BoundForm {
         form: Arc::clone(form),
         relation: Arc::clone(relation),
         fields: fields(form, &places, &hidden),
@@ -53,9 +56,20 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
         ignored,
         uses_old_values: is_full && form.old_values != OldValues::None,
         delete_insert_is_merge: form.delete_insert.unwrap_or(!facts.table.is_some_and(Table::is_partitioned)),
-        parts: Vec::new(),
+        parts: parts(form, &places, &hidden),
         entries: None,
-    })
+    };
+    if let Some(entries) = &form.entries {
+        let fault = |faults: Faults| Fault::Entries { drawn: draw(&faults, entries.text()) };
+        bound.entries = Some(Arc::new(entries.bind(&bound, Purpose::Entries).map_err(fault)?));
+    }
+    Ok(bound)
+}
+
+/// All faults of a condition, one below the other.
+fn draw(faults: &Faults, text: &str) -> String {
+    let drawn: Vec<String> = faults.0.iter().map(|fault| fault.draw(text)).collect();
+    drawn.join("\n")
 }
 
 /// What is to be remembered of a form at a table: where the name was found, and the configured columns and those of
@@ -149,6 +163,15 @@ impl<'a> Places<'a> {
             }
         }
         hidden
+    }
+
+    /// What a column's values mean in conditions; `field` is the one that stands for it, if one is configured.
+    fn kind(&self, column: usize, field: Option<&Field>) -> Kind {
+        let number = self.numbers[column];
+        let known = self.facts.table.zip(number).and_then(|(table, number)| table.column_number(number));
+        let folds_case = known.is_some_and(|known| known.folds_case);
+        let of_type = self.facts.types.kind_of(self.facts.relation.columns[column].type_oid);
+        kind_of(of_type, folds_case, field)
     }
 
     fn in_identity(&self) -> Vec<usize> {
@@ -300,27 +323,39 @@ fn key(places: &Places<'_>, entry_id: &[usize]) -> Vec<usize> {
 
 /// The fields in column order. A configured name wins over a column that happens to be called the same.
 fn fields(form: &Form, places: &Places<'_>, hidden: &[bool]) -> Vec<BoundField> {
-    let configured: Vec<(Option<usize>, &crate::form::Field)> =
+    let configured: Vec<(Option<usize>, &Field)> =
         form.fields.iter().map(|field| (places.find(&field.column), field)).collect();
     let mut fields = Vec::with_capacity(hidden.len());
     for (number, column) in places.facts.relation.columns.iter().enumerate() {
         if hidden[number] {
             continue;
         }
-        let field = |name: &str, id| BoundField {
+        let field = |name: &str, configured: Option<&Field>| BoundField {
             name: name.to_owned(),
-            id,
+            id: configured.and_then(|configured| configured.id),
             column: number,
             type_: places.facts.types.type_of(column.type_oid),
-            kind: crate::value::Kind::Text { folds_case: false, padded: false },
+            kind: places.kind(number, configured),
         };
         let before = fields.len();
         let of_this = configured.iter().filter(|(place, _)| *place == Some(number));
-        fields.extend(of_this.map(|(_, configured)| field(&configured.name, configured.id)));
+        fields.extend(of_this.map(|(_, configured)| field(&configured.name, Some(configured))));
         let is_configured = fields.len() > before;
         if !is_configured && !configured.iter().any(|(_, configured)| configured.name == column.name) {
             fields.push(field(&column.name, None));
         }
     }
     fields
+}
+
+/// The parts whose columns are there. One that is gone is told by the comparison with the catalogue, and by every
+/// condition that asks for it.
+fn parts(form: &Form, places: &Places<'_>, hidden: &[bool]) -> Vec<BoundPart> {
+    let bind = |part: &Part| {
+        let column = places.find(&part.column).filter(|column| !hidden[*column])?;
+        let field = form.fields.iter().find(|field| places.find(&field.column) == Some(column));
+        let kind = places.kind(column, field);
+        Some(BoundPart { name: part.name.clone(), column, kind })
+    };
+    form.parts.iter().filter_map(bind).collect()
 }

@@ -40,7 +40,8 @@ pub(super) fn configured_columns(form: &Form) -> impl Iterator<Item = (Key, &str
     let fields = form.fields.iter().map(|field| (Key::Fields, field.column.as_str()));
     let ignore = form.ignore.iter().map(|name| (Key::Ignore, name.as_str()));
     let hidden = form.hidden.iter().map(|name| (Key::Hidden, name.as_str()));
-    entry_id.chain(record_id).chain(fields).chain(ignore).chain(hidden)
+    let parts = form.parts.iter().map(|part| (Key::Parts, part.column.as_str()));
+    entry_id.chain(record_id).chain(fields).chain(ignore).chain(hidden).chain(parts)
 }
 
 /// A table's columns as a form may name them: by their name, or by the one that they had when it was bound.
@@ -105,7 +106,7 @@ fn unloggable(table: &Table) -> Option<Fault> {
     Some(Fault::Unloggable { table: table.sql_name.clone(), what })
 }
 
-/// Fields of one name, configured ones and columns that appear under their own. A column that was added later
+/// Fields and parts of one name, configured ones and columns that appear under their own. A column that was added later
 /// gives way to a configured field and is no fault.
 fn fields_twice(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
     let numbers = |names: Vec<&str>| -> Vec<i16> {
@@ -114,6 +115,7 @@ fn fields_twice(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
     let named = numbers(form.fields.iter().map(|field| field.column.as_str()).collect());
     let hidden = numbers(form.hidden.iter().map(String::as_str).collect());
     let configured = form.fields.iter().map(|field| (field.name.as_str(), field.column.as_str()));
+    let parts = form.parts.iter().map(|part| (part.name.as_str(), part.column.as_str()));
     let by_themselves = columns
         .table
         .columns
@@ -123,7 +125,7 @@ fn fields_twice(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
         .map(|column| (column.name.as_str(), column.name.as_str()));
     let mut seen: HashMap<&str, &str> = HashMap::new();
     let mut faults = Vec::new();
-    for (name, column) in configured.chain(by_themselves) {
+    for (name, column) in configured.chain(parts).chain(by_themselves) {
         if let Some(one) = seen.insert(name, column) {
             let [name, one, other] = [name, one, column].map(str::to_owned);
             faults.push(Fault::FieldTwice { name, one, other });
@@ -139,7 +141,8 @@ fn hidden_ids(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
             hidden == name || (number.is_some() && columns.find(hidden).map(|column| column.number) == number)
         })
     };
-    let ids = configured_columns(form).filter(|(key, _)| matches!(key, Key::EntryId | Key::RecordId));
+    let shown = [Key::EntryId, Key::RecordId, Key::Parts];
+    let ids = configured_columns(form).filter(|(key, _)| shown.contains(key));
     let mut faults: Vec<Fault> = ids
         .filter(|(_, name)| is_hidden(name))
         .map(|(key, name)| Fault::HiddenId { key, column: name.to_owned() })

@@ -15,6 +15,8 @@ pub enum Key {
     Ignore,
     /// `hidden`.
     Hidden,
+    /// `parts`.
+    Parts,
 }
 
 impl fmt::Display for Key {
@@ -25,6 +27,7 @@ impl fmt::Display for Key {
             Self::Fields => "fields",
             Self::Ignore => "ignore",
             Self::Hidden => "hidden",
+            Self::Parts => "parts",
         })
     }
 }
@@ -158,10 +161,10 @@ pub enum Fault {
         /// The other.
         other: String,
     },
-    /// A column that must not leave is part of an id, which does.
+    /// A column that must not leave is part of an id, which does, or of what conditions are about.
     #[error("column {column:?} is hidden but {key} names it")]
     HiddenId {
-        /// `entry_id` or `record_id`.
+        /// `entry_id`, `record_id` or `parts`.
         key: Key,
         /// The column.
         column: String,
@@ -194,6 +197,12 @@ pub enum Fault {
         table: String,
         /// Of a partitioned table: the partitions that are not FULL.
         partitions: Vec<String>,
+    },
+    /// The condition that says which rows are entries does not fit the form.
+    #[error("where does not fit the form:\n{drawn}")]
+    Entries {
+        /// All that is wrong with it, each thing with its place and what to write instead.
+        drawn: String,
     },
     /// No publication of ours has the table.
     #[error("{table} is not in publication {publication:?}")]
@@ -261,6 +270,9 @@ impl Fault {
                 format!("take the column out of {key}, or add it to the publication's column list")
             }
             Self::FieldTwice { name, .. } => format!("give one of the fields another name than {name:?}"),
+            Self::Entries { .. } => {
+                "mend the condition, or take where out to make every row an entry".to_owned()
+            }
             Self::HiddenId { key, .. } => format!("take the column out of hidden, or out of {key}"),
             Self::NoEntryId { .. } => "set entry_id to columns that identify a row".to_owned(),
             Self::EntryIdNotInIdentity { table, is_primary_key: true, partitions, .. } => {

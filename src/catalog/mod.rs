@@ -13,79 +13,32 @@
 mod bind;
 mod check;
 mod fault;
+mod kinds;
+mod reader;
 mod status;
 mod table;
 mod types;
 
 pub use fault::{Fault, Key, Unloggable};
+pub use reader::Error;
 pub use status::{BindingStatus, Standing};
 
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form};
 use crate::nearby::nearby;
-use crate::postgres::{self, Address, Session};
-use crate::remedy::{Remediable, Remedy};
+use crate::postgres::{Address, Session};
 use bind::{Facts, bind, record};
 use check::check;
+use reader::{Reader, connect};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 use table::{Named, Table, Tables};
-use tokio_postgres::types::ToSql;
 use types::Types;
-
-/// How long the catalogue may take to answer one question.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How many tables are remembered that no form maps, near enough: a database that makes and drops tables all
 /// day must not fill the memory. A form that is added later is then bound when the log describes its table
 /// again.
 const RELATIONS_MAX: usize = 10_000;
-
-/// What goes wrong with reading the catalogue.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no session.
-    #[error("the catalogue cannot be reached")]
-    Session(#[source] postgres::Error),
-    /// The server did not answer a question, or in another shape than PostgreSQL does.
-    #[error("the catalogue's {what} could not be read")]
-    Query {
-        /// What was asked for.
-        what: &'static str,
-        /// What the server said.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// The server says nothing.
-    #[error("the catalogue's {what} did not come within {} seconds", ANSWER_TIME_MAX.as_secs())]
-    Silent {
-        /// What was asked for.
-        what: &'static str,
-    },
-}
-
-impl Error {
-    fn shape(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
-        move |source| Self::Query { what, source }
-    }
-}
-
-impl Remediable for Error {
-    fn remedy(&self) -> Remedy {
-        match self {
-            Self::Session(error) => error.remedy(),
-            Self::Query { .. } | Self::Silent { .. } => Remedy::Wait,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Session(error) => error.hint(),
-            Self::Query { .. } | Self::Silent { .. } => None,
-        }
-    }
-}
 
 /// Forms and their tables.
 pub struct Catalog {
@@ -98,6 +51,8 @@ pub struct Catalog {
     /// How the forms stood when the tables were read.
     statuses: Vec<BindingStatus>,
     types: Types,
+    /// The forms bound to their tables as the catalogue describes them, by name.
+    described: BTreeMap<String, Result<Arc<BoundForm>, Fault>>,
     /// Every table that the log has described, mapped or not.
     seen: HashMap<RelationId, Seen>,
 }
@@ -136,6 +91,7 @@ impl Catalog {
             tables: Tables::default(),
             statuses: Vec::new(),
             types: Types::default(),
+            described: BTreeMap::new(),
             seen: HashMap::new(),
         };
         catalog.read().await?;
@@ -147,14 +103,21 @@ impl Catalog {
         &self.statuses
     }
 
+    /// A form bound to its table as the catalogue described it last, without a word of the log: for whoever has
+    /// to know the fields before the first change. None if there is no such form, or no table for it.
+    pub fn described(&self, form: &str) -> Option<Result<Arc<BoundForm>, Fault>> {
+        self.described.get(form).cloned()
+    }
+
     /// Reads the catalogue anew and tells how every form stands. For the start and once a minute: tables that
-    /// were created or published meanwhile are bound from their next change on, and row types that changed are
-    /// read again.
+    /// were created or published meanwhile are bound from their next change on, and row types and enums that
+    /// changed are read again. A binding that came out as it was is the same [`Arc`] as before.
     ///
     /// A form that is broken here may still be bound: the log can have changes from before.
     pub async fn compare(&mut self) -> Result<&[BindingStatus], Error> {
-        self.read().await?;
+        self.renew_session().await?;
         self.types.learn_again(&Reader { session: &self.session }).await?;
+        self.read().await?;
         self.bind_all().await?;
         Ok(&self.statuses)
     }
@@ -197,19 +160,31 @@ impl Catalog {
         self.records.values().cloned().collect()
     }
 
-    async fn read(&mut self) -> Result<(), Error> {
+    async fn renew_session(&mut self) -> Result<(), Error> {
         if self.session.is_closed() {
             self.session = connect(&self.address).await?;
         }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(), Error> {
+        self.renew_session().await?;
         let bound_before: Vec<RelationId> = self.records.values().map(|record| record.relation).collect();
         let reader = Reader { session: &self.session };
-        self.tables = Tables::read(&reader, &self.forms, &bound_before, &self.publications).await?;
+        let tables = Tables::read(&reader, &self.forms, &bound_before, &self.publications).await?;
+        self.types.learn(&reader, &tables.type_oids()).await?;
+        self.tables = tables;
         let judged: Vec<_> = self.forms.iter().map(|form| self.judge(form)).collect();
-        self.statuses = judged.iter().map(|(status, _)| status.clone()).collect();
-        for (status, record) in judged {
-            if let Some(record) = record {
-                self.records.insert(status.form, record);
+        self.statuses.clear();
+        self.described.clear();
+        for Judged { status, record, described } in judged {
+            if let Some(described) = described {
+                self.described.insert(status.form.clone(), described);
             }
+            if let Some(record) = record {
+                self.records.insert(status.form.clone(), record);
+            }
+            self.statuses.push(status);
         }
         Ok(())
     }
@@ -256,7 +231,8 @@ impl Catalog {
                     // The log has the table, whatever the catalogue says by now; `statuses` tells of that.
                     status.standing = Standing::Bound;
                 }
-                seen.bound.push(Arc::new(bound));
+                let before = self.forms_of(relation.id).iter().find(|known| known.form.name == form.name);
+                seen.bound.push(same_or_new(before, bound));
             }
             Err(fault) => {
                 status.standing = Standing::Broken;
@@ -335,14 +311,14 @@ impl Catalog {
         Fault::Missing { table, nearby: nearby.into_iter().map(str::to_owned).collect() }
     }
 
-    /// How a form stands now, and what to remember of it, if it is not broken.
-    fn judge(&self, form: &Form) -> (BindingStatus, Option<BindingRecord>) {
+    /// How a form stands now.
+    fn judge(&self, form: &Arc<Form>) -> Judged {
         let (table, mut standing) = match self.aim(form) {
             Aim::At { table, standing } => (table, standing),
             Aim::Nowhere(fault) => {
                 let (standing, faults) = (Standing::Broken, vec![fault]);
                 let status = BindingStatus { form: form.name.clone(), table: called(form), standing, faults };
-                return (status, None);
+                return Judged { status, record: None, described: None };
             }
         };
         let publication = self.publications.first().map_or("walhook", String::as_str);
@@ -352,12 +328,48 @@ impl Catalog {
         if standing == Standing::Replaced && !table.published.as_itself {
             faults.insert(0, Fault::Replaced { table: table.sql_name.clone() });
         }
+        let described = self.describe(form, &table, before);
+        if let Err(fault @ Fault::Entries { .. }) = &described {
+            faults.push(fault.clone());
+        }
         let is_broken = faults.iter().any(Fault::breaks);
         if is_broken {
             standing = Standing::Broken;
         }
         let record = (!is_broken).then(|| record(form, &table, before));
-        (BindingStatus { form: form.name.clone(), table: table.sql_name.clone(), standing, faults }, record)
+        let status =
+            BindingStatus { form: form.name.clone(), table: table.sql_name.clone(), standing, faults };
+        Judged { status, record, described: Some(described) }
+    }
+
+    /// Binds a form to a table as the log would describe it now.
+    fn describe(
+        &self,
+        form: &Arc<Form>,
+        table: &Table,
+        record: Option<&BindingRecord>,
+    ) -> Result<Arc<BoundForm>, Fault> {
+        let relation = Arc::new(table.as_logged());
+        let facts = Facts { relation: &relation, table: Some(table), record, types: &self.types };
+        let bound = bind(form, &facts)?;
+        let before = self.described.get(&form.name).and_then(|described| described.as_ref().ok());
+        Ok(same_or_new(before, bound))
+    }
+}
+
+/// How a form stands, what to remember of its table if it is not broken, and its binding by the catalogue alone,
+/// if there is a table.
+struct Judged {
+    status: BindingStatus,
+    record: Option<BindingRecord>,
+    described: Option<Result<Arc<BoundForm>, Fault>>,
+}
+
+/// A binding, or the one of before if that was the same: so nobody has to look whether something changed.
+fn same_or_new(before: Option<&Arc<BoundForm>>, bound: BoundForm) -> Arc<BoundForm> {
+    match before {
+        Some(before) if **before == bound => Arc::clone(before),
+        _ => Arc::new(bound),
     }
 }
 
@@ -369,27 +381,4 @@ fn called(form: &Form) -> String {
 /// Whether a record is of what the form names, and not of what it named before it was edited.
 fn is_of(record: &BindingRecord, form: &Form) -> bool {
     record.table == form.table && form.schema.as_ref().is_none_or(|schema| *schema == record.schema)
-}
-
-async fn connect(address: &Address) -> Result<Session, Error> {
-    let connected =
-        tokio::time::timeout(ANSWER_TIME_MAX, postgres::connect(address, "walhook catalog")).await;
-    connected.map_err(|_| Error::Silent { what: "session" })?.map_err(Error::Session)
-}
-
-/// Asks the catalogue.
-struct Reader<'a> {
-    session: &'a Session,
-}
-
-impl Reader<'_> {
-    async fn query(
-        &self,
-        what: &'static str,
-        statement: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<tokio_postgres::Row>, Error> {
-        let answer = tokio::time::timeout(ANSWER_TIME_MAX, self.session.query(statement, parameters)).await;
-        answer.map_err(|_| Error::Silent { what })?.map_err(|source| Error::Query { what, source })
-    }
 }

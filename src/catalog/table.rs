@@ -1,7 +1,7 @@
 //! Tables as the catalogue describes them now, which may be later than the log.
 
 use super::{Error, Reader};
-use crate::change::{RelationId, ReplicaIdentity};
+use crate::change::{Column, Relation, RelationId, ReplicaIdentity};
 use crate::form::Form;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,10 @@ pub(super) struct TableColumn {
     /// `pg_attribute.attnum`: outlives renames, is never used again.
     pub(super) number: i16,
     pub(super) type_oid: u32,
+    pub(super) type_modifier: i32,
     pub(super) is_generated: bool,
+    /// Whether its collation calls texts equal that differ in letter case.
+    pub(super) folds_case: bool,
 }
 
 /// Whether our publications have a table.
@@ -105,12 +108,32 @@ impl Table {
         self.columns.iter().find(|column| column.number == number)
     }
 
+    /// The table as the log would describe it now.
+    pub(super) fn as_logged(&self) -> Relation {
+        let column = |column: &TableColumn| Column {
+            name: column.name.clone(),
+            type_oid: column.type_oid,
+            type_modifier: column.type_modifier,
+            in_identity: self.identity == ReplicaIdentity::Full || self.identity_key.contains(&column.number),
+        };
+        Relation {
+            id: self.oid,
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+            identity: self.identity,
+            columns: self.columns.iter().filter(|column| self.logs(column)).map(column).collect(),
+        }
+    }
+
     fn read(row: &tokio_postgres::Row) -> Result<Self, tokio_postgres::Error> {
         let names: Vec<String> = row.try_get("names")?;
         let numbers: Vec<i16> = row.try_get("numbers")?;
         let types: Vec<u32> = row.try_get("types")?;
+        let modifiers: Vec<i32> = row.try_get("modifiers")?;
         let generated: Vec<bool> = row.try_get("generated")?;
-        let columns = names.into_iter().zip(numbers).zip(types).zip(generated);
+        let folds_case: Vec<bool> = row.try_get("folds_case")?;
+        let types = types.into_iter().zip(modifiers);
+        let columns = names.into_iter().zip(numbers).zip(types).zip(generated.into_iter().zip(folds_case));
         let identity: String = row.try_get("identity")?;
         Ok(Self {
             oid: row.try_get("oid")?,
@@ -129,11 +152,8 @@ impl Table {
             },
             leaves_not_full: row.try_get::<_, Option<_>>("leaves_not_full")?.unwrap_or_default(),
             columns: columns
-                .map(|(((name, number), type_oid), is_generated)| TableColumn {
-                    name,
-                    number,
-                    type_oid,
-                    is_generated,
+                .map(|(((name, number), (type_oid, type_modifier)), (is_generated, folds_case))| {
+                    TableColumn { name, number, type_oid, type_modifier, is_generated, folds_case }
                 })
                 .collect(),
             primary_key: row.try_get::<_, Option<_>>("primary_key")?.unwrap_or_default(),
@@ -233,6 +253,11 @@ impl Tables {
             read().map_err(Error::shape("publications"))?;
         }
         Ok(())
+    }
+
+    /// The types of all columns.
+    pub(super) fn type_oids(&self) -> Vec<u32> {
+        self.by_oid.values().flat_map(|table| &table.columns).map(|column| column.type_oid).collect()
     }
 
     pub(super) fn by_oid(&self, oid: RelationId) -> Option<&Arc<Table>> {

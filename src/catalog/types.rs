@@ -1,7 +1,7 @@
-//! Type oids become [`Type`]s.
+//! Type oids become [`Type`]s and [`Kind`]s.
 
 use super::{Error, Reader};
-use crate::value::{Attribute, Type};
+use crate::value::{Attribute, Kind, Selection, Type};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) struct Types {
 /// A type as the catalogue describes it, other types named by their oids.
 #[derive(Debug)]
 enum Shape {
-    Leaf(Type),
+    Leaf(Type, Kind),
     Domain(u32),
     Array { element: u32, delimiter: char },
     Composite(Vec<(String, u32)>),
@@ -31,7 +31,7 @@ impl Types {
         self.describe(reader, unknown).await
     }
 
-    /// Reads all known types again, for row types can change without a word in the log. Those that are gone
+    /// Reads all known types again, for row types and enums can change without a word in the log. Those that are gone
     /// stay as they were: the log can still have values of them.
     pub(super) async fn learn_again(&mut self, reader: &Reader<'_>) -> Result<(), Error> {
         let known = self.described.keys().copied().collect();
@@ -59,6 +59,23 @@ impl Types {
         self.resolve(oid, 0)
     }
 
+    /// What the values of an oid's type mean in conditions. One that nobody learned, or that is gone, is text.
+    pub(super) fn kind_of(&self, oid: u32) -> Kind {
+        let mut oid = oid;
+        for _ in 0..=DEPTH_MAX {
+            if let Some(kind) = Kind::built_in(oid) {
+                return kind;
+            }
+            match self.described.get(&oid) {
+                Some(Shape::Domain(base)) => oid = *base,
+                Some(Shape::Leaf(_, kind)) => return kind.clone(),
+                Some(Shape::Array { .. } | Shape::Composite(_)) => return Kind::Opaque,
+                None => break,
+            }
+        }
+        Kind::TEXT
+    }
+
     fn resolve(&self, oid: u32, depth: usize) -> Type {
         if let Some(type_) = Type::built_in(oid) {
             return type_;
@@ -68,7 +85,7 @@ impl Types {
         }
         match self.described.get(&oid) {
             None => Type::Text,
-            Some(Shape::Leaf(type_)) => type_.clone(),
+            Some(Shape::Leaf(type_, _)) => type_.clone(),
             Some(Shape::Domain(base)) => self.resolve(*base, depth + 1),
             Some(&Shape::Array { element, delimiter }) => {
                 Type::Array { element: Arc::new(self.resolve(element, depth + 1)), delimiter }
@@ -101,10 +118,22 @@ impl Shape {
                 let names: Vec<String> = row.try_get("attribute_names")?;
                 let types: Vec<u32> = row.try_get("attribute_types")?;
                 Self::Composite(names.into_iter().zip(types).collect())
-            } else if row.try_get("is_hstore")? {
-                Self::Leaf(Type::Hstore)
             } else {
-                Self::Leaf(Type::Text)
+                let name: Option<String> =
+                    row.try_get::<_, bool>("names_extension")?.then(|| row.try_get("name")).transpose()?;
+                match (kind.as_str(), name.as_deref()) {
+                    (_, Some("hstore")) => Self::Leaf(Type::Hstore, Kind::Opaque),
+                    (_, Some("citext")) => {
+                        Self::Leaf(Type::Text, Kind::Text { folds_case: true, padded: false })
+                    }
+                    ("e", _) => {
+                        let labels: Vec<String> = row.try_get("labels")?;
+                        let selection = Selection::of_enum(&labels);
+                        Self::Leaf(Type::Text, Kind::Selection(Arc::new(selection)))
+                    }
+                    ("r" | "m", _) => Self::Leaf(Type::Text, Kind::Opaque), // ranges
+                    _ => Self::Leaf(Type::Text, Kind::TEXT),
+                }
             })
         };
         read().map_err(failed)
@@ -112,7 +141,7 @@ impl Shape {
 
     fn parts(&self) -> Vec<u32> {
         match self {
-            Self::Leaf(_) => Vec::new(),
+            Self::Leaf(..) => Vec::new(),
             Self::Domain(part) | Self::Array { element: part, .. } => vec![*part],
             Self::Composite(attributes) => attributes.iter().map(|(_, oid)| *oid).collect(),
         }

@@ -367,5 +367,34 @@ impl Long {
 }
 
 #[cfg(test)]
+mod hostile_tests {
+    use super::Pattern;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn hostile_patterns_take_time_by_the_length_of_the_text() {
+        let text = "a".repeat(1 << 18);
+        let accented = "é".repeat(1 << 16);
+        let start = Instant::now();
+        for pattern in [
+            "%a".repeat(4000) + "b",
+            "%a_".repeat(4000) + "b",
+            format!("%{}b%", "a".repeat(8000)),
+            format!("%{}b%", "a_".repeat(4000)),
+            format!("%{}b%", "[a-b]_".repeat(1000)),
+            "[".repeat(16_000),
+            "[^".repeat(8_000),
+        ] {
+            assert!(!Pattern::new(&pattern, false).expect("is short").matches(&text));
+            assert!(!Pattern::new(&pattern, false).expect("is short").matches(&accented));
+        }
+        // place by place and with trials of every place, one of these alone would take hours
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+        assert_eq!(Pattern::new(&"%a".repeat(10_000), false), None);
+        assert!(Pattern::new(&"a".repeat(1_000_000), false).is_some());
+    }
+}
+
+#[cfg(test)]
 #[path = "like_tests.rs"]
 mod tests;

@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use std::time::{Duration, Instant};
 
 fn matches(pattern: &str, folds_case: bool, text: &str) -> bool {
     Pattern::new(pattern, folds_case).expect("is short").matches(text)
@@ -186,27 +185,4 @@ proptest! {
     fn no_pattern_is_too_strange(pattern in "[%_\\[\\]^aé-]{0,30}|\\PC{0,20}", text in "\\PC{0,20}", folds in any::<bool>()) {
         let _ = matches(&pattern, folds, &text);
     }
-}
-
-#[test]
-fn hostile_patterns_take_time_by_the_length_of_the_text() {
-    let text = "a".repeat(1 << 18);
-    let accented = "é".repeat(1 << 16);
-    let start = Instant::now();
-    for pattern in [
-        "%a".repeat(4000) + "b",
-        "%a_".repeat(4000) + "b",
-        format!("%{}b%", "a".repeat(8000)),
-        format!("%{}b%", "a_".repeat(4000)),
-        format!("%{}b%", "[a-b]_".repeat(1000)),
-        "[".repeat(16_000),
-        "[^".repeat(8_000),
-    ] {
-        assert!(!matches(&pattern, false, &text));
-        assert!(!matches(&pattern, false, &accented));
-    }
-    // place by place and with trials of every place, one of these alone would take hours
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
-    assert_eq!(Pattern::new(&"%a".repeat(10_000), false), None);
-    assert!(Pattern::new(&"a".repeat(1_000_000), false).is_some());
 }

@@ -3,7 +3,7 @@
 //! [`Type`](super::Type) says what a value becomes in JSON; a kind says whether it is a number, a moment or one of
 //! a list of labels, whatever column type it is kept in.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What a column's values mean in a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,39 @@ pub enum Kind {
     Opaque,
 }
 
+impl Kind {
+    /// Characters in the order of their codes, which is what everything is that nobody knows better.
+    pub const TEXT: Self = Self::Text { folds_case: false, padded: false };
+
+    /// What the types that are built into PostgreSQL mean, by oid (`pg_type.dat`).
+    ///
+    /// None for types that the catalogue has to describe: domains, enums, and everything made by `create type`.
+    pub fn built_in(oid: u32) -> Option<Self> {
+        Some(match oid {
+            16 => Self::Selection(Selection::boolean()),
+            20 | 21 | 23 | 26 => Self::Number { whole: true },
+            700 | 701 | 790 | 1700 => Self::Number { whole: false },
+            // "char", name, text, bpchar, varchar
+            18 | 19 | 25 | 1043 => Self::TEXT,
+            1042 => Self::Text { folds_case: false, padded: true },
+            1082 => Self::Date,
+            1083 | 1266 => Self::Time { seconds: false },
+            1114 => Self::Instant(Moment::Local),
+            1184 => Self::Instant(Moment::Zoned),
+            // bytea, int2vector, oidvector, json, xml, jsonb, jsonpath
+            17 | 22 | 30 | 114 | 142 | 3802 | 4072 => Self::Opaque,
+            // point, lseg, path, box, polygon, line, circle, tsvector, gtsvector, tsquery
+            600..=604 | 628 | 718 | 3614 | 3642 | 3615 => Self::Opaque,
+            // int4range, numrange, tsrange, tstzrange, daterange, int8range, and those of several ranges
+            3904 | 3906 | 3908 | 3910 | 3912 | 3926 | 4451 | 4532..=4536 => Self::Opaque,
+            // xid, cid, tid, interval, bit, varbit, uuid, inet, cidr, macaddr, macaddr8, regclass, pg_lsn, xid8 …
+            27..=29 | 24 | 1186 | 1560 | 1562 | 2950 | 869 | 650 | 829 | 774 => Self::TEXT,
+            2202..=2206 | 3734 | 3769 | 4089 | 4096 | 4191 | 3220 | 5069 | 2970 | 5038 => Self::TEXT,
+            _ => return None,
+        })
+    }
+}
+
 /// How a moment is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -66,6 +99,86 @@ pub struct Selection {
     pub choices: Vec<Choice>,
 }
 
+impl Selection {
+    /// The two values of a `boolean`.
+    pub fn boolean() -> Arc<Self> {
+        static BOOLEAN: LazyLock<Arc<Selection>> = LazyLock::new(|| {
+            let choice = |number, stored: &str, label: &str| Choice {
+                number,
+                stored: stored.into(),
+                label: label.into(),
+            };
+            Arc::new(Selection { choices: vec![choice(0, "f", "false"), choice(1, "t", "true")] })
+        });
+        Arc::clone(&BOOLEAN)
+    }
+
+    /// The values of an enum type, in its order; each is its own label.
+    pub fn of_enum(labels: &[String]) -> Self {
+        let choice = |(place, label): (usize, &String)| Choice {
+            number: place as i64,
+            stored: label.clone(),
+            label: label.clone(),
+        };
+        Self { choices: labels.iter().enumerate().map(choice).collect() }
+    }
+
+    /// Values as somebody configured them: what stands in the column, and what people read. A value's number is
+    /// the stored text where that is a whole number, else its place in the list from 0.
+    pub fn of_labels(labels: &[(String, String)]) -> Self {
+        let choice = |(place, (stored, label)): (usize, &(String, String))| Choice {
+            number: stored.parse().unwrap_or(place as i64),
+            stored: stored.clone(),
+            label: label.clone(),
+        };
+        Self { choices: labels.iter().enumerate().map(choice).collect() }
+    }
+
+    /// The same choices under other labels, where `labels` has one for what is stored, for what it was called, or
+    /// for the number.
+    pub fn relabelled(&self, labels: &[(String, String)]) -> Self {
+        let label_of = |choice: &Choice| {
+            let number = choice.number.to_string();
+            let names = [&choice.stored, &choice.label, &number];
+            let mut found = names.into_iter().filter_map(|name| labels.iter().find(|(of, _)| of == name));
+            found.next().map_or_else(|| choice.label.clone(), |(_, label)| label.clone())
+        };
+        let relabel = |choice: &Choice| Choice { label: label_of(choice), ..choice.clone() };
+        Self { choices: self.choices.iter().map(relabel).collect() }
+    }
+
+    /// The choice that people call so: exactly, else the only one that is called so in another letter case.
+    pub fn by_label(&self, label: &str) -> Option<&Choice> {
+        self.choices.iter().find(|choice| choice.label == label).or_else(|| {
+            let folded = label.to_lowercase();
+            let mut alike = self.choices.iter().filter(|choice| choice.label.to_lowercase() == folded);
+            alike.next().filter(|_| alike.next().is_none())
+        })
+    }
+
+    /// The choice that stands in the column as this text. Blanks at the end, with which `character(n)` fills up,
+    /// do not count; a `boolean` is `t` where PostgreSQL prints it, and `true` where it becomes text or JSON.
+    pub fn by_stored(&self, stored: &str) -> Option<&Choice> {
+        let find = |stored: &str| self.choices.iter().find(|choice| choice.stored == stored);
+        find(stored).or_else(|| match stored {
+            "true" => find("t"),
+            "false" => find("f"),
+            stored => find(stored.trim_end_matches(' ')),
+        })
+    }
+
+    /// The choice of a number; of several with one number, the first.
+    pub fn by_number(&self, number: i64) -> Option<&Choice> {
+        self.choices.iter().find(|choice| choice.number == number)
+    }
+
+    /// The number of what stands in a column: its choice's, else the text itself if it is a whole number, for a
+    /// table can have values that nobody has given a label.
+    pub fn number_of(&self, stored: &str) -> Option<i64> {
+        self.by_stored(stored).map(|choice| choice.number).or_else(|| stored.trim_ascii().parse().ok())
+    }
+}
+
 /// One value of a selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -75,4 +188,58 @@ pub struct Choice {
     pub stored: String,
     /// What people read.
     pub label: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_found_exactly_else_in_another_letter_case_if_only_one_is_meant() {
+        let labels = ["New", "new", "Assigned", "ÄRGER"].map(str::to_owned);
+        let selection = Selection::of_enum(&labels);
+        let number = |label| selection.by_label(label).map(|choice| choice.number);
+        assert_eq!((number("New"), number("new"), number("NEW")), (Some(0), Some(1), None));
+        assert_eq!((number("assigned"), number("ärger"), number("closed")), (Some(2), Some(3), None));
+    }
+
+    #[test]
+    fn configured_choices_are_numbered_by_what_is_stored_or_by_their_place() {
+        let labels = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> =
+                pairs.iter().map(|(one, two)| ((*one).to_owned(), (*two).to_owned())).collect();
+            Selection::of_labels(&pairs)
+        };
+        let impact = labels(&[("1000", "1-Extensive"), ("2000", "2-Significant")]);
+        assert_eq!(impact.by_label("2-significant").map(|choice| choice.number), Some(2000));
+        assert_eq!((impact.number_of("1000"), impact.number_of("3000")), (Some(1000), Some(3000)));
+        let state = labels(&[("N", "New"), ("C", "Closed")]);
+        assert_eq!((state.number_of("C "), state.number_of("X")), (Some(1), None));
+        assert_eq!(state.by_number(0).map(|choice| choice.label.as_str()), Some("New"));
+        let boolean = Selection::boolean();
+        assert_eq!((boolean.number_of("true"), boolean.number_of("f")), (Some(1), Some(0)));
+        assert_eq!((boolean.number_of("t"), boolean.by_label("FALSE").map(|c| c.number)), (Some(1), Some(0)));
+    }
+
+    #[test]
+    fn what_postgresql_knows_can_be_called_otherwise_and_keeps_its_numbers() {
+        let labels = [("true", "Yes"), ("0", "No")].map(|(one, two)| (one.to_owned(), two.to_owned()));
+        let boolean = Selection::boolean().relabelled(&labels);
+        let shown: Vec<_> = boolean.choices.iter().map(|c| (c.number, &*c.stored, &*c.label)).collect();
+        assert_eq!(shown, [(0, "f", "No"), (1, "t", "Yes")]);
+        let mood = Selection::of_enum(&["calm".to_owned(), "cross".to_owned()]);
+        let labels = [("cross".to_owned(), "Cross!".to_owned())];
+        let mood = mood.relabelled(&labels);
+        assert_eq!(mood.by_label("cross!").map(|choice| choice.number), Some(1));
+        assert_eq!(mood.by_number(0).map(|choice| &*choice.label), Some("calm"));
+    }
+
+    #[test]
+    fn what_has_a_type_in_json_has_a_kind() {
+        for oid in 1..6000 {
+            if crate::value::Type::built_in(oid).is_some() {
+                assert!(Kind::built_in(oid).is_some(), "{oid}");
+            }
+        }
+    }
 }

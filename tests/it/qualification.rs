@@ -1,6 +1,8 @@
 //! Conditions: what is read, what is refused, and what it comes to.
 
 mod agreement;
+mod binding;
+mod cases;
 mod grammar;
 mod naive;
 mod properties;

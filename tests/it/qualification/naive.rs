@@ -322,17 +322,32 @@ fn moment(text: &str, shape: Shape, east: i64) -> Option<BigDecimal> {
 
 /// A number of seconds as a moment: of a date it is the day that it falls on.
 fn of_seconds(held: Held, shape: Shape) -> Held {
-    match held {
+    match within(counted(readable(held), Shape::Instant), Shape::Instant) {
         Held::Number { number, exact } if shape == Shape::Date => {
-            let local = number + BigDecimal::from(EAST);
-            let days = local / BigDecimal::from(DAY);
+            let days = (number + BigDecimal::from(EAST)) / BigDecimal::from(DAY);
             Held::Number { number: days.with_scale_round(0, RoundingMode::Floor), exact }
         }
-        // microseconds
+        held => within(held, shape),
+    }
+}
+
+/// Days are whole, of seconds there are millionths.
+fn counted(held: Held, shape: Shape) -> Held {
+    let scale = if shape == Shape::Date { 0 } else { 6 };
+    match held {
         Held::Number { number, exact } => {
-            Held::Number { number: number.with_scale_round(6, RoundingMode::Down), exact }
+            Held::Number { number: number.with_scale_round(scale, RoundingMode::Down), exact }
         }
-        other => readable(other),
+        held => held,
+    }
+}
+
+/// Nobody's dates lie some million years away.
+fn within(held: Held, shape: Shape) -> Held {
+    let far = BigDecimal::from(if shape == Shape::Time { 1_000_000_000_i64 } else { 1_000_000_000_000_000 });
+    match held {
+        Held::Number { number, .. } if number.abs() > far => Held::Failed,
+        held => held,
     }
 }
 
@@ -429,6 +444,11 @@ fn is_number(sort: &Sort) -> bool {
     matches!(sort, Sort::Written(_) | Sort::Number { .. } | Sort::Choice(_))
 }
 
+/// What can be a number of seconds or days: a choice cannot.
+fn is_span(sort: &Sort) -> bool {
+    matches!(sort, Sort::Written(_) | Sort::Number { .. })
+}
+
 fn is_null(sort: &Sort) -> bool {
     matches!(sort, Sort::NullWord | Sort::Nothing)
 }
@@ -491,8 +511,8 @@ fn arithmetic(one: Item, operator: Arithmetic, two: Item) -> Typed<Item> {
     let sort = match (&one.sort, &two.sort) {
         (a, b) if (is_null(a) && nullable(b)) || (is_null(b) && nullable(a)) => Sort::Nothing,
         (a, b) if is_number(a) && is_number(b) => Sort::Number { whole: is_whole(a) && is_whole(b) },
-        (Sort::Moment(shape), b) if additive && is_number(b) => Sort::Moment(*shape),
-        (a, Sort::Moment(shape)) if operator == Arithmetic::Add && is_number(a) => Sort::Moment(*shape),
+        (Sort::Moment(shape), b) if additive && is_span(b) => Sort::Moment(*shape),
+        (a, Sort::Moment(shape)) if operator == Arithmetic::Add && is_span(a) => Sort::Moment(*shape),
         (Sort::Moment(a), Sort::Moment(b)) if subtracts && a == b => Sort::Number { whole: true },
         _ => return Err(IllTyped),
     };
@@ -500,7 +520,6 @@ fn arithmetic(one: Item, operator: Arithmetic, two: Item) -> Typed<Item> {
         return Ok(Item { sort, held: Held::Null, adapts: false });
     }
     let truncates = is_whole(&one.sort) && is_whole(&two.sort);
-    // days are whole, of seconds there are millionths
     let (a, b) = match sort {
         Sort::Moment(shape) => (counted(one.held, shape), counted(two.held, shape)),
         _ => (one.held, two.held),
@@ -512,17 +531,8 @@ fn arithmetic(one: Item, operator: Arithmetic, two: Item) -> Typed<Item> {
         }
         _ => Held::Failed,
     };
+    let held = if let Sort::Moment(shape) = sort { within(held, shape) } else { held };
     Ok(Item { adapts: matches!(sort, Sort::Moment(_)) && (one.adapts || two.adapts), sort, held })
-}
-
-fn counted(held: Held, shape: Shape) -> Held {
-    let scale = if shape == Shape::Date { 0 } else { 6 };
-    match held {
-        Held::Number { number, exact } => {
-            Held::Number { number: number.with_scale_round(scale, RoundingMode::Down), exact }
-        }
-        held => held,
-    }
 }
 
 fn reckon(one: BigDecimal, operator: Arithmetic, two: BigDecimal, truncates: bool, exact: bool) -> Held {
@@ -671,7 +681,7 @@ fn alike(one: Item, two: Item) -> Typed<(Held, Held)> {
         (Sort::Moment(shape), Sort::Quoted, Held::Text(text)) => {
             moment(text.trim(), *shape, EAST).map(exactly).ok_or(IllTyped)?
         }
-        (Sort::Moment(shape), sort, _) if is_number(sort) => of_seconds(two.held, *shape),
+        (Sort::Moment(shape), sort, _) if is_span(sort) => of_seconds(two.held, *shape),
         (Sort::Text { padded: true, .. }, Sort::Quoted, Held::Text(text)) => {
             Held::Text(text.trim_end_matches(' ').to_owned())
         }

@@ -126,12 +126,8 @@ fn kind(field: &FieldOfFile) -> Kind {
 
 /// A form of these fields, each a column of its own, with whole old rows.
 pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect: Dialect) -> BoundForm {
-    let column = |name: &String| Column {
-        name: name.clone(),
-        type_oid: 25,
-        type_modifier: -1,
-        in_identity: true,
-    };
+    let column =
+        |name: &String| Column { name: name.clone(), type_oid: 25, type_modifier: -1, in_identity: true };
     let columns = fields.iter().map(|(name, ..)| column(name)).collect();
     let count = fields.len();
     let bound = fields.into_iter().enumerate().map(|(column, (name, id, kind))| BoundField {
@@ -274,7 +270,8 @@ fn check_file(text: &str, at_least: usize) {
         date_formats: context.date_formats.clone(),
         server: context.server.clone().unwrap_or_default(),
     };
-    let fields = || file.form.fields.iter().map(|field| (field.name.clone(), field.id, kind(field))).collect();
+    let fields =
+        || file.form.fields.iter().map(|field| (field.name.clone(), field.id, kind(field))).collect();
     let with_case = form(&file.form.name, fields(), dialect(Case::Database));
     let without_case = form(&file.form.name, fields(), dialect(Case::Insensitive));
     let mut wrong = Vec::new();
@@ -287,7 +284,9 @@ fn check_file(text: &str, at_least: usize) {
             "true" | "error" => value.as_str(),
             _ => "false",
         };
-        if (value.as_str(), phase, expect) != (case.value.as_str(), case.phase.as_deref(), case.expect.as_str()) {
+        if (value.as_str(), phase, expect)
+            != (case.value.as_str(), case.phase.as_deref(), case.expect.as_str())
+        {
             wrong.push(format!(
                 "{}: {} is {value} ({phase:?}) instead of {} ({:?})\n{message}",
                 case.id, case.qualification, case.value, case.phase

@@ -3,13 +3,14 @@
 use super::keyword::Keyword;
 use super::like::fold;
 use super::program::{Field, Image, Leaf, Member, Node, Reading, Shape, Term, Test, Value};
-use super::reference::{Resolved, Target, nearby, quoted, resolve};
+use super::reference::{Resolved, Target, quoted, resolve};
 use super::tree::{Arithmetic, Condition, Operand, Operator, Reference};
 use super::typing::{self, Draft, STATUS_HISTORY, Sort, Typing, fault};
 use super::{Fault, Faults, Purpose};
 use crate::change::ReplicaIdentity;
 use crate::event::Verb;
 use crate::form::{BoundForm, OldValues};
+use crate::nearby::nearest;
 use crate::value::Kind;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -155,8 +156,8 @@ impl<'a> Binder<'a> {
             ));
             return None;
         }
-        let now = self.field(resolved.clone(), reference);
-        let before = self.field(Resolved { image: Image::Database, ..resolved }, reference);
+        let now = Self::field(resolved.clone(), reference);
+        let before = Self::field(Resolved { image: Image::Database, ..resolved }, reference);
         let mut tests = Vec::new();
         if let Term::Field(field) = &now.term {
             self.check_known(Image::Transaction, field.column, &reference.name, &reference.place);
@@ -225,11 +226,11 @@ impl<'a> Binder<'a> {
             Target::Column { column, .. } | Target::Member { column, .. } => *column,
         };
         self.check_known(resolved.image, column, &reference.name, &reference.place);
-        Some(self.field(resolved, reference))
+        Some(Self::field(resolved, reference))
     }
 
     /// A draft of a field.
-    fn field(&self, resolved: Resolved<'_>, reference: &Reference) -> Draft {
+    fn field(resolved: Resolved<'_>, reference: &Reference) -> Draft {
         let (column, reading, sort) = match resolved.target {
             Target::Column { column, name, kind } => (column, Reading::of(kind), sort_of(kind, name)),
             Target::Member { column, path, meaning } => {
@@ -352,8 +353,7 @@ impl<'a> Binder<'a> {
             return self.reference(&Reference { name: name.to_owned(), place: place.clone() });
         }
         let fields = self.form.fields.iter().map(|field| field.name.as_str());
-        let upper = name.to_uppercase();
-        let remedy = match nearby(&upper, Keyword::names().map(|name| -> &str { name }).chain(fields)) {
+        let remedy = match nearest(name, Keyword::names().map(|name| -> &str { name }).chain(fields)) {
             Some(near) if fold(near) != fold(name) => format!("did you mean ${near}$?"),
             _ => "write a keyword ($NULL$, $USER$, $TIMESTAMP$ …) or the name of a field".to_owned(),
         };
@@ -390,5 +390,5 @@ fn not_about_one_row(what: &str, place: &Range<usize>) -> Fault {
 fn full_identity(form: &BoundForm) -> String {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let relation = &form.relation;
-    format!("ALTER TABLE {}.{} REPLICA IDENTITY FULL", quoted(&relation.schema), quoted(&relation.name))
+    format!("alter table {}.{} replica identity full;", quoted(&relation.schema), quoted(&relation.name))
 }

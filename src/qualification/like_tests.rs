@@ -146,7 +146,7 @@ fn part() -> impl Strategy<Value = (String, Place2)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn patterns_mean_what_the_rules_say(parts in prop::collection::vec(part(), 0..9), text in "[abéß\n%]{0,10}") {
@@ -158,8 +158,14 @@ proptest! {
 
     #[test]
     fn long_pieces_mean_the_same(parts in prop::collection::vec(part(), 20..200), before in "[abéß]{0,70}", behind in "[abéß]{0,70}", pick in prop::collection::vec(any::<prop::sample::Index>(), 200), flip in prop::option::of(any::<prop::sample::Index>())) {
-        // without %, so that the pattern is one long piece, looked for in a text that has it (or nearly) inside
-        let parts: Vec<_> = parts.into_iter().filter(|(_, place)| !matches!(place, Place2::Run)).collect();
+        // without %, so that the pattern is one long piece, looked for in a text that has it (or nearly) inside;
+        // without what nothing fits, or no text would ever have it
+        let can_fit = |place: &Place2| match place {
+            Place2::Run => false,
+            Place2::One(accepts) => !accepts.is_empty(),
+            Place2::Not(_) => true,
+        };
+        let parts: Vec<_> = parts.into_iter().filter(|(_, place)| can_fit(place)).collect();
         let pattern: String = parts.iter().map(|(text, _)| text.as_str()).collect();
         let mut inside: Vec<char> = parts.iter().zip(&pick).map(|((_, place), pick)| {
             let fitting: Vec<char> = "abéß\n%]".chars().filter(|character| match place {

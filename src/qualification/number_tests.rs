@@ -155,11 +155,14 @@ fn fractions_are_cut_off_towards_zero_even_of_long_quotients() {
     for (text, whole) in [("3.9", "3"), ("-3.9", "-3"), ("0.5", "0"), ("-7", "-7"), ("NaN", "NaN")] {
         assert_eq!(number(text).truncated(), number(whole));
     }
-    let digits = "9".repeat(150);
-    let quotient = number(&digits).divide(&number("7")).unwrap().truncated();
-    let back = quotient.multiply(&number("7")).unwrap();
-    let rest = number(&digits).subtract(&back).unwrap();
-    assert!(rest >= number("0") && rest < number("7"), "{rest}");
+    let long = number(&"9".repeat(150));
+    for divisor in ["7", "17", "1.7", "0.00000000000000000000017"] {
+        let divisor = number(divisor);
+        let quotient = long.divide(&divisor).unwrap().truncated();
+        let rest = long.subtract(&quotient.multiply(&divisor).unwrap()).unwrap();
+        assert!(rest >= number("0") && rest < divisor, "{divisor}: {rest}");
+        assert_eq!(rest, long.modulo(&divisor).unwrap());
+    }
     assert_eq!(number("-1.2345678901234567890123").scaled(6), Some(-1_234_567));
     assert_eq!(number("1e60").scaled(6), None);
 }

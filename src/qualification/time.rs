@@ -10,7 +10,7 @@ use crate::value::Moment;
 use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
-use scan::{Clock, Day, Scanner};
+use scan::{Clock, Date, Scanner};
 
 #[path = "time_scan.rs"]
 mod scan;
@@ -37,7 +37,7 @@ pub(super) fn read_instant(stored: &str, moment: Moment, dialect: &Dialect) -> O
     match moment {
         Moment::Epoch => from_epoch(&Number::read(stored)?),
         Moment::Zoned | Moment::Local => {
-            read_infinity(stored).or_else(|| written_instant(stored, Day::read_iso, &dialect.time_zone))
+            read_infinity(stored).or_else(|| written_instant(stored, Date::read_iso, &dialect.time_zone))
         }
     }
 }
@@ -46,7 +46,7 @@ pub(super) fn read_instant(stored: &str, moment: Moment, dialect: &Dialect) -> O
 pub(super) fn read_date(stored: &str) -> Option<i64> {
     match read_infinity(stored) {
         Some(infinity) => Some(day_of_infinity(infinity)),
-        None => written_date(stored, Day::read_iso),
+        None => written_date(stored, Date::read_iso),
     }
 }
 
@@ -76,8 +76,8 @@ pub(super) fn literal_instant(text: &str, dialect: &Dialect) -> Option<i128> {
         }
     };
     let read_infinity = || read_infinity(text);
-    let read_iso = || written_instant(text, Day::read_iso, &dialect.time_zone);
-    let read_american = || written_instant(text, Day::read_american, &dialect.time_zone);
+    let read_iso = || written_instant(text, Date::read_iso, &dialect.time_zone);
+    let read_american = || written_instant(text, Date::read_american, &dialect.time_zone);
     by_formats(text, dialect, by_format).or_else(read_infinity).or_else(read_iso).or_else(read_american)
 }
 
@@ -86,11 +86,11 @@ pub(super) fn literal_date(text: &str, dialect: &Dialect) -> Option<i64> {
     let text = text.trim_ascii();
     let by_format = |parts: BrokenDownTime| {
         let date = parts.to_date().ok().filter(|_| parts.hour().is_none())?;
-        Some(Day { year: date.year().into(), month: date.month().into(), day: date.day().into() }.number())
+        Some(Date { year: date.year().into(), month: date.month().into(), day: date.day().into() }.number())
     };
     by_formats(text, dialect, by_format)
         .or_else(|| read_date(text))
-        .or_else(|| written_date(text, Day::read_american))
+        .or_else(|| written_date(text, Date::read_american))
 }
 
 /// Reads a time of day as people write it in a condition: `9:00 AM`, `21:30:15`. None if it is none.
@@ -214,7 +214,7 @@ fn by_formats<T>(text: &str, dialect: &Dialect, read: impl Fn(BrokenDownTime) ->
 /// A day, with or without a clock, with or without an offset.
 fn written_instant(
     text: &str,
-    read_day: impl Fn(&mut Scanner<'_>) -> Option<Day>,
+    read_day: impl Fn(&mut Scanner<'_>) -> Option<Date>,
     time_zone: &TimeZone,
 ) -> Option<i128> {
     let mut scanner = Scanner::new(text);
@@ -235,7 +235,7 @@ fn written_instant(
     })
 }
 
-fn written_date(text: &str, read_day: impl Fn(&mut Scanner<'_>) -> Option<Day>) -> Option<i64> {
+fn written_date(text: &str, read_day: impl Fn(&mut Scanner<'_>) -> Option<Date>) -> Option<i64> {
     let mut scanner = Scanner::new(text);
     let mut day = read_day(&mut scanner)?;
     day.read_era(&mut scanner);

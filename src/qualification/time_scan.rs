@@ -81,14 +81,14 @@ impl<'a> Scanner<'a> {
 
 /// A day of the calendar, which is Gregorian for all times, as PostgreSQL's is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Day {
+pub(super) struct Date {
     /// Astronomical: 0 is 1 BC.
     pub(super) year: i64,
     pub(super) month: i64,
     pub(super) day: i64,
 }
 
-impl Day {
+impl Date {
     /// `2024-06-12`.
     pub(super) fn read_iso(scanner: &mut Scanner<'_>) -> Option<Self> {
         let year = scanner.read_digits(4, 7).filter(|year| *year > 0)?;

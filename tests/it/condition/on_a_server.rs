@@ -73,7 +73,6 @@ async fn types_come_from_the_database() {
     site.session().await.batch_execute("drop table note").await.unwrap();
     let (code, text) = judge(&["1 = 1", "--form", "Note"]);
     assert!(code == 64 && text.contains("`walhook check` tells more"), "{code} {text}");
-    let mut site = site;
     site.cluster.down("fast").unwrap();
     let (code, text) = site.run(&["condition", "1 = 1", "--form", "Ticket"]);
     assert!(

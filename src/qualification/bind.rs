@@ -155,8 +155,8 @@ impl<'a> Binder<'a> {
             ));
             return None;
         }
-        let now = self.field(resolved.clone(), reference);
-        let before = self.field(Resolved { image: Image::Database, ..resolved }, reference);
+        let now = Self::field(resolved.clone(), reference);
+        let before = Self::field(Resolved { image: Image::Database, ..resolved }, reference);
         let mut tests = Vec::new();
         if let Term::Field(field) = &now.term {
             self.check_known(Image::Transaction, field.column, &reference.name, &reference.place);
@@ -225,11 +225,11 @@ impl<'a> Binder<'a> {
             Target::Column { column, .. } | Target::Member { column, .. } => *column,
         };
         self.check_known(resolved.image, column, &reference.name, &reference.place);
-        Some(self.field(resolved, reference))
+        Some(Self::field(resolved, reference))
     }
 
     /// A draft of a field.
-    fn field(&self, resolved: Resolved<'_>, reference: &Reference) -> Draft {
+    fn field(resolved: Resolved<'_>, reference: &Reference) -> Draft {
         let (column, reading, sort) = match resolved.target {
             Target::Column { column, name, kind } => (column, Reading::of(kind), sort_of(kind, name)),
             Target::Member { column, path, meaning } => {
@@ -390,5 +390,5 @@ fn not_about_one_row(what: &str, place: &Range<usize>) -> Fault {
 fn full_identity(form: &BoundForm) -> String {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let relation = &form.relation;
-    format!("ALTER TABLE {}.{} REPLICA IDENTITY FULL", quoted(&relation.schema), quoted(&relation.name))
+    format!("alter table {}.{} replica identity full;", quoted(&relation.schema), quoted(&relation.name))
 }

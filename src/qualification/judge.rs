@@ -74,25 +74,43 @@ fn test(asked: &Test, leaf: &Leaf, facts: &Facts<'_>) -> Verdict {
         Test::Fixed(truth) => Ok(*truth),
         Test::Absent { term, wanted } => Ok((is_null(term, facts)? == *wanted).into()),
         Test::Compare { left, operator, right, folds_case } => {
-            compare(&value(left, facts)?, *operator, &value(right, facts)?, *folds_case, leaf)
+            match known_pair(value(left, facts), value(right, facts))? {
+                Some((left, right)) => compare(&left, *operator, &right, *folds_case, leaf),
+                None => Ok(Truth::Unknown),
+            }
         }
         Test::Like { term, pattern } => match value(term, facts)? {
             Value::Text(text) => Ok(pattern.matches(&text).into()),
             Value::Null => Ok(Truth::Unknown),
             _ => Err(failure(&leaf.place, "LIKE needs a text")),
         },
-        Test::LikeOf { term, pattern, folds_case } => match (value(term, facts)?, value(pattern, facts)?) {
-            (Value::Null, _) | (_, Value::Null) => Ok(Truth::Unknown),
-            (Value::Text(text), Value::Text(pattern)) => match Pattern::new(&pattern, *folds_case) {
-                Some(pattern) => Ok(pattern.matches(&text).into()),
-                None => Err(failure(&leaf.place, "the pattern of LIKE is too long")),
-            },
-            _ => Err(failure(&leaf.place, "LIKE needs texts")),
-        },
+        Test::LikeOf { term, pattern, folds_case } => {
+            match known_pair(value(term, facts), value(pattern, facts))? {
+                None => Ok(Truth::Unknown),
+                Some((Value::Text(text), Value::Text(pattern))) => {
+                    match Pattern::new(&pattern, *folds_case) {
+                        Some(pattern) => Ok(pattern.matches(&text).into()),
+                        None => Err(failure(&leaf.place, "the pattern of LIKE is too long")),
+                    }
+                }
+                Some(_) => Err(failure(&leaf.place, "LIKE needs texts")),
+            }
+        }
         Test::Amount(amount) => self::amount(amount, facts),
         Test::Changed(field) => changed(field, facts).map(Truth::from),
         Test::All(tests) => all(tests.iter().map(|part| test(part, leaf, facts))),
         Test::Any(tests) => any(tests.iter().map(|part| test(part, leaf, facts))),
+    }
+}
+
+/// Both of two values; none if one is NULL, for then it does not matter what the other would have been.
+fn known_pair<'a>(
+    left: Result<Value<'a>, Failure>,
+    right: Result<Value<'a>, Failure>,
+) -> Result<Option<(Value<'a>, Value<'a>)>, Failure> {
+    match (left, right) {
+        (Ok(Value::Null), _) | (_, Ok(Value::Null)) => Ok(None),
+        (left, right) => Ok(Some((left?, right?))),
     }
 }
 
@@ -179,13 +197,15 @@ pub(super) fn value<'a>(term: &'a Term, facts: &Facts<'a>) -> Result<Value<'a>, 
             _ => Err(failure(place, "only a number can be negated")),
         },
         Term::Chain { first, steps } => {
-            let mut so_far = value(first, facts)?;
+            let mut so_far = value(first, facts);
             for step in steps {
-                let right = value(&step.right, facts)?;
-                so_far = reckon(so_far, step.operator, right, step.truncates)
-                    .map_err(|reason| failure(&step.place, reason))?;
+                so_far = known_pair(so_far, value(&step.right, facts)).and_then(|pair| {
+                    let Some((left, right)) = pair else { return Ok(Value::Null) };
+                    reckon(left, step.operator, right, step.truncates)
+                        .map_err(|reason| failure(&step.place, reason))
+                });
             }
-            Ok(so_far)
+            so_far
         }
         Term::Seconds { term, shape, place } => match value(term, facts)? {
             Value::Number(number) => {

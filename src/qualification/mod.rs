@@ -16,6 +16,7 @@ mod keyword;
 mod like;
 mod misreading;
 mod number;
+mod operation;
 mod parse;
 mod print;
 mod program;

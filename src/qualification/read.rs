@@ -52,7 +52,7 @@ fn instant(text: &str, moment: Moment, dialect: &Dialect) -> Result<Value<'stati
 
 /// The number of a choice. What stands in the column may be a number that is no choice (any more): it is itself.
 fn choice(selection: &Selection, text: &str) -> Result<Value<'static>, &'static str> {
-    match selection.choices.iter().find(|choice| choice.stored == text) {
+    match selection.by_stored(text) {
         Some(choice) => Ok(Value::of_number(Number::from_i64(choice.number))),
         None => Number::read(text).map(Value::of_number).ok_or("one of its choices"),
     }

@@ -2,11 +2,11 @@
 
 use super::like::{Pattern, fold};
 use super::number::Number;
-use super::program::{Clock, Field, Image, Shape, Step, Term, Test, Value};
-use super::reckon::{reckon, seconds};
+use super::program::{Clock, Field, Image, Shape, Term, Test, Value};
+use super::reckon::seconds;
 use super::reference::{choice_number, part_of};
 use super::time::{literal_date, literal_instant, literal_time};
-use super::tree::{Arithmetic, Operator};
+use super::tree::Operator;
 use super::{Case, Dialect, Fault, Phase, Truth};
 use crate::form::BoundForm;
 use crate::value::Selection;
@@ -57,7 +57,7 @@ pub(super) enum Sort {
 
 impl Sort {
     /// How it is called in a fault.
-    fn called(&self) -> &'static str {
+    pub(super) fn called(&self) -> &'static str {
         match self {
             Self::Null | Self::Nothing => "NULL",
             Self::Quoted(_) | Self::Text { .. } => "a text",
@@ -71,11 +71,16 @@ impl Sort {
         }
     }
 
-    fn is_number(&self) -> bool {
+    pub(super) fn is_number(&self) -> bool {
         matches!(self, Self::Written { .. } | Self::Number { .. } | Self::Selection(_))
     }
 
-    fn is_whole(&self) -> bool {
+    /// Whether it can be a number of seconds or days; a choice cannot.
+    pub(super) fn is_span(&self) -> bool {
+        matches!(self, Self::Written { .. } | Self::Number { .. })
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
         match self {
             Self::Written { whole, .. } | Self::Number { whole } => *whole,
             Self::Selection(_) => true,
@@ -83,7 +88,7 @@ impl Sort {
         }
     }
 
-    fn folds_case(&self) -> bool {
+    pub(super) fn folds_case(&self) -> bool {
         matches!(self, Self::Text { folds_case: true, .. })
     }
 
@@ -113,7 +118,7 @@ pub(super) struct Typing<'a> {
     pub(super) form: &'a BoundForm,
 }
 
-type Typed<T> = Result<T, Fault>;
+pub(super) type Typed<T> = Result<T, Fault>;
 
 pub(super) fn fault(
     place: &Range<usize>,
@@ -133,7 +138,7 @@ pub(super) fn written(text: &str, place: &Range<usize>) -> Typed<Draft> {
     Ok(Draft { sort, term: Term::Constant(Value::of_number(number)), place: place.clone() })
 }
 
-fn text_constant(text: impl Into<String>) -> Term {
+pub(super) fn text_constant(text: impl Into<String>) -> Term {
     Term::Constant(Value::Text(Cow::Owned(text.into())))
 }
 
@@ -314,7 +319,7 @@ impl<'a> Typing<'a> {
             {
                 Shape::Time
             }
-            sort if sort.is_number() && is_clock => Shape::Time,
+            sort if sort.is_span() && is_clock => Shape::Time,
             _ => Shape::Instant,
         }
     }
@@ -331,7 +336,7 @@ impl<'a> Typing<'a> {
                 .literal(&text, shape)
                 .map(Term::Constant)
                 .ok_or_else(|| bad_literal(&text, shape, &draft.place)),
-            ref sort if sort.is_number() => match &draft.term {
+            ref sort if sort.is_span() => match &draft.term {
                 Term::Constant(Value::Number(number)) => seconds(number, shape, &self.dialect().time_zone)
                     .map(Term::Constant)
                     .map_err(|reason| fault(&draft.place, reason, None)),
@@ -341,124 +346,12 @@ impl<'a> Typing<'a> {
         }
     }
 
-    fn literal(self, text: &str, shape: Shape) -> Option<Value<'static>> {
+    pub(super) fn literal(self, text: &str, shape: Shape) -> Option<Value<'static>> {
         match shape {
             Shape::Instant => literal_instant(text, self.dialect()).map(Value::Instant),
             Shape::Date => literal_date(text, self.dialect()).map(Value::Date),
             Shape::Time => literal_time(text, self.dialect()).map(Value::Time),
         }
-    }
-
-    /// `left operator right`, where `place` is of the whole.
-    pub(super) fn arithmetic(
-        self,
-        left: Draft,
-        operator: Arithmetic,
-        right: Draft,
-        place: &Range<usize>,
-    ) -> Typed<Draft> {
-        if operator == Arithmetic::Add && joins(&left.sort, &right.sort) {
-            return join(left, right, place);
-        }
-        let (mut left, mut right) = self.read_literals(left, operator, right)?;
-        let is_additive = matches!(operator, Arithmetic::Add | Arithmetic::Subtract);
-        let is_difference = operator == Arithmetic::Subtract;
-        let sort = match (&left.sort, &right.sort) {
-            (Sort::Null | Sort::Nothing, other) | (other, Sort::Null | Sort::Nothing)
-                if other.is_number()
-                    || matches!(other, Sort::Null | Sort::Nothing)
-                    || (is_additive && matches!(other, Sort::Temporal(_) | Sort::Moment { .. })) =>
-            {
-                Sort::Nothing
-            }
-            (one, other) if one.is_number() && other.is_number() => {
-                Sort::Number { whole: one.is_whole() && other.is_whole() }
-            }
-            (moment @ (Sort::Temporal(_) | Sort::Moment { .. }), other)
-                if is_additive && other.is_number() =>
-            {
-                moment.clone()
-            }
-            (other, moment @ (Sort::Temporal(_) | Sort::Moment { .. }))
-                if operator == Arithmetic::Add && other.is_number() =>
-            {
-                moment.clone()
-            }
-            (Sort::Temporal(one), Sort::Temporal(other)) if is_difference && one == other => {
-                Sort::Number { whole: true }
-            }
-            (Sort::Temporal(shape), Sort::Moment { .. }) if is_difference => {
-                settle(&mut right.term, *shape);
-                Sort::Number { whole: true }
-            }
-            (Sort::Moment { .. }, Sort::Temporal(shape)) if is_difference => {
-                settle(&mut left.term, *shape);
-                Sort::Number { whole: true }
-            }
-            (Sort::Moment { .. }, Sort::Moment { .. }) if is_difference => Sort::Number { whole: true },
-            (one, other) => return Err(no_arithmetic(&left, one, operator, &right, other, place)),
-        };
-        let truncates = operator == Arithmetic::Divide && left.sort.is_whole() && right.sort.is_whole();
-        let sort = match sort {
-            Sort::Nothing => {
-                return Ok(Draft { sort, term: Term::Constant(Value::Null), place: place.clone() });
-            }
-            sort => sort,
-        };
-        Ok(Draft {
-            sort,
-            term: chained(left.term, operator, right.term, truncates, place),
-            place: place.clone(),
-        })
-    }
-
-    /// String literals as what the other side of an operation makes of them.
-    fn read_literals(self, left: Draft, operator: Arithmetic, right: Draft) -> Typed<(Draft, Draft)> {
-        let temporal = |sort: &Sort| match sort {
-            Sort::Temporal(shape) => Some(*shape),
-            Sort::Moment { .. } => Some(Shape::Instant),
-            _ => None,
-        };
-        let read = |draft: Draft, other: &Sort| -> Typed<Draft> {
-            let Sort::Quoted(text) = &draft.sort else { return Ok(draft) };
-            if operator == Arithmetic::Subtract
-                && let Some(shape) = temporal(other)
-                && let Some(value) = self.literal(text, shape)
-            {
-                return Ok(Draft {
-                    sort: Sort::Temporal(shape),
-                    term: Term::Constant(value),
-                    place: draft.place,
-                });
-            }
-            to_number(draft)
-        };
-        let left_sort = left.sort.clone();
-        let left = read(left, &right.sort)?;
-        Ok((left, read(right, &left_sort)?))
-    }
-
-    /// `-operand`.
-    pub(super) fn negate(self, operand: Draft, place: &Range<usize>) -> Typed<Draft> {
-        let operand = if matches!(operand.sort, Sort::Quoted(_)) { to_number(operand)? } else { operand };
-        let sort = match &operand.sort {
-            Sort::Null | Sort::Nothing => Sort::Nothing,
-            Sort::Written { text, whole } => Sort::Written {
-                text: text.strip_prefix('-').map_or_else(|| format!("-{text}"), str::to_owned),
-                whole: *whole,
-            },
-            sort if sort.is_number() => Sort::Number { whole: sort.is_whole() },
-            sort => {
-                let message = format!("only a number can be negated, and this is {}", sort.called());
-                return Err(fault(&operand.place, message, None));
-            }
-        };
-        let term = match operand.term {
-            Term::Constant(Value::Number(number)) => Term::Constant(Value::of_number(number.negate())),
-            Term::Constant(Value::Null) => Term::Constant(Value::Null),
-            term => Term::Negate { term: Box::new(term), place: place.clone() },
-        };
-        Ok(Draft { sort, term, place: place.clone() })
     }
 }
 
@@ -477,7 +370,7 @@ fn folded(term: Term) -> Term {
 }
 
 /// Says what the keywords of time in a term are.
-fn settle(term: &mut Term, to: Shape) {
+pub(super) fn settle(term: &mut Term, to: Shape) {
     match term {
         Term::Moment { shape, .. } => *shape = to,
         Term::Chain { first, steps } => {
@@ -515,7 +408,7 @@ fn to_choice(draft: Draft, selection: &Selection, place: &Range<usize>) -> Typed
 }
 
 /// A number, also out of quotation marks.
-fn to_number(draft: Draft) -> Typed<Draft> {
+pub(super) fn to_number(draft: Draft) -> Typed<Draft> {
     match &draft.sort {
         Sort::Quoted(text) => written(text.trim(), &draft.place).map_err(|_| {
             let remedy = "write a number without quotation marks, or compare with a text field";
@@ -545,106 +438,6 @@ fn clash(one: &str, other: &Sort, place: &Range<usize>) -> Fault {
         _ => "compare values of one type",
     };
     fault(place, format!("{one} cannot be compared with {}", other.called()), remedy.to_owned())
-}
-
-/// Whether `+` joins texts: unless a string literal is a number beside one.
-fn joins(left: &Sort, right: &Sort) -> bool {
-    let is_text = |sort: &Sort| matches!(sort, Sort::Text { .. });
-    let is_number = |sort: &Sort| sort.is_number();
-    match (left, right) {
-        (Sort::Quoted(_), Sort::Quoted(_)) => true,
-        (Sort::Quoted(text), other) | (other, Sort::Quoted(text)) => {
-            is_text(other)
-                || (is_number(other) && Number::read(text.trim()).is_none())
-                || matches!(other, Sort::Null | Sort::Nothing)
-        }
-        (one, other) => is_text(one) || is_text(other),
-    }
-}
-
-fn join(left: Draft, right: Draft, place: &Range<usize>) -> Typed<Draft> {
-    let folds_case = left.sort.folds_case() || right.sort.folds_case();
-    let mut is_null = false;
-    let mut part = |draft: Draft| match draft.sort {
-        Sort::Written { text, .. } => Ok(text_constant(text)),
-        Sort::Null | Sort::Nothing => {
-            is_null = true;
-            Ok(draft.term)
-        }
-        Sort::Text { .. } | Sort::Quoted(_) | Sort::Number { .. } | Sort::Selection(_) => Ok(draft.term),
-        sort => Err(fault(
-            place,
-            format!("{} cannot be joined to a text", sort.called()),
-            "join texts and numbers only".to_owned(),
-        )),
-    };
-    let both_quoted = matches!((&left.sort, &right.sort), (Sort::Quoted(_), Sort::Quoted(_)));
-    let (left, right) = (part(left)?, part(right)?);
-    if is_null {
-        return Ok(Draft { sort: Sort::Nothing, term: Term::Constant(Value::Null), place: place.clone() });
-    }
-    let term = chained(left, Arithmetic::Add, right, false, place);
-    let sort = match &term {
-        // two literals are one
-        Term::Constant(Value::Text(text)) if both_quoted => Sort::Quoted(text.clone().into_owned()),
-        _ => Sort::Text { folds_case, padded: false },
-    };
-    Ok(Draft { sort, term, place: place.clone() })
-}
-
-/// An operation behind a term; constants are reckoned at once, where nothing goes wrong.
-fn chained(left: Term, operator: Arithmetic, right: Term, truncates: bool, place: &Range<usize>) -> Term {
-    if let (Term::Constant(left), Term::Constant(right)) = (&left, &right)
-        && let Ok(value) = reckon(left.clone(), operator, right.clone(), truncates)
-    {
-        return Term::Constant(value);
-    }
-    let step = Step { operator, right, truncates, place: place.clone() };
-    match left {
-        Term::Chain { first, mut steps } => {
-            steps.push(step);
-            Term::Chain { first, steps }
-        }
-        first => Term::Chain { first: Box::new(first), steps: vec![step] },
-    }
-}
-
-fn no_arithmetic(
-    left: &Draft,
-    one: &Sort,
-    operator: Arithmetic,
-    right: &Draft,
-    other: &Sort,
-    place: &Range<usize>,
-) -> Fault {
-    let sign = match operator {
-        Arithmetic::Add => "+",
-        Arithmetic::Subtract => "-",
-        Arithmetic::Multiply => "*",
-        Arithmetic::Divide => "/",
-        Arithmetic::Modulo => "%",
-    };
-    for (draft, sort) in [(left, one), (right, other)] {
-        if matches!(sort, Sort::Text { .. }) {
-            return fault(
-                &draft.place,
-                format!("{sign} reckons with numbers, and this is a text"),
-                "use a number field; only + works on texts: it joins them".to_owned(),
-            );
-        }
-        if matches!(sort, Sort::Amount(_)) {
-            return fault(
-                &draft.place,
-                format!("{sign} cannot reckon with a whole amount"),
-                "reckon with its value: '….VALUE'".to_owned(),
-            );
-        }
-    }
-    fault(
-        place,
-        format!("{} {sign} {} means nothing", one.called(), other.called()),
-        "a number can be added to or taken from a date or time, and one moment from another".to_owned(),
-    )
 }
 
 /// A keyword of time.

@@ -156,11 +156,15 @@ impl Selection {
         })
     }
 
-    /// The choice that stands in the column as this text; blanks at the end, with which `character(n)` fills up,
-    /// do not count.
+    /// The choice that stands in the column as this text. Blanks at the end, with which `character(n)` fills up,
+    /// do not count; a `boolean` is `t` where PostgreSQL prints it, and `true` where it becomes text or JSON.
     pub fn by_stored(&self, stored: &str) -> Option<&Choice> {
         let find = |stored: &str| self.choices.iter().find(|choice| choice.stored == stored);
-        find(stored).or_else(|| find(stored.trim_end_matches(' ')))
+        find(stored).or_else(|| match stored {
+            "true" => find("t"),
+            "false" => find("f"),
+            stored => find(stored.trim_end_matches(' ')),
+        })
     }
 
     /// The choice of a number; of several with one number, the first.
@@ -213,6 +217,7 @@ mod tests {
         assert_eq!((state.number_of("C "), state.number_of("X")), (Some(1), None));
         assert_eq!(state.by_number(0).map(|choice| choice.label.as_str()), Some("New"));
         let boolean = Selection::boolean();
+        assert_eq!((boolean.number_of("true"), boolean.number_of("f")), (Some(1), Some(0)));
         assert_eq!((boolean.number_of("t"), boolean.by_label("FALSE").map(|c| c.number)), (Some(1), Some(0)));
     }
 

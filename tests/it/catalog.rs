@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod kinds;
+
 use bytes::Buf;
 use std::sync::Arc;
 use walhook::catalog::{BindingStatus, Catalog, Standing};

@@ -301,3 +301,13 @@ fn check_file(text: &str, at_least: usize) {
 fn the_language_means_what_it_means_in_ar_system() {
     check_file(include_str!("cases/language.json"), 120);
 }
+
+#[test]
+fn every_rule_holds_alone_and_beside_the_others() {
+    check_file(include_str!("cases/rules.json"), 400);
+}
+
+#[test]
+fn clocks_other_than_utc_are_read_as_they_hang() {
+    check_file(include_str!("cases/berlin.json"), 20);
+}

@@ -1,7 +1,7 @@
 //! What holds of every condition and of every text, tried with invented ones.
 
 #[path = "../../../fuzz/targets.rs"]
-mod targets;
+pub(super) mod targets;
 
 use super::trees;
 use proptest::prelude::*;
@@ -115,6 +115,16 @@ proptest! {
             text.splice(at..end, instead.chars());
         }
         targets::parse(text.into_iter().collect::<String>().as_bytes());
+    }
+
+    #[test]
+    fn any_condition_and_any_event_come_to_something(event in any::<[u8; 28]>(), tree in trees::condition()) {
+        targets::judge(&[&event[..], tree.to_string().as_bytes()].concat());
+    }
+
+    #[test]
+    fn any_pieces_and_any_event_come_to_something(event in any::<[u8; 28]>(), text in soup()) {
+        targets::judge(&[&event[..], text.as_bytes()].concat());
     }
 
     #[test]

@@ -5,31 +5,35 @@ use walhook::qualification::{Arithmetic, Condition, Operand, Operator, Reference
 
 /// Any tree that the grammar has, of up to some fifty tokens.
 pub(super) fn condition() -> impl Strategy<Value = Condition> {
-    conditions(
-        operand().boxed(),
-        any_text().prop_filter("names are not empty", |name| !name.is_empty()).boxed(),
-    )
+    let names = any_text().prop_filter("names are not empty", |name| !name.is_empty());
+    conditions((operand(), operand()).boxed(), names.boxed())
 }
 
-/// Conditions over these operands and fields.
+/// Conditions over these pairs of operands, and these fields.
 pub(super) fn conditions(
-    operand: BoxedStrategy<Operand>,
+    sides: BoxedStrategy<(Operand, Operand)>,
     field: BoxedStrategy<String>,
 ) -> impl Strategy<Value = Condition> {
     let reference = field.prop_map(|name| Reference { name, place: 0..0 });
-    let relation = (operand.clone(), operator(), operand.clone())
-        .prop_map(|(left, operator, right)| Condition::Relation { left, operator, right, place: 0..0 });
-    let list = (operand.clone(), prop::collection::vec(operand.clone(), 1..4))
-        .prop_map(|(value, list)| Condition::In { value, list, place: 0..0 });
-    let sides = (prop::option::of(operand.clone()), prop::option::of(operand));
-    let changed = (reference.clone(), sides).prop_map(|(field, (from, to))| Condition::Changed {
-        field,
-        from,
-        to,
+    let relation = (sides.clone(), operator()).prop_map(|((left, right), operator)| Condition::Relation {
+        left,
+        operator,
+        right,
         place: 0..0,
     });
+    let list = prop::collection::vec(sides.clone(), 1..4).prop_map(|sides| {
+        let (mut values, list): (Vec<Operand>, Vec<Operand>) = sides.into_iter().unzip();
+        Condition::In { value: values.swap_remove(0), list, place: 0..0 }
+    });
+    let changed =
+        (reference.clone(), sides, 0..4_u8).prop_map(|(field, (from, to), which)| Condition::Changed {
+            field,
+            from: (which % 2 == 1).then_some(from),
+            to: (which >= 2).then_some(to),
+            place: 0..0,
+        });
     let external = reference.prop_map(|reference| Condition::External { reference, place: 0..0 });
-    let leaf = prop_oneof![12 => relation, 3 => list, 2 => changed, 1 => external];
+    let leaf = prop_oneof![24 => relation, 4 => list, 2 => changed, 1 => external];
     leaf.prop_recursive(4, 12, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| Condition::And(Box::new(a), Box::new(b))),

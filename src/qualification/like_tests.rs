@@ -146,7 +146,7 @@ fn part() -> impl Strategy<Value = (String, Place2)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn patterns_mean_what_the_rules_say(parts in prop::collection::vec(part(), 0..9), text in "[abéß\n%]{0,10}") {

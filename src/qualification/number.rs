@@ -257,7 +257,7 @@ impl Number {
         };
         let scale = *first.max(second);
         // 19 digits and 18 zeros are fewer than the 38 that fit
-        let align = |digits: i64, own: u32| Some(i128::from(digits).checked_mul(power_of_ten(scale - own)?)?);
+        let align = |digits: i64, own: u32| i128::from(digits).checked_mul(power_of_ten(scale - own)?);
         Some((align(*one, *first)?, align(*two, *second)?, scale))
     }
 

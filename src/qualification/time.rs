@@ -86,7 +86,10 @@ pub(super) fn literal_date(text: &str, dialect: &Dialect) -> Option<i64> {
     let text = text.trim_ascii();
     let by_format = |parts: BrokenDownTime| {
         let date = parts.to_date().ok().filter(|_| parts.hour().is_none())?;
-        Some(Day { year: date.year().into(), month: date.month().into(), day: date.day().into() }.number())
+        Some(
+            Day { year: date.year().into(), month: date.month().into(), day_of_month: date.day().into() }
+                .number(),
+        )
     };
     by_formats(text, dialect, by_format)
         .or_else(|| read_date(text))

@@ -85,7 +85,7 @@ pub(super) struct Day {
     /// Astronomical: 0 is 1 BC.
     pub(super) year: i64,
     pub(super) month: i64,
-    pub(super) day: i64,
+    pub(super) day_of_month: i64,
 }
 
 impl Day {
@@ -93,14 +93,14 @@ impl Day {
     pub(super) fn read_iso(scanner: &mut Scanner<'_>) -> Option<Self> {
         let year = scanner.read_digits(4, 7).filter(|year| *year > 0)?;
         let month = scanner.eat(b'-').then(|| scanner.read_digits(2, 2))??;
-        let day = scanner.eat(b'-').then(|| scanner.read_digits(2, 2))??;
-        Self { year, month, day }.checked()
+        let day_of_month = scanner.eat(b'-').then(|| scanner.read_digits(2, 2))??;
+        Self { year, month, day_of_month }.checked()
     }
 
     /// `06/12/2024`, `6/12/24`: month first. The years 70 to 99 are those of the last century.
     pub(super) fn read_american(scanner: &mut Scanner<'_>) -> Option<Self> {
         let month = scanner.read_digits(1, 2)?;
-        let day = scanner.eat(b'/').then(|| scanner.read_digits(1, 2))??;
+        let day_of_month = scanner.eat(b'/').then(|| scanner.read_digits(1, 2))??;
         let before = scanner.eat(b'/').then_some(scanner.rest.len())?;
         let year = scanner.read_digits(2, 4)?;
         let year = match (before - scanner.rest.len(), year) {
@@ -109,7 +109,7 @@ impl Day {
             (4, 1..) => year,
             _ => return None,
         };
-        Self { year, month, day }.checked()
+        Self { year, month, day_of_month }.checked()
     }
 
     /// Reads ` BC` behind everything else.
@@ -128,7 +128,7 @@ impl Day {
             1..=12 => 31,
             _ => return None,
         };
-        (1..=days).contains(&self.day).then_some(self)
+        (1..=days).contains(&self.day_of_month).then_some(self)
     }
 
     /// How many days it is from 1970-01-01. The year is taken to begin in March, so that the day that leap years
@@ -136,7 +136,7 @@ impl Day {
     pub(super) fn number(self) -> i64 {
         let year = self.year - i64::from(self.month <= 2);
         let months_since_march = (self.month + 9) % 12;
-        let day_of_year = (153 * months_since_march + 2) / 5 + self.day - 1;
+        let day_of_year = (153 * months_since_march + 2) / 5 + self.day_of_month - 1;
         let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
         year * 365 + leap_days + day_of_year - 719_468
     }

@@ -54,7 +54,9 @@ async fn every_type_has_its_kind_and_its_values_are_read() {
         (Kind::Time { seconds: false }, &["ti", "tiz"]),
         (Kind::Opaque, &["j", "jb", "by", "arr", "pl", "rng", "pt", "moods"]),
     ] {
-        names.iter().for_each(|name| assert_eq!(kind(name), kind_expected, "{name}"));
+        for name in names {
+            assert_eq!(kind(name), kind_expected, "{name}");
+        }
     }
     assert_eq!(labels(&kind("b")), ["0 f false", "1 t true"]);
     assert_eq!(labels(&kind("m")), ["0 calm calm", "1 cross cross", "2 very cross very cross"]);

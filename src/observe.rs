@@ -5,7 +5,6 @@
 use crate::delivery::{DeliveryNumber, Outcome, Settlement};
 use crate::event::Verb;
 use crate::lsn::{Lsn, Position};
-use crate::webhook::WebhookId;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,8 +157,8 @@ pub enum Observation {
     },
     /// A webhook's backlog is at its limit: further deliveries are kept without body.
     BacklogOverflowed {
-        /// The webhook.
-        webhook: WebhookId,
+        /// The webhook's name.
+        webhook: String,
     },
 
     // --- dispatch

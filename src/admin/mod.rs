@@ -92,6 +92,8 @@ impl Shown {
                 now.saturating_sub(Duration::from_micros(u64::try_from(committed_at_us).unwrap_or(0)))
             }),
             dead: standing.dead,
+            held: standing.held,
+            broken: standing.broken.is_some(),
             name: standing.name,
         });
         Ok(QueueReading { bytes: size.bytes, bytes_max: size.bytes_max, webhooks: webhooks.collect() })

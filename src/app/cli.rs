@@ -283,6 +283,11 @@ pub struct Filter {
 pub enum Webhooks {
     /// List the webhooks with their books
     List,
+    /// Show everything that is known of one webhook
+    Show {
+        /// Its number or name
+        webhook: String,
+    },
     /// Serve a suspended or disabled webhook again
     Enable {
         /// Its number or name
@@ -308,6 +313,28 @@ pub enum Queue {
     },
     /// List row changes that could not become events and were put aside
     Quarantine,
+    /// List events that are held because a condition could not be judged for them, oldest first
+    Held(Held),
+    /// Give up the events that are held for a webhook
+    DropHeld {
+        /// The webhook, by number or name
+        #[arg(long, value_name = "WEBHOOK")]
+        webhook: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// `queue held`.
+#[derive(Args, Debug)]
+pub struct Held {
+    /// Only this webhook's, by number or name
+    #[arg(long, value_name = "WEBHOOK")]
+    pub webhook: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub limit: u32,
 }
 
 /// `config`.

@@ -40,6 +40,14 @@ pub enum Error {
         /// The latest version known here.
         known: u32,
     },
+    /// The file was written by an earlier walhook, which has it still.
+    #[error("queue {} has schema version {found}, and an earlier walhook works on it", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
     /// The file is damaged.
     #[error("queue {} is damaged: {reason}", path.display())]
     Damaged {
@@ -113,6 +121,7 @@ impl Remediable for Error {
             | Self::Closed => Remedy::Wait,
             Self::Foreign { .. }
             | Self::Newer { .. }
+            | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::Missing { .. }
             | Self::Unusable { .. }
@@ -126,6 +135,9 @@ impl Remediable for Error {
             Self::InUse { .. } => "stop the other one, or give this one a file of its own in `[queue] path`",
             Self::Foreign { .. } => "name another file in `[queue] path`; this one is left as it is",
             Self::Newer { .. } => "run the walhook that wrote it, or a later one",
+            Self::Older { .. } => {
+                "restart the running walhook with this version, which brings the queue up to date"
+            }
             Self::Damaged { .. } => {
                 "keep the file and its `-wal` for inspection, check the disk, and put a backup in its place \
                  (`walhook queue backup` makes them)"
@@ -199,17 +211,20 @@ pub trait Queue: Send + Sync {
     /// reached, at least one if any is left.
     fn held(&self, webhook: WebhookId, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<Held>>;
 
-    /// The lanes in which a webhook has held events, at most `limit` of them.
+    /// The lanes in which a webhook has held events, at most `limit` of them. Those in ranges have no lane: while
+    /// there are some (`held_beyond_limit`), an event of any lane may come behind one.
     fn held_lanes(&self, webhook: WebhookId, limit: usize) -> Answer<'_, Vec<Lane>>;
 
     /// Gives sequence numbers to a held range: they become a dead range, and the held range is gone. The first must
-    /// be the webhook's next number.
+    /// be the webhook's next number, and the range the first of what the webhook holds. A range that is the last may
+    /// grow with every enqueue: read its count, and number it before the next.
     fn number_held_range(&self, held: HeldRef, first_sequence: u64) -> Answer<'_, ()>;
 
     /// Says that a webhook's condition does not fit its forms any more, and why; none that it does again.
     fn mark_broken(&self, webhook: WebhookId, reason: Option<String>) -> Answer<'_, ()>;
 
-    /// Gives up all held events of a webhook. Returns how many events that were.
+    /// Gives up all held events of a webhook. Returns how many events that were. Whoever has read them before and
+    /// releases one afterwards gets an error that passes when they are read again, not [`Error::Bug`].
     fn drop_held(&self, webhook: WebhookId) -> Answer<'_, u64>;
 
     // --- for the registry
@@ -367,6 +382,8 @@ pub struct WebhookStanding {
     pub held: u64,
     /// How much they take, in bytes; counts against its backlog.
     pub held_bytes: u64,
+    /// How many of them are beyond the limit of its backlog: only positions were kept, and their lanes are unknown.
+    pub held_beyond_limit: u64,
     /// How many held events were given up by an operator, ever.
     pub held_dropped: u64,
     /// How often its condition could not be judged, ever.

@@ -115,7 +115,7 @@ impl Health {
             readiness.notes.push(format!("the queue is {percent} % full"));
         }
         for webhook in &queue.webhooks {
-            let WebhookReading { name, pending, dead, .. } = webhook;
+            let WebhookReading { name, pending, dead, held, .. } = webhook;
             if !webhook.served && *pending > 0 {
                 let note = format!(
                     "webhook {name:?} is not served, {pending} deliveries wait (`walhook webhooks list`)"
@@ -126,6 +126,18 @@ impl Health {
                 readiness
                     .notes
                     .push(format!("webhook {name:?} has {dead} dead letters (`walhook deliveries list`)"));
+            }
+            if webhook.broken {
+                let note = format!(
+                    "webhook {name:?} is broken, {held} events are held (`walhook webhooks show` says why)"
+                );
+                readiness.notes.push(note);
+            } else if *held > 0 {
+                let note = format!(
+                    "webhook {name:?} could not be judged for {held} events, which are held \
+                     (`walhook queue held`)"
+                );
+                readiness.notes.push(note);
             }
         }
         if state.quarantined > 0 {
@@ -271,7 +283,10 @@ mod tests {
         let gone = WebhookReading { name: "pager".into(), pending: 3, ..WebhookReading::default() };
         let refused =
             WebhookReading { name: "archive".into(), served: true, dead: 2, ..WebhookReading::default() };
-        let queue = QueueReading { webhooks: vec![gone, refused], ..QueueReading::default() };
+        let failing = WebhookReading { served: true, held: 4, ..gone.clone() };
+        let broken = WebhookReading { broken: true, pending: 0, ..failing.clone() };
+        let webhooks = vec![gone, refused, failing, broken];
+        let queue = QueueReading { webhooks, ..QueueReading::default() };
         let readiness = clocked.health.readiness_at(clocked.now, &queue);
         assert!(readiness.is_ready());
         assert_eq!(
@@ -279,6 +294,8 @@ mod tests {
             [
                 "webhook \"pager\" is not served, 3 deliveries wait (`walhook webhooks list`)",
                 "webhook \"archive\" has 2 dead letters (`walhook deliveries list`)",
+                "webhook \"pager\" could not be judged for 4 events, which are held (`walhook queue held`)",
+                "webhook \"pager\" is broken, 4 events are held (`walhook webhooks show` says why)",
                 "1 row changes were put aside since the start (`walhook queue quarantine`)",
             ]
         );

@@ -3,13 +3,14 @@
 //! Names, counts, positions and identifiers; never row values, bodies or secrets. What an endpoint answered
 //! stays in the queue, for it may repeat the body.
 
+use super::spaced::Spaced;
 use super::writer;
 pub use super::writer::Flush;
 use crate::delivery::Settlement;
 use crate::observe::{Observation, Observer};
 use anstream::ColorChoice;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -82,8 +83,11 @@ fn subscriber(
 }
 
 /// Writes observations to the log.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Log;
+#[derive(Debug, Default)]
+pub struct Log {
+    /// A condition may fail for every event there is.
+    condition_failures: Spaced,
+}
 
 impl Observer for Log {
     fn observe(&self, observation: &Observation) {
@@ -95,16 +99,55 @@ impl Observer for Log {
                 tracing::warn!(percent, "the queue is filling");
             }
             Observation::BacklogOverflowed { webhook } => {
-                tracing::warn!(
-                    webhook = webhook.0,
-                    "the backlog is at its limit: deliveries are kept without body"
-                );
+                tracing::warn!(webhook, "the backlog is at its limit: what comes now is kept without body");
             }
             Observation::Attempted { .. }
             | Observation::EndpointProbed { .. }
             | Observation::EndpointRecovered { .. }
             | Observation::WebhookSuspended { .. } => dispatch(observation),
+            Observation::ConditionFailed { .. }
+            | Observation::WebhookBroken { .. }
+            | Observation::WebhookMended { .. }
+            | Observation::HeldJudged { .. } => self.condition(observation),
             _ => capture(observation),
+        }
+    }
+}
+
+impl Log {
+    fn condition(&self, observation: &Observation) {
+        match observation {
+            Observation::ConditionFailed { webhook, form, entry_id, reason } => {
+                let Some(left_out) = self.condition_failures.says(webhook, Instant::now()) else { return };
+                let unsaid = (left_out > 0).then_some(left_out);
+                let hint = "once the cause is mended: the event is judged again; walhook queue held";
+                tracing::error!(
+                    webhook,
+                    form,
+                    entry_id,
+                    reason,
+                    unsaid,
+                    hint,
+                    "a condition could not be judged; the event is held"
+                );
+            }
+            Observation::WebhookBroken { webhook, reason } => {
+                let hint = "change the condition, or the table back";
+                tracing::error!(
+                    webhook,
+                    reason,
+                    hint,
+                    "the webhook is broken; its events are held until it is mended"
+                );
+            }
+            Observation::WebhookMended { webhook } => {
+                self.condition_failures.forget(webhook);
+                tracing::info!(webhook, "the webhook's condition fits again");
+            }
+            Observation::HeldJudged { webhook, events, matched } => {
+                tracing::info!(webhook, events, matched, "held events were judged again");
+            }
+            _ => {}
         }
     }
 }
@@ -157,24 +200,6 @@ fn capture(observation: &Observation) {
         Observation::Quarantined { position, form, reason } => {
             let form = form.as_deref();
             tracing::error!(%position, form, reason, "a row change could not be read and was put aside");
-        }
-        Observation::ConditionFailed { webhook, form, entry_id, reason } => {
-            tracing::error!(
-                webhook,
-                form,
-                entry_id,
-                reason,
-                "a condition could not be judged; the event is held"
-            );
-        }
-        Observation::WebhookBroken { webhook, reason } => {
-            tracing::error!(webhook, reason, "the webhook is broken; its events are held until it is mended");
-        }
-        Observation::WebhookMended { webhook } => {
-            tracing::info!(webhook, "the webhook's condition fits again");
-        }
-        Observation::HeldJudged { webhook, events, matched } => {
-            tracing::info!(webhook, events, matched, "held events were judged again");
         }
         Observation::Truncated { form } => {
             tracing::warn!(form, "the table was truncated: there are no delete events for its rows");
@@ -264,9 +289,18 @@ mod tests {
     }
 
     fn logged(format: LogFormat, filter: Option<&str>, observation: &Observation) -> String {
+        logged_all(format, filter, std::slice::from_ref(observation))
+    }
+
+    fn logged_all(format: LogFormat, filter: Option<&str>, observations: &[Observation]) -> String {
         let page = Page::default();
         let (subscriber, flush) = subscriber(format, false, filter, page.clone()).unwrap();
-        tracing::subscriber::with_default(subscriber, || Log.observe(observation));
+        let log = Log::default();
+        tracing::subscriber::with_default(subscriber, || {
+            for observation in observations {
+                log.observe(observation);
+            }
+        });
         drop(flush);
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -322,6 +356,37 @@ mod tests {
         assert_eq!(logged(LogFormat::Human, None, &attempted(Settlement::Delivered)), "");
         let line = logged(LogFormat::Human, Some("walhook=debug"), &attempted(Settlement::Delivered));
         assert!(line.contains("DEBUG delivered"), "{line}");
+    }
+
+    #[test]
+    fn a_condition_that_fails_for_every_event_is_said_once_in_a_while() {
+        let failed = |webhook: &str| Observation::ConditionFailed {
+            webhook: webhook.into(),
+            form: "Incident".into(),
+            entry_id: "INC1".into(),
+            reason: "division by zero".into(),
+        };
+        let mut observations = vec![failed("a"); 10_000];
+        observations.push(failed("b"));
+        let lines = logged_all(LogFormat::Json, None, &observations);
+        let lines: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!((&lines[0]["webhook"], &lines[0]["reason"]), (&"a".into(), &"division by zero".into()));
+        assert_eq!(lines[1]["webhook"], "b");
+        // once it was mended, the next is news again
+        let mended = Observation::WebhookMended { webhook: "a".into() };
+        let lines = logged_all(LogFormat::Human, None, &[failed("a"), mended, failed("a")]);
+        assert_eq!(lines.matches("the event is held").count(), 2, "{lines}");
+        assert_eq!(lines.matches("fits again").count(), 1, "{lines}");
+    }
+
+    /// It had named a number, where every other line names the webhook.
+    #[test]
+    fn an_overflow_names_its_webhook() {
+        let line =
+            logged(LogFormat::Human, None, &Observation::BacklogOverflowed { webhook: "pager".into() });
+        assert!(line.contains("webhook=\"pager\""), "{line}");
     }
 
     /// `--color` had held for everything but the log.

@@ -102,6 +102,7 @@ pub struct Metrics {
     dispatch: Dispatch,
     queue: Queue,
     task_failures: Family<ByTask, Counter>,
+    condition_failures: Family<ByWebhook, Counter>,
     moments: Mutex<Moments>,
 }
 
@@ -147,6 +148,8 @@ struct Queue {
     pending_bytes: Family<ByWebhook, GaugeU64>,
     oldest: Family<ByWebhook, GaugeF64>,
     dead: Family<ByWebhook, GaugeU64>,
+    held: Family<ByWebhook, GaugeU64>,
+    broken: Family<ByWebhook, GaugeU64>,
 }
 
 /// From a millisecond to a minute.
@@ -183,7 +186,18 @@ impl Metrics {
             "How often a task failed and was started anew",
             task_failures.clone(),
         );
-        Self { registry, stream, dispatch, queue, task_failures, moments: Mutex::default() }
+        let condition_failures = Family::default();
+        let help = "How often a condition could not be judged for an event";
+        registered(&mut registry, "condition_failures", help, &condition_failures);
+        Self {
+            registry,
+            stream,
+            dispatch,
+            queue,
+            task_failures,
+            condition_failures,
+            moments: Mutex::default(),
+        }
     }
 
     /// All metrics as text. The queue's are those of the reading; none leaves them as they were.
@@ -283,6 +297,10 @@ impl Queue {
         let help = "How long ago the oldest unfinished delivery was committed";
         with_unit(registry, "queue_oldest_age", help, Unit::Seconds, &queue.oldest);
         registered(registry, "queue_dead_letters", "Dead letters that wait for an operator", &queue.dead);
+        let help = "Events held because a condition could not be judged for them";
+        registered(registry, "queue_held", help, &queue.held);
+        let help = "Whether the webhook's condition does not fit its forms any more (1) or does (0)";
+        registered(registry, "webhook_broken", help, &queue.broken);
         queue
     }
 
@@ -295,6 +313,8 @@ impl Queue {
         self.pending_bytes.clear();
         self.oldest.clear();
         self.dead.clear();
+        self.held.clear();
+        self.broken.clear();
         for webhook in &reading.webhooks {
             let label = ByWebhook { webhook: webhook.name.clone() };
             self.served.get_or_create(&label).set(u64::from(webhook.served));
@@ -302,6 +322,8 @@ impl Queue {
             self.pending_bytes.get_or_create(&label).set(webhook.pending_bytes);
             self.oldest.get_or_create(&label).set(webhook.oldest_age.unwrap_or_default().as_secs_f64());
             self.dead.get_or_create(&label).set(webhook.dead);
+            self.held.get_or_create(&label).set(webhook.held);
+            self.broken.get_or_create(&label).set(u64::from(webhook.broken));
         }
     }
 }
@@ -349,6 +371,9 @@ impl Observer for Metrics {
             }
             Observation::Quarantined { .. } => {
                 self.stream.quarantined.inc();
+            }
+            Observation::ConditionFailed { webhook, .. } => {
+                self.condition_failures.get_or_create(&ByWebhook { webhook: webhook.clone() }).inc();
             }
             Observation::Attempted { webhook, outcome, settlement, duration, since_commit, .. } => {
                 self.attempted(webhook, outcome, *settlement, *duration, *since_commit);

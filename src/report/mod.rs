@@ -6,6 +6,7 @@
 pub mod health;
 pub mod log;
 pub mod metrics;
+mod spaced;
 mod writer;
 
 use std::time::Duration;
@@ -36,4 +37,8 @@ pub struct WebhookReading {
     pub oldest_age: Option<Duration>,
     /// How many dead letters there are.
     pub dead: u64,
+    /// How many events are held because a condition could not be judged for them.
+    pub held: u64,
+    /// Whether its condition does not fit its forms any more.
+    pub broken: bool,
 }

@@ -428,3 +428,106 @@ async fn the_queue_is_copied_while_it_is_in_use() {
     assert_eq!(again.status.code(), Some(64));
     assert!(stderr(&again).contains("exists already"), "{}", stderr(&again));
 }
+
+/// Puts held events of webhook 7 behind the history of the desk: one that failed, one behind it, some while it was
+/// broken; those of 8 do not fit its backlog.
+async fn hold(desk: &Desk) {
+    use walhook::delivery::{Batch, HeldBecause, Holder, NewHeld};
+    use walhook::lsn::{Lsn, Position, Progress};
+    use walhook::queue::Queue as _;
+    use walhook::webhook::WebhookId;
+    let failed = HeldBecause::Failed { reason: "division by zero\x1b[2J".into() };
+    let causes = [failed, HeldBecause::Behind, HeldBecause::Broken, HeldBecause::Broken];
+    let held = |(ordinal, cause): (u64, HeldBecause)| NewHeld {
+        position: Position { epoch: 0, commit_lsn: Lsn(160), ordinal },
+        form: "incident".into(),
+        verb: walhook::event::Verb::Update,
+        entry_id: format!("INC{ordinal}\x1b[2J"),
+        lane: walhook::form::Lane(ordinal),
+        committed_at_us: COMMITTED_AT_US,
+        content: vec![b'h'; if ordinal == 2 { 300_000 } else { 400_000 }].into(),
+        holders: [7, 8].map(|webhook| Holder { webhook: WebhookId(webhook), cause: cause.clone() }).into(),
+    };
+    let held = (0..).zip(causes).map(held).collect();
+    let progress = Some(Progress { commit_lsn: Lsn(160), end_lsn: Lsn(168) });
+    desk.queue.enqueue(Batch { held, progress, ..Batch::default() }).await.unwrap();
+    let reason = Some("field \"Status\" is gone".to_owned());
+    desk.queue.mark_broken(WebhookId(7), reason).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_events_are_listed_and_dropped() {
+    use walhook::queue::Queue as _;
+    let desk = Desk::open().await;
+    assert_eq!(stdout(&desk.walhook("queue held").await), "nothing is held\n");
+    hold(&desk).await;
+    let table = desk.walhook("queue held --webhook Escalations").await;
+    let text = stdout(&table);
+    let narrow = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = text.lines().map(narrow).collect();
+    assert_eq!(lines.len(), 4, "{text}{}", stderr(&table));
+    assert!(text.contains("division by zero\\u{1b}[2J") && !text.contains('\x1b'), "{text}");
+    assert!(lines[1].contains("incident update INC0\\u{1b}[2J 0:0/A0:0 2026-11-22 05:00:00Z"), "{text}");
+    assert!(lines[2].ends_with("behind an earlier event of its entry"), "{text}");
+    assert!(lines[3].ends_with("0:0/A0:2 to 0:0/A0:3 2 events beyond the backlog limit"), "{text}");
+    assert_eq!(stderr(&table), "");
+
+    let some = desk.walhook("queue held --limit 1").await;
+    assert_eq!(stdout(&some).lines().count(), 2);
+    assert_eq!(stderr(&some), "and 7 more; --limit shows more, --webhook those of one\n");
+    let json = desk.walhook("--json queue held --limit 3").await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["more"], 4);
+    let (one, range) = (&json["held"][0], &json["held"][2]);
+    assert_eq!(
+        (&one["number"], &one["cause"], &one["entry_id"]),
+        (&1.into(), &"failed".into(), &"INC0\x1b[2J".into())
+    );
+    assert_eq!((&one["committed_at"], &one["events"]), (&"2026-11-22T05:00:00.000000Z".into(), &1.into()));
+    assert_eq!(
+        (&range["events"], &range["last_position"], &range["form"]),
+        (&2.into(), &"0:0/A0:3".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(desk.walhook("queue held --webhook nobody").await.status.code(), Some(1));
+
+    let unasked = desk.walhook("queue drop-held --webhook 7").await;
+    assert_eq!(unasked.status.code(), Some(64));
+    assert!(
+        stderr(&unasked).contains("give up 4 held events of webhook \"Escalations\"?"),
+        "{}",
+        stderr(&unasked)
+    );
+    let dropped = desk.walhook("queue drop-held --webhook 7 --yes").await;
+    assert_eq!(stdout(&dropped), "4 held events of webhook \"Escalations\" are given up\n");
+    let again = desk.walhook("queue drop-held --webhook 7 --yes").await;
+    assert_eq!(again.status.code(), Some(1));
+    let json = desk.walhook("--json queue drop-held --webhook Old --yes").await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json, serde_json::json!({ "webhook": 8, "dropped": 4 }));
+    assert!(desk.queue.webhooks().await.unwrap().iter().all(|books| books.held == 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_webhook_is_listed_as_such_and_not_mended_by_enabling() {
+    let desk = Desk::open().await;
+    hold(&desk).await;
+    let json = desk.walhook("--json webhooks list").await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json[0]["state"], &json[0]["held"]), (&"broken".into(), &4.into()));
+    assert_eq!(json[0]["broken"], "field \"Status\" is gone");
+    assert_eq!((&json[1]["state"], &json[1]["condition_failures"]), (&"enabled".into(), &1.into()));
+    let table = stdout(&desk.walhook("webhooks list").await);
+    assert!(table.lines().nth(1).unwrap().ends_with("field \"Status\" is gone"), "{table}");
+    assert!(table.lines().nth(2).unwrap().ends_with("division by zero\\u{1b}[2J"), "{table}");
+    let shown = stdout(&desk.walhook("webhooks show Escalations").await);
+    assert!(shown.contains("state                  broken\n"), "{shown}");
+    assert!(shown.contains("held                   4 ("), "{shown}");
+    assert!(shown.contains("; 2 beyond the backlog limit)\n"), "{shown}");
+    assert!(shown.contains("last condition failure division by zero\\u{1b}[2J\n"), "{shown}");
+
+    let enabled = desk.walhook("webhooks enable 7").await;
+    assert_eq!(enabled.status.code(), Some(0));
+    let said = "but it is broken: field \"Status\" is gone; 4 events are held until its condition is changed";
+    assert!(stderr(&enabled).contains(said), "{}", stderr(&enabled));
+    assert!(stdout(&desk.walhook("webhooks list").await).contains("broken"));
+}

@@ -9,6 +9,8 @@
 mod conformance;
 #[path = "queue/crash.rs"]
 mod crash;
+#[path = "queue/holding.rs"]
+mod holding;
 #[path = "queue/make.rs"]
 mod make;
 #[path = "queue/sqlite.rs"]

@@ -47,9 +47,10 @@ impl Queue for Full {
             failing_since_us: None,
             last_error: None,
             oldest_committed_at_us: Some(0),
-            broken: None,
-            held: 0,
+            broken: Some("field \"Status\" is gone".into()),
+            held: 5,
             held_bytes: 0,
+            held_beyond_limit: 0,
             held_dropped: 0,
             condition_failures: 0,
             last_condition_failure: None,
@@ -228,6 +229,7 @@ async fn readiness_is_said_with_its_reasons() {
             "the queue is 90 % full",
             "webhook \"Escalations \\\"now\\\"\\n\" is not served, 3 deliveries wait (`walhook webhooks list`)",
             "webhook \"Escalations \\\"now\\\"\\n\" has 2 dead letters (`walhook deliveries list`)",
+            "webhook \"Escalations \\\"now\\\"\\n\" is broken, 5 events are held (`walhook webhooks show` says why)",
         ],
     });
     assert_eq!(json, expected);
@@ -277,6 +279,12 @@ async fn metrics_count_what_was_observed() {
             failures: 3,
             outcome: Outcome::TimedOut,
         },
+        Observation::ConditionFailed {
+            webhook: "Escalations \"now\"\n".into(),
+            form: "HPD:Help Desk".into(),
+            entry_id: "INC1".into(),
+            reason: "hunter2 is no number".into(),
+        },
         Observation::TaskFailed {
             task: "dispatch",
             error: "x".into(),
@@ -313,6 +321,9 @@ async fn metrics_count_what_was_observed() {
         format!("walhook_queue_pending_bytes{{{webhook}}} 4096"),
         format!("walhook_queue_dead_letters{{{webhook}}} 2"),
         format!("walhook_webhook_served{{{webhook}}} 0"),
+        format!("walhook_condition_failures_total{{{webhook}}} 1"),
+        format!("walhook_queue_held{{{webhook}}} 5"),
+        format!("walhook_webhook_broken{{{webhook}}} 1"),
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }

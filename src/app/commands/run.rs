@@ -20,7 +20,7 @@ pub async fn perform(context: &Context, arguments: &cli::Run) -> Result<Exit, Fa
     let _flush = log::init(log_format(context)).map_err(|error| Failure::new(Exit::Usage, error))?;
     let (health, metrics) = (Arc::new(Health::new()), Arc::new(Metrics::new()));
     let listeners: Vec<Arc<dyn Observer>> =
-        vec![Arc::new(Log), Arc::clone(&health) as _, Arc::clone(&metrics) as _];
+        vec![Arc::new(Log::default()), Arc::clone(&health) as _, Arc::clone(&metrics) as _];
     let observers = Observers::new(listeners);
     let options =
         Options { bytes_max: config.queue.bytes_max, observers: observers.clone(), ..Options::default() };

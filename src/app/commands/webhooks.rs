@@ -4,18 +4,22 @@ use super::{Context, selection, times};
 use crate::app::cli;
 use crate::app::config::write_size;
 use crate::app::failure::{Exit, Failure};
-use crate::app::output::Output;
+use crate::app::output::{Output, printable};
 use crate::queue::{Queue, WebhookStanding, WebhookState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
-/// Lists, enables and deletes webhooks.
+/// Lists, shows, enables and deletes webhooks.
 pub async fn perform(context: &Context, command: &cli::Webhooks) -> Result<Exit, Failure> {
     let config = context.load()?;
     let queue = context.open_queue(&config).await?;
     let standings = queue.webhooks().await?;
     match command {
         cli::Webhooks::List => list(context.output, &standings)?,
+        cli::Webhooks::Show { webhook } => {
+            show(context.output, selection::webhook(&standings, webhook)?)?;
+        }
         cli::Webhooks::Enable { webhook } => {
             let standing = selection::webhook(&standings, webhook)?;
             let registered = config.webhooks.find(standing.id);
@@ -31,9 +35,7 @@ pub async fn perform(context: &Context, command: &cli::Webhooks) -> Result<Exit,
                 .hint(format!("remove `enabled = false` in {}", config.path.display())));
             }
             queue.enable_webhook(standing.id).await?;
-            let said =
-                format!("webhook {:?} is enabled; {} deliveries wait", standing.name, standing.pending);
-            done(context.output, &said, json!({ "webhook": standing.id.0, "enabled": true }))?;
+            enabled(context.output, standing)?;
         }
         cli::Webhooks::Delete { webhook, yes } => {
             let standing = selection::webhook(&standings, webhook)?;
@@ -47,22 +49,39 @@ pub async fn perform(context: &Context, command: &cli::Webhooks) -> Result<Exit,
     Ok(Exit::Well)
 }
 
+/// Says what enabling did, and what it does not mend.
+fn enabled(output: Output, standing: &WebhookStanding) -> Result<(), Failure> {
+    let said = format!("webhook {:?} is enabled; {} deliveries wait", standing.name, standing.pending);
+    let json = json!({ "webhook": standing.id.0, "enabled": true, "broken": standing.broken });
+    done(output, &said, json)?;
+    if let Some(reason) = &standing.broken {
+        output.note(&format!(
+            "but it is broken: {}; {} events are held until its condition is changed to fit the table, or the \
+             table to fit the condition (`walhook check` tells when they do)",
+            printable(reason),
+            standing.held
+        ));
+    }
+    Ok(())
+}
+
 async fn delete(
     output: Output,
     queue: &dyn Queue,
     standing: &WebhookStanding,
     yes: bool,
 ) -> Result<(), Failure> {
-    let lost = standing.pending + standing.dead;
+    let lost = standing.pending + standing.dead + standing.held;
     if lost > 0 && !yes {
         let question = format!(
-            "delete webhook {:?} and drop {} waiting deliveries and {} dead letters?",
-            standing.name, standing.pending, standing.dead
+            "delete webhook {:?} and drop {} waiting deliveries, {} dead letters and {} held events?",
+            standing.name, standing.pending, standing.dead, standing.held
         );
         output.confirm(&question)?;
     }
     let dropped = queue.delete_webhook(standing.id).await?;
-    let said = format!("webhook {:?} is deleted; {dropped} deliveries were dropped", standing.name);
+    let said =
+        format!("webhook {:?} is deleted; {dropped} deliveries and held events were dropped", standing.name);
     done(output, &said, json!({ "webhook": standing.id.0, "deleted": true, "dropped": dropped }))
 }
 
@@ -78,14 +97,15 @@ fn list(output: Output, standings: &[WebhookStanding]) -> Result<(), Failure> {
             vec![
                 standing.id.to_string(),
                 standing.name.clone(),
-                word(standing.state).to_owned(),
+                word(standing).to_owned(),
                 standing.pending.to_string(),
                 write_size(standing.pending_bytes),
                 standing.oldest_committed_at_us.map_or_else(String::new, |us| times::age(us, now)),
                 standing.dead.to_string(),
+                standing.held.to_string(),
                 standing.delivered.to_string(),
                 standing.failures.to_string(),
-                standing.last_error.clone().unwrap_or_default(),
+                trouble(standing),
             ]
         })
         .collect();
@@ -97,18 +117,63 @@ fn list(output: Output, standings: &[WebhookStanding]) -> Result<(), Failure> {
         "size",
         "oldest",
         "dead",
+        "held",
         "delivered",
         "failures",
-        "last error",
+        "last trouble",
     ];
     output.list(|| standings.iter().map(json_of).collect(), &header, rows, "the queue knows no webhook")
+}
+
+/// What is wrong with it, the worst first: it is broken, its condition failed, its endpoint did.
+fn trouble(standing: &WebhookStanding) -> String {
+    let held = if standing.held > 0 { standing.last_condition_failure.as_ref() } else { None };
+    standing.broken.as_ref().or(held).or(standing.last_error.as_ref()).cloned().unwrap_or_default()
+}
+
+fn show(output: Output, standing: &WebhookStanding) -> Result<(), Failure> {
+    if output.json {
+        return output.json(&json_of(standing));
+    }
+    let held = match standing.held_beyond_limit {
+        0 => format!("{} ({})", standing.held, write_size(standing.held_bytes)),
+        beyond => format!(
+            "{} ({}; {beyond} beyond the backlog limit)",
+            standing.held,
+            write_size(standing.held_bytes)
+        ),
+    };
+    let lines = [
+        ("number", standing.id.to_string()),
+        ("name", standing.name.clone()),
+        ("state", word(standing).to_owned()),
+        ("broken", standing.broken.clone().unwrap_or_default()),
+        ("next sequence", standing.next_sequence.to_string()),
+        ("pending", format!("{} ({})", standing.pending, write_size(standing.pending_bytes))),
+        ("oldest", standing.oldest_committed_at_us.map_or_else(String::new, times::write)),
+        ("dead", standing.dead.to_string()),
+        ("delivered", standing.delivered.to_string()),
+        ("dropped", standing.dropped.to_string()),
+        ("failures", standing.failures.to_string()),
+        ("failing since", standing.failing_since_us.map_or_else(String::new, times::write)),
+        ("last error", standing.last_error.clone().unwrap_or_default()),
+        ("held", held),
+        ("held dropped", standing.held_dropped.to_string()),
+        ("condition failures", standing.condition_failures.to_string()),
+        ("last condition failure", standing.last_condition_failure.clone().unwrap_or_default()),
+    ];
+    let mut text = String::new();
+    for (word, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(text, "{word:<22} {}", printable(value));
+    }
+    output.text(&text)
 }
 
 fn json_of(standing: &WebhookStanding) -> Value {
     json!({
         "id": standing.id.0,
         "name": standing.name,
-        "state": word(standing.state),
+        "state": word(standing),
         "next_sequence": standing.next_sequence,
         "pending": standing.pending,
         "pending_bytes": standing.pending_bytes,
@@ -119,11 +184,20 @@ fn json_of(standing: &WebhookStanding) -> Value {
         "failing_since": standing.failing_since_us.map(times::write),
         "last_error": standing.last_error,
         "oldest_committed_at": standing.oldest_committed_at_us.map(times::write),
+        "broken": standing.broken,
+        "held": standing.held,
+        "held_bytes": standing.held_bytes,
+        "held_beyond_limit": standing.held_beyond_limit,
+        "held_dropped": standing.held_dropped,
+        "condition_failures": standing.condition_failures,
+        "last_condition_failure": standing.last_condition_failure,
     })
 }
 
-fn word(state: WebhookState) -> &'static str {
-    match state {
+/// How it is served; where it is, but its condition does not fit, that.
+fn word(standing: &WebhookStanding) -> &'static str {
+    match standing.state {
+        WebhookState::Enabled if standing.broken.is_some() => "broken",
         WebhookState::Enabled => "enabled",
         WebhookState::Disabled => "disabled",
         WebhookState::Suspended => "suspended",

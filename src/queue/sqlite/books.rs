@@ -32,6 +32,19 @@ pub(super) struct Book {
     pub(super) failures: u32,
     pub(super) failing_since_us: Option<i64>,
     pub(super) last_error: Option<String>,
+    /// The number of the next held event, counting only what is published.
+    pub(super) next_held: u64,
+    /// Held events, those in ranges included.
+    pub(super) held: u64,
+    /// How many of them are in ranges.
+    pub(super) held_beyond: u64,
+    pub(super) held_bytes: u64,
+    pub(super) held_dropped: u64,
+    /// The number of the last held event that an operator gave up.
+    pub(super) held_dropped_to: u64,
+    pub(super) condition_failures: u64,
+    pub(super) last_condition_failure: Option<String>,
+    pub(super) broken: Option<String>,
 }
 
 impl Book {
@@ -43,6 +56,11 @@ impl Book {
             Self { suspended: true, .. } => WebhookState::Suspended,
             _ => WebhookState::Enabled,
         }
+    }
+
+    /// What counts against its backlog, of what is published.
+    pub(super) fn backlog_bytes(&self) -> u64 {
+        self.pending_bytes + self.dead_bytes + self.held_bytes
     }
 
     /// Whether its deliveries may be claimed.
@@ -98,6 +116,15 @@ pub(super) fn book_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<(WebhookId, B
         failures: row.get(15)?,
         failing_since_us: row.get(16)?,
         last_error: row.get(17)?,
+        next_held: unsigned_at(row, 18)?,
+        held: unsigned_at(row, 19)?,
+        held_beyond: unsigned_at(row, 20)?,
+        held_bytes: unsigned_at(row, 21)?,
+        held_dropped: unsigned_at(row, 22)?,
+        held_dropped_to: unsigned_at(row, 23)?,
+        condition_failures: unsigned_at(row, 24)?,
+        last_condition_failure: row.get(25)?,
+        broken: row.get(26)?,
     };
     Ok((WebhookId(unsigned_at(row, 0)?), book))
 }
@@ -133,7 +160,8 @@ impl Books {
     pub(super) fn change(&mut self, webhook: WebhookId) -> &mut Book {
         self.changes += 1;
         self.changed.insert(webhook);
-        self.by_webhook.entry(webhook).or_insert_with(|| Book { next_sequence: 1, ..Book::default() })
+        let new = || Book { next_sequence: 1, next_held: 1, ..Book::default() };
+        self.by_webhook.entry(webhook).or_insert_with(new)
     }
 
     /// Stores what changed.
@@ -159,6 +187,15 @@ impl Books {
                 book.failures,
                 book.failing_since_us,
                 book.last_error,
+                book.next_held.cast_signed(),
+                book.held.cast_signed(),
+                book.held_beyond.cast_signed(),
+                book.held_bytes.cast_signed(),
+                book.held_dropped.cast_signed(),
+                book.held_dropped_to.cast_signed(),
+                book.condition_failures.cast_signed(),
+                book.last_condition_failure,
+                book.broken,
             ])?;
         }
         Ok(())

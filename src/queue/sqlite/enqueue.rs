@@ -1,14 +1,13 @@
 //! Into the queue: events and their deliveries, published when their transaction is complete.
 
-use super::books::Book;
 use super::fault::Fault;
-use super::ranges::append_range;
+use super::held;
 use super::rows::{sql, state_code};
 use super::writer::{Published, Writer};
 use crate::delivery::{Batch, NewDelivery, NewEvent, State};
 use crate::lsn::{Durable, Progress};
 use crate::observe::Observation;
-use crate::queue::{Error, SequenceRange};
+use crate::queue::Error;
 use crate::webhook::WebhookId;
 use rusqlite::params;
 use std::collections::BTreeMap;
@@ -20,84 +19,6 @@ const READY_MAX: usize = 256;
 /// What finished deliveries are purged at once when the queue is full.
 const ROOM_STEPS_MAX: usize = 100;
 
-/// What is in the file but does not count yet.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Unpublished {
-    pub(super) last_event: i64,
-    pub(super) last_quarantine: i64,
-    parts: BTreeMap<WebhookId, Part>,
-}
-
-/// A webhook's share of it.
-#[derive(Clone, Debug)]
-struct Part {
-    next_sequence: u64,
-    pending: u64,
-    pending_bytes: u64,
-    dead: u64,
-    dropped: u64,
-    /// What was kept without body.
-    ranges: Vec<SequenceRange>,
-    /// The first that became ready.
-    ready: Vec<u64>,
-    overflowing: bool,
-    /// Whether the backlog went over its limit here.
-    overflowed: bool,
-}
-
-impl Part {
-    fn new(book: &Book) -> Self {
-        Self {
-            next_sequence: book.next_sequence,
-            pending: 0,
-            pending_bytes: 0,
-            dead: 0,
-            dropped: 0,
-            ranges: Vec::new(),
-            ready: Vec::new(),
-            overflowing: book.overflowing,
-            overflowed: false,
-        }
-    }
-
-    /// Whether a delivery has to go without its body, and as what.
-    fn turns_away(&mut self, book: &Book, bytes: u64) -> Option<State> {
-        if book.deleted {
-            return Some(State::Dropped);
-        }
-        let held = book.pending_bytes + book.dead_bytes + self.pending_bytes;
-        // once over, it stays over until an eighth is free, so that there are few ranges and not many
-        let limit = if self.overflowing {
-            book.backlog_bytes_max - book.backlog_bytes_max / 8
-        } else {
-            book.backlog_bytes_max
-        };
-        let over = held.saturating_add(bytes) > limit;
-        self.overflowed |= over && !self.overflowing;
-        self.overflowing = over;
-        over.then_some(State::Dead)
-    }
-
-    /// Counts a delivery that is kept without its body.
-    fn turn_away(&mut self, event: &NewEvent, delivery: &NewDelivery, state: State) {
-        match state {
-            State::Dead => self.dead += 1,
-            _ => self.dropped += 1,
-        }
-        append_range(
-            &mut self.ranges,
-            SequenceRange {
-                webhook: delivery.webhook,
-                first: delivery.sequence,
-                last: delivery.sequence,
-                state,
-                from: Some(event.position),
-                to: Some(event.position),
-            },
-        );
-    }
-}
-
 /// How much of memory and disk a batch takes, near enough.
 pub(super) fn footprint_bytes(batch: &Batch) -> usize {
     let event = |event: &NewEvent| {
@@ -106,18 +27,27 @@ pub(super) fn footprint_bytes(batch: &Batch) -> usize {
         tails + heads + event.entry_id.len() + 100
     };
     let quarantined: usize = batch.quarantined.iter().map(|row| row.bytes.len() + 100).sum();
-    batch.events.iter().map(event).sum::<usize>() + quarantined
+    let held: usize = batch.held.iter().map(held::footprint_bytes).sum();
+    batch.events.iter().map(event).sum::<usize>() + quarantined + held
 }
 
 impl Writer {
     /// Stores a batch; with progress, publishes it and what came before it.
     pub(super) fn enqueue(&mut self, batch: &Batch) -> Result<Option<Durable>, Fault> {
         self.refuse_contradictions(batch)?;
-        if !batch.events.is_empty() || !batch.quarantined.is_empty() {
-            self.make_room(footprint_bytes(batch) as u64)?;
+        let (released, freed_bytes) = self.find_released(batch)?;
+        if !batch.events.is_empty() || !batch.quarantined.is_empty() || !batch.held.is_empty() {
+            // what is released makes room for what it becomes
+            self.make_room((footprint_bytes(batch) as u64).saturating_sub(freed_bytes))?;
         }
         // from here on memory changes too, so that a failure undoes the whole transaction
         self.books.changes += 1;
+        for released in &released {
+            self.let_go(released)?;
+        }
+        for held in &batch.held {
+            self.hold(held)?;
+        }
         for event in &batch.events {
             self.insert(event)?;
         }
@@ -166,6 +96,7 @@ impl Writer {
                 *next += 1;
             }
         }
+        self.refuse_contradictory_holders(batch)?;
         match batch.progress {
             Some(progress)
                 if progress.commit_lsn < self.published.progress.commit_lsn
@@ -210,9 +141,14 @@ impl Writer {
         for (delivery, turned_away) in event.deliveries.iter().zip(&mut turned_away) {
             let bytes = delivery_bytes(event, delivery);
             let book = self.books.find(delivery.webhook).expect("checked with the batch");
-            let part = self.unpublished.parts.entry(delivery.webhook).or_insert_with(|| Part::new(book));
+            let part = self.unpublished.part(delivery.webhook, book);
             part.next_sequence = delivery.sequence + 1;
-            *turned_away = part.turns_away(book, bytes);
+            // what was held is in the queue already, within the limit of the backlog: it is not given up here
+            *turned_away = if event.was_held {
+                book.deleted.then_some(State::Dropped)
+            } else {
+                part.turns_away(book, bytes)
+            };
             match *turned_away {
                 Some(state) => part.turn_away(event, delivery, state),
                 None => {
@@ -235,6 +171,7 @@ impl Writer {
 
     fn insert_event(&mut self, event: &NewEvent, tail: usize, deliveries: i64) -> Result<i64, Fault> {
         self.unpublished.last_event += 1;
+        let number = if event.was_held { self.next_tail_number(event)? } else { tail as i64 };
         let inserted = self.connection.prepare_cached(sql!("insert_event"))?.execute(params![
             self.unpublished.last_event,
             event.position.epoch,
@@ -244,7 +181,7 @@ impl Writer {
             event.verb.as_str(),
             event.entry_id,
             event.lane.0.cast_signed(),
-            tail as i64,
+            number,
             event.xid,
             event.committed_at_us,
             event.tails[tail].content_type,
@@ -263,6 +200,21 @@ impl Writer {
                 Ok(self.unpublished.last_event)
             }
         }
+    }
+
+    /// A number for a tail beside those that others had of the event while it was held.
+    fn next_tail_number(&self, event: &NewEvent) -> Result<i64, Fault> {
+        let number = self.connection.prepare_cached(sql!("next_tail_number"))?.query_row(
+            params![
+                event.position.epoch,
+                event.position.commit_lsn.0.cast_signed(),
+                event.position.ordinal.cast_signed(),
+                event.verb.as_str(),
+                event.lane.0.cast_signed(),
+            ],
+            |row| row.get(0),
+        )?;
+        Ok(number)
     }
 
     fn insert_delivery(&mut self, event: &NewEvent, delivery: &NewDelivery, row: i64) -> Result<(), Fault> {
@@ -311,8 +263,13 @@ impl Writer {
             book.dead += part.dead;
             book.dropped += part.dropped;
             book.overflowing = part.overflowing;
+            part.held.count_in(book);
             if part.overflowed {
+                let webhook = book.name.clone();
                 self.to_tell.push(Observation::BacklogOverflowed { webhook });
+            }
+            for range in &part.held.ranges {
+                self.store_held_range(webhook, range)?;
             }
             for range in &part.ranges {
                 self.merge_range(range)?;
@@ -329,12 +286,14 @@ impl Writer {
             progress,
             event: self.unpublished.last_event,
             quarantine: self.unpublished.last_quarantine,
+            held_event: self.unpublished.last_held_event,
         };
         self.connection.prepare_cached(sql!("store_position"))?.execute(params![
             progress.commit_lsn.0.cast_signed(),
             progress.end_lsn.0.cast_signed(),
             self.published.event,
             self.published.quarantine,
+            self.published.held_event,
         ])?;
         Ok(())
     }
@@ -381,7 +340,7 @@ impl Writer {
             .connection
             .prepare_cached(sql!("delete_events_after"))?
             .execute(params![self.published.event, DISCARD_STEP])?;
-        if deleted > 0 {
+        if deleted > 0 || self.discard_held(DISCARD_STEP)? {
             return Ok(true);
         }
         self.connection
@@ -389,6 +348,7 @@ impl Writer {
             .execute(params![self.published.quarantine])?;
         self.unpublished.last_event = self.published.event;
         self.unpublished.last_quarantine = self.published.quarantine;
+        self.unpublished.last_held_event = self.published.held_event;
         Ok(false)
     }
 }

@@ -9,6 +9,7 @@ mod claim;
 mod enqueue;
 mod fault;
 mod front;
+mod held;
 mod lanes;
 mod open;
 mod operate;
@@ -17,9 +18,11 @@ mod plans;
 mod purge;
 mod ranges;
 mod read;
+mod release;
 mod rows;
 mod staging;
 mod stream;
+mod unpublished;
 mod writer;
 
 use crate::clock::Clock;
@@ -271,23 +274,36 @@ impl Drop for SqliteQueue {
 
 impl Queue for SqliteQueue {
     fn held(&self, webhook: WebhookId, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<Held>> {
-        todo!("{webhook} {after:?} {bytes_max}")
+        self.read("list held events", move |connection| read::held(connection, webhook, after, bytes_max))
     }
 
     fn held_lanes(&self, webhook: WebhookId, limit: usize) -> Answer<'_, Vec<Lane>> {
-        todo!("{webhook} {limit}")
+        self.read("list held lanes", move |connection| read::held_lanes(connection, webhook, limit))
     }
 
     fn number_held_range(&self, held: HeldRef, first_sequence: u64) -> Answer<'_, ()> {
-        todo!("{held:?} {first_sequence}")
+        self.write_owned("number a held range", 0, move |writer| {
+            writer.number_held_range(held, first_sequence)
+        })
     }
 
     fn mark_broken(&self, webhook: WebhookId, reason: Option<String>) -> Answer<'_, ()> {
-        todo!("{webhook} {reason:?}")
+        self.write_owned("mark a webhook", 0, move |writer| writer.mark_broken(webhook, reason))
     }
 
     fn drop_held(&self, webhook: WebhookId) -> Answer<'_, u64> {
-        todo!("{webhook}")
+        Box::pin(async move {
+            let (mut count, mut up_to) = (0, None);
+            loop {
+                let step = move |writer: &mut Writer| writer.drop_held(webhook, up_to);
+                let (dropped, next) = self.write("drop held events", 0, step).await?;
+                count += dropped;
+                if next.is_none() {
+                    return Ok(count);
+                }
+                up_to = next;
+            }
+        })
     }
 
     fn stream(&self) -> Answer<'_, Option<StreamRecord>> {
@@ -399,7 +415,8 @@ impl Queue for SqliteQueue {
         });
         Box::pin(async move {
             marked.await?;
-            self.sweep(Sweep::Drop, Filter { webhook: Some(webhook), ..Filter::default() }).await
+            let filter = Filter { webhook: Some(webhook), ..Filter::default() };
+            Ok(self.sweep(Sweep::Drop, filter).await? + self.drop_held(webhook).await?)
         })
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// `whoo` in ASCII: tells the file from other SQLite databases (header bytes 68 to 71).
 const APPLICATION_ID: i32 = 0x7768_6F6F;
 /// The schema's steps; a file's `user_version` says how many it has seen.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("migrations/002.sql")];
 /// Older ones can lose committed pages when one connection writes while another checkpoints.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How every SQLite database begins.
@@ -105,6 +105,14 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
             look_for_damage(&connection, path)?;
         }
         migrate(&connection, version, tables == 0).map_err(|fault| fault.at(path, "make its tables"))?;
+    } else if version < known {
+        // only its owner may change the schema: whoever has the lock is the owner for that long
+        let _lock = lock(path).map_err(|error| match error {
+            Error::InUse { path } => Error::Older { path, found: version.cast_unsigned() },
+            error => error,
+        })?;
+        migrate(&connection, number("pragma user_version")?, false)
+            .map_err(|fault| fault.at(path, "make its tables"))?;
     }
     if purpose != Purpose::Read {
         settle_in(&connection).map_err(|fault| fault.at(path, "be opened"))?;

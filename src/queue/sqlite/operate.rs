@@ -70,6 +70,7 @@ impl Writer {
             book.deleted = true;
             book.suspended = false;
             book.orphaned = false;
+            book.broken = None;
         }
     }
 

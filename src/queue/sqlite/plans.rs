@@ -55,3 +55,35 @@ fn every_statement_of_a_delivery_goes_straight_to_its_rows() {
         &["SEARCH d USING INDEX delivery_ended (since_us<?)", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"],
     );
 }
+
+#[test]
+fn every_statement_of_a_held_event_goes_straight_to_its_rows() {
+    let one = "SEARCH held USING PRIMARY KEY (webhook=? AND number=?)";
+    let behind = "SEARCH held USING PRIMARY KEY (webhook=? AND number<?)";
+    let event = "SEARCH held_event USING INTEGER PRIMARY KEY (rowid=?)";
+    check(sql!("held_before"), &[behind]);
+    check(sql!("held_first"), &["SEARCH held USING PRIMARY KEY (webhook=?)"]);
+    check(sql!("held_up_to"), &[behind]);
+    check(sql!("extend_held_range"), &[one]);
+    check(sql!("delete_held"), &[one]);
+    check(sql!("let_go"), &[event]);
+    check(sql!("delete_held_event"), &[event]);
+    let content = "SEARCH e USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN";
+    check(sql!("held_one"), &["SEARCH h USING PRIMARY KEY (webhook=? AND number=?)", content]);
+    check(
+        sql!("held"),
+        &[
+            "SEARCH h USING PRIMARY KEY (webhook=? AND number>? AND number<?)",
+            "SEARCH webhook USING INTEGER PRIMARY KEY (rowid=?)",
+            content,
+        ],
+    );
+    check(
+        sql!("next_tail_number"),
+        &[
+            "SEARCH event USING INDEX event_identity (epoch=? AND commit_lsn=? AND ordinal=? AND verb=? AND lane=?)",
+        ],
+    );
+    let by_event = "SEARCH held USING INDEX held_by_event (event>?)";
+    check(sql!("delete_held_after"), &["SEARCH held USING PRIMARY KEY (webhook=? AND number=?)", by_event]);
+}

@@ -104,8 +104,13 @@ impl Writer {
 
     /// Drops what a deletion that was cut off, or a transaction that was under way then, left behind.
     fn drop_left_behind(&mut self) -> Result<(), Fault> {
-        let left = self.books.iter().find(|(_, book)| book.deleted && book.pending + book.dead > 0);
-        let Some((webhook, _)) = left else { return Ok(()) };
+        let left =
+            self.books.iter().find(|(_, book)| book.deleted && book.pending + book.dead + book.held > 0);
+        let Some((webhook, book)) = left else { return Ok(()) };
+        if book.held > 0 {
+            self.drop_held(webhook, None)?;
+            return Ok(());
+        }
         let filter = Filter { webhook: Some(webhook), ..Filter::default() };
         let (mut dropped, mut from) = (0, Some(1));
         while let (0, Some(start)) = (dropped, from) {

@@ -5,8 +5,10 @@
 use super::books::book_of;
 use super::fault::Fault;
 use super::operate::states_condition;
-use super::rows::{attempt_of, position_at, range_of, sql, state_at, unsigned_at, verb_at};
-use crate::delivery::{Body, DeliveryId, DeliveryNumber, Outcome, Quarantined, State, StreamRecord};
+use super::rows::{attempt_of, cause_at, position_at, range_of, sql, state_at, unsigned_at, verb_at};
+use crate::delivery::{
+    Body, DeliveryId, DeliveryNumber, Held, HeldRef, HeldWhat, Outcome, Quarantined, State, StreamRecord,
+};
 use crate::form::Lane;
 use crate::lsn::{Lsn, Progress};
 use crate::queue::{
@@ -18,6 +20,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 /// How many sequence numbers are read through at once.
 const WINDOW: u64 = 20_000;
+/// What a held event takes in memory beside its content, near enough.
+const HELD_OVERHEAD_BYTES: usize = 200;
 
 /// Some sequence numbers of a webhook.
 #[derive(Clone, Copy, Debug)]
@@ -252,12 +256,13 @@ pub(super) fn webhooks(connection: &Connection) -> Result<Vec<WebhookStanding>, 
             failing_since_us: book.failing_since_us,
             last_error: book.last_error,
             oldest_committed_at_us,
-            broken: None,
-            held: 0,
-            held_bytes: 0,
-            held_dropped: 0,
-            condition_failures: 0,
-            last_condition_failure: None,
+            broken: book.broken,
+            held: book.held,
+            held_bytes: book.held_bytes,
+            held_beyond_limit: book.held_beyond,
+            held_dropped: book.held_dropped,
+            condition_failures: book.condition_failures,
+            last_condition_failure: book.last_condition_failure,
         });
     }
     Ok(standings)
@@ -330,4 +335,59 @@ pub(super) fn quarantined(connection: &Connection) -> Result<Vec<Quarantined>, F
         })?
         .collect::<Result<_, _>>()?;
     Ok(quarantined)
+}
+
+/// What a webhook holds behind a number, about `bytes_max` of it.
+pub(super) fn held(
+    connection: &Connection,
+    webhook: WebhookId,
+    after: Option<u64>,
+    bytes_max: usize,
+) -> Result<Vec<Held>, Fault> {
+    let mut statement = connection.prepare_cached(sql!("held"))?;
+    let mut rows = statement.query(params![webhook.0.cast_signed(), after.unwrap_or(0).cast_signed()])?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while (found.is_empty() || bytes < bytes_max)
+        && let Some(row) = rows.next()?
+    {
+        let held = held_of(row, webhook)?;
+        bytes += match &held.what {
+            HeldWhat::Event { content, .. } => content.len() + HELD_OVERHEAD_BYTES,
+            HeldWhat::Range { .. } => HELD_OVERHEAD_BYTES,
+        };
+        found.push(held);
+    }
+    Ok(found)
+}
+
+fn held_of(row: &rusqlite::Row<'_>, webhook: WebhookId) -> rusqlite::Result<Held> {
+    let held = HeldRef { webhook, number: unsigned_at(row, 0)? };
+    let cause = cause_at(row, 1)?;
+    if row.get::<_, Option<i64>>(4)?.is_some() {
+        let what = HeldWhat::Range { count: unsigned_at(row, 3)?, last: position_at(row, 7)? };
+        return Ok(Held { held, cause, position: position_at(row, 4)?, what });
+    }
+    let what = HeldWhat::Event {
+        form: row.get(13)?,
+        verb: verb_at(row, 14)?,
+        entry_id: row.get(15)?,
+        lane: Lane(unsigned_at(row, 16)?),
+        committed_at_us: row.get(17)?,
+        content: Bytes::from(row.get::<_, Vec<u8>>(18)?),
+    };
+    Ok(Held { held, cause, position: position_at(row, 10)?, what })
+}
+
+/// The lanes in which a webhook holds something.
+pub(super) fn held_lanes(
+    connection: &Connection,
+    webhook: WebhookId,
+    limit: usize,
+) -> Result<Vec<Lane>, Fault> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let lanes = connection
+        .prepare_cached(sql!("held_lanes"))?
+        .query_map(params![webhook.0.cast_signed(), limit], |row| Ok(Lane(unsigned_at(row, 0)?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(lanes)
 }

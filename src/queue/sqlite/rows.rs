@@ -1,7 +1,7 @@
 //! What rows mean: states, outcomes, ranges and row changes as they are stored.
 
 use crate::change::{Datum, OldRow, Row, RowBuilder, RowChange};
-use crate::delivery::{Attempt, Outcome, State};
+use crate::delivery::{Attempt, HeldBecause, Outcome, State};
 use crate::event::Verb;
 use crate::lsn::{Lsn, Position};
 use crate::queue::SequenceRange;
@@ -48,6 +48,17 @@ pub(super) fn unsigned_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::R
 pub(super) fn verb_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Verb> {
     let word: String = row.get(column)?;
     word.parse().map_err(|()| malformed(column, format!("{word:?} is not an event")))
+}
+
+/// Why an event is held, in two columns from `column` on: a word and a reason.
+pub(super) fn cause_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<HeldBecause> {
+    let word: String = row.get(column)?;
+    match word.as_str() {
+        "failed" => Ok(HeldBecause::Failed { reason: row.get(column + 1)? }),
+        "broken" => Ok(HeldBecause::Broken),
+        "behind" => Ok(HeldBecause::Behind),
+        _ => Err(malformed(column, format!("{word:?} is no reason to hold an event"))),
+    }
 }
 
 /// The position in three columns from `column` on.

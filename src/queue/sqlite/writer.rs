@@ -7,10 +7,10 @@
 
 use super::Options;
 use super::books::Books;
-use super::enqueue::Unpublished;
 use super::fault::{Fault, undone_with};
 use super::front::Fronts;
 use super::rows::{sql, unsigned_at};
+use super::unpublished::Unpublished;
 use crate::lsn::{Lsn, Progress};
 use crate::observe::Observation;
 use crate::queue::Error;
@@ -103,6 +103,7 @@ pub(super) struct Published {
     pub(super) progress: Progress,
     pub(super) event: i64,
     pub(super) quarantine: i64,
+    pub(super) held_event: i64,
 }
 
 /// The thread's state.
@@ -156,8 +157,10 @@ impl Writer {
         writer.execute("begin immediate")?;
         writer.data_version = writer.read_data_version()?;
         writer.load()?;
-        (writer.unpublished.last_event, writer.unpublished.last_quarantine) =
-            writer.connection.query_row(sql!("last_numbers"), [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let unpublished = &mut writer.unpublished;
+        (unpublished.last_event, unpublished.last_quarantine, unpublished.last_held_event) = writer
+            .connection
+            .query_row(sql!("last_numbers"), [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         writer.execute("commit")?;
         writer.show();
         Ok(writer)
@@ -302,6 +305,7 @@ impl Writer {
                 },
                 event: row.get(2)?,
                 quarantine: row.get(3)?,
+                held_event: row.get(4)?,
             })
         })?;
         self.has_gates =

@@ -341,6 +341,7 @@ impl Queue for MemoryQueue {
                     broken: None,
                     held: 0,
                     held_bytes: 0,
+                    held_beyond_limit: 0,
                     held_dropped: 0,
                     condition_failures: 0,
                     last_condition_failure: None,

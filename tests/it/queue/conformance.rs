@@ -23,6 +23,7 @@ pub(super) async fn conformance(make: impl Factory) {
     for_books(&make).await;
     for_people(&make).await;
     for_streams(&make).await;
+    super::holding::for_held(&make).await;
 }
 
 async fn for_lanes(make: &impl Factory) {

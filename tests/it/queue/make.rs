@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use walhook::clock::Clock;
 use walhook::delivery::{
-    Attempt, Batch, Claim, DeliveryId, NewDelivery, NewEvent, Outcome, Settled, Settlement, Tail,
+    Attempt, Batch, Claim, DeliveryId, HeldBecause, Holder, NewDelivery, NewEvent, NewHeld, Outcome, Settled,
+    Settlement, Tail,
 };
 use walhook::event::Verb;
 use walhook::form::Lane;
@@ -106,6 +107,46 @@ impl Feed {
             tails: vec![Tail { content_type: "application/json", bytes: vec![b'x'; self.body_bytes].into() }],
             was_held: false,
         }
+    }
+
+    /// A transaction of one held event for each pair; `(lane, webhooks that are broken)`.
+    pub(super) fn holding(&mut self, events: &[(u64, &[u64])]) -> Batch {
+        self.holding_part(events, 0, true)
+    }
+
+    /// A part of such a transaction.
+    pub(super) fn holding_part(&mut self, events: &[(u64, &[u64])], ordinal: u64, last: bool) -> Batch {
+        if ordinal == 0 {
+            self.commit_lsn += 100;
+        }
+        let held = events.iter().enumerate().map(|(number, &(lane, webhooks))| {
+            let broken = |&webhook| Holder { webhook: WebhookId(webhook), cause: HeldBecause::Broken };
+            self.held(lane, webhooks.iter().map(broken).collect(), ordinal + number as u64)
+        });
+        let held = held.collect();
+        Batch { held, progress: last.then(|| self.progress()), ..Batch::default() }
+    }
+
+    pub(super) fn held(&self, lane: u64, holders: Vec<Holder>, ordinal: u64) -> NewHeld {
+        NewHeld {
+            position: Position { epoch: 0, commit_lsn: Lsn(self.commit_lsn), ordinal },
+            form: "Incident".into(),
+            verb: Verb::Update,
+            entry_id: format!("INC{lane}"),
+            lane: Lane(lane),
+            committed_at_us: 1_600_000_000_000_000 + self.commit_lsn as i64,
+            content: vec![b'h'; self.body_bytes].into(),
+            holders,
+        }
+    }
+
+    /// The delivery of what was held, for a webhook whose condition is true.
+    pub(super) fn judged(&mut self, held: &walhook::delivery::Held) -> NewEvent {
+        let walhook::delivery::HeldWhat::Event { lane, committed_at_us, .. } = held.what else {
+            panic!("{held:?} is a range")
+        };
+        let event = self.event(lane.0, &[held.held.webhook.0], 0);
+        NewEvent { position: held.position, committed_at_us, was_held: true, ..event }
     }
 
     pub(super) fn progress(&self) -> Progress {

@@ -73,7 +73,7 @@ async fn files_that_cannot_be_a_queue_are_refused_in_words() {
     let newer = rusqlite::Connection::open(at("newer.db")).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
-    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 1");
+    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 2");
     assert_eq!(refused(open(&at("newer.db"))), said);
 
     assert_eq!(refused(open(&at("no/such.db"))), format!("queue {folder}/no/such.db cannot be opened"));
@@ -161,6 +161,113 @@ async fn everything_is_there_after_opening_again() {
     assert_eq!(drain(&*queue).await, [(7, 4)]);
 }
 
+/// A file of version 1, as a queue that has worked leaves it: a delivery waits, half a transaction is thrown away.
+fn write_version_1(path: &Path) {
+    let old = rusqlite::Connection::open(path).unwrap();
+    old.execute_batch(include_str!("../../../src/queue/sqlite/migrations/001.sql")).unwrap();
+    old.execute_batch(
+        "pragma application_id = 0x77686F6F; pragma user_version = 1; pragma journal_mode = wal;
+         update position set commit_lsn = 100, end_lsn = 150, published_event = 1;
+         insert into webhook (id, name, enabled, backlog_bytes_max, next_sequence, pending, pending_bytes, delivered)
+         values (7, 'webhook 7', 1, 1000000, 3, 1, 5, 1);
+         insert into event values (1, 0, 100, 0, 'Incident', 'update', 'INC1', 1, 0, 700, 5, 'application/json', 1, x'7461696C');
+         insert into event values (2, 0, 200, 0, 'Incident', 'update', 'INC2', 2, 0, 701, 6, 'application/json', 1, x'7461696C');
+         insert into delivery (webhook, sequence, state, lane, event, since_us, bytes, id, head)
+         values (7, 2, 3, 1, 1, 5, 5, zeroblob(16), x'68'), (7, 3, 3, 2, 2, 6, 5, zeroblob(16), x'68');",
+    )
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_queue_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    // by the process that owns it, or by a command where there is none
+    for beside in [false, true] {
+        let path = folder.path().join(format!("{beside}.db"));
+        write_version_1(&path);
+        if beside {
+            let queue = SqliteQueue::open_beside(&path, Options::default()).unwrap();
+            assert_eq!(queue.webhooks().await.unwrap()[0].pending, 1);
+        }
+        let queue = open(&path).unwrap();
+        let books = queue.webhooks().await.unwrap().remove(0);
+        assert_eq!((books.next_sequence, books.pending, books.delivered, books.held), (3, 1, 1, 0));
+        assert_eq!((books.broken, books.condition_failures), (None, 0));
+        let mut feed = Feed::after(100, &[(7, 3)]);
+        let mut batch = feed.holding(&[(1, &[7])]);
+        batch.events.push(feed.event(2, &[7], 1));
+        queue.enqueue(batch).await.unwrap();
+        assert_eq!(queue.held(WebhookId(7), None, 1).await.unwrap()[0].held.number, 1);
+        assert_eq!(drain(&*queue).await, [(7, 2), (7, 3)]);
+    }
+    // not under the hands of an older walhook
+    let path = folder.path().join("used.db");
+    write_version_1(&path);
+    let lock = std::fs::File::create(folder.path().join("used.db.lock")).unwrap();
+    lock.try_lock().unwrap();
+    let said = refused(SqliteQueue::open_beside(&path, Options::default()));
+    assert!(said.ends_with("used.db has schema version 1, and an earlier walhook works on it"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_held_is_there_after_opening_again_and_in_a_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open(&path).unwrap();
+    queue.register(vec![WebhookRecord { backlog_bytes_max: 250, ..record(7) }]).await.unwrap();
+    let mut feed = Feed::new();
+    queue.enqueue(feed.holding(&[(1, &[7][..]); 4])).await.unwrap();
+    queue.mark_broken(WebhookId(7), Some("no such field".into())).await.unwrap();
+    queue.enqueue(feed.holding_part(&[(1, &[7][..]); 4], 0, false)).await.unwrap();
+    let copy = folder.path().join("copy.db");
+    queue.backup(&copy).await.unwrap();
+    let written = format!("{:?}", queue.held(WebhookId(7), None, 1 << 20).await.unwrap());
+    let books = queue.webhooks().await.unwrap();
+    assert_eq!((books[0].held, books[0].broken.as_deref()), (4, Some("no such field")));
+    drop(queue);
+    for path in [path, copy] {
+        let queue = open(&path).unwrap();
+        assert_eq!(queue.webhooks().await.unwrap(), books);
+        assert_eq!(format!("{:?}", queue.held(WebhookId(7), None, 1 << 20).await.unwrap()), written);
+        let rows = rusqlite::Connection::open(&path).unwrap();
+        let count = |table| rows.query_row(&format!("select count(*) from {table}"), [], |row| row.get(0));
+        assert_eq!((count("held"), count("held_event")), (Ok(3), Ok(2)), "nothing unfinished is left");
+    }
+}
+
+/// A queue full of held events could not even release them: what they became needed room first.
+#[tokio::test]
+async fn a_queue_full_of_held_events_refuses_more_and_can_be_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { bytes_max: 4 << 20, ..Options::default() };
+    let queue = SqliteQueue::open(&folder.path().join("queue.db"), options).unwrap();
+    let queue = &*queue;
+    register(queue, &[7, 8]).await;
+    let mut feed = Feed::new();
+    feed.body_bytes = 10_000;
+    let error = loop {
+        if let Err(error) = queue.enqueue(feed.holding(&[(1, &[7, 8])])).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, Error::Full { .. }), "{error}");
+    let size = queue.size().await.unwrap();
+    assert!(size.bytes > size.bytes_max / 10 * 9, "{size:?}");
+    let found = queue.held(WebhookId(7), None, usize::MAX).await.unwrap();
+    assert!((300..420).contains(&found.len()), "stored once for both: {}", found.len());
+    // those of 7 do not match; then those of 8 do, and take the room of what they were
+    let progress = Some(feed.progress());
+    let released = found.iter().map(|one| one.held).collect();
+    queue.enqueue(walhook::delivery::Batch { released, progress, ..Default::default() }).await.unwrap();
+    feed.body_bytes = 9_000;
+    for held in queue.held(WebhookId(8), None, usize::MAX).await.unwrap() {
+        let (events, released) = (vec![feed.judged(&held)], vec![held.held]);
+        let batch = walhook::delivery::Batch { events, released, progress, ..Default::default() };
+        queue.enqueue(batch).await.unwrap();
+    }
+    assert_eq!(drain(queue).await.len(), found.len());
+}
+
 #[tokio::test]
 async fn the_owner_notices_what_a_command_does_beside_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -188,7 +295,15 @@ async fn the_owner_notices_what_a_command_does_beside_it() {
     assert_eq!(drain(&*queue).await, [(7, 3)]);
     let books = queue.webhooks().await.unwrap();
     assert_eq!((books[0].pending, books[0].dropped, books[0].delivered), (1, 1, 1));
-    assert_eq!(beside.delete_webhook(WebhookId(7)).await.unwrap(), 1);
+    let mut feed = Feed::after(200, &[(7, 4)]);
+    queue.enqueue(feed.holding(&[(1, &[7]), (2, &[7])])).await.unwrap();
+    assert_eq!(beside.held(WebhookId(7), None, 1 << 20).await.unwrap().len(), 2);
+    assert!(beside.mark_broken(WebhookId(7), None).await.is_err());
+    assert_eq!(beside.drop_held(WebhookId(7)).await.unwrap(), 2);
+    queue.enqueue(feed.holding(&[(1, &[7])])).await.unwrap();
+    let books = queue.webhooks().await.unwrap();
+    assert_eq!((books[0].held, books[0].held_dropped), (1, 2));
+    assert_eq!(beside.delete_webhook(WebhookId(7)).await.unwrap(), 2);
     queue.due().await;
     assert!(claim(&*queue, 10).await.is_empty());
 }
@@ -272,7 +387,7 @@ async fn a_full_queue_purges_what_is_finished_then_refuses_and_recovers() {
     }
     let heard = heard.0.lock().unwrap().join(", ");
     assert!(heard.contains("QueueFilling { percent: 80 }, QueueFilling { percent: 90 }"), "{heard}");
-    assert_eq!(heard.matches("BacklogOverflowed { webhook: WebhookId(8) }").count(), 1, "{heard}");
+    assert_eq!(heard.matches("BacklogOverflowed { webhook: \"webhook 8\" }").count(), 1, "{heard}");
 }
 
 #[tokio::test]

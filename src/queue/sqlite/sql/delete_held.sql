@@ -1,0 +1,1 @@
+delete from held where webhook = ?1 and number = ?2

@@ -1,0 +1,1 @@
+delete from held_event where id = ?1 and holders <= 0

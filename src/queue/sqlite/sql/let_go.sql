@@ -1,0 +1,1 @@
+update held_event set holders = holders - 1 where id = ?1

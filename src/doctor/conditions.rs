@@ -116,11 +116,11 @@ fn drawn(fault: &Fault, text: &str) -> String {
 /// every part has an identity of its own.
 fn mend(facts: &Facts, needs: &Needs, form: &str, fault: &Fault) -> Option<Mend> {
     let remedy = fault.remedy.as_ref()?;
-    if remedy.starts_with("ALTER TABLE") {
+    if remedy.starts_with("alter table ") {
         let number = needs.forms.iter().position(|known| known.name == form);
         let sql = match number.and_then(|number| facts.table_of(number)) {
             Some(table) => format!("{};\n-- costs: {}", setup::full_step(table).sql, setup::full_cost(table)),
-            None => format!("{remedy};"),
+            None => remedy.clone(),
         };
         return Some(Mend::Sql(sql));
     }

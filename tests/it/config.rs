@@ -445,10 +445,8 @@ fn what_conditions_need_of_the_source_is_checked() {
     );
     check(&source("date_formats = [\"%d.%m.%Y\", \"%Y\"]"), "2:29 source.date_formats: \"%Y\" says neither");
     check(&source("date_formats = [\"%F\", \"%F\"]"), "stands here twice");
-    check(
-        &source(&format!("date_formats = [{}]", (0..17).map(|n| format!("\"%F {n}\",")).collect::<String>())),
-        "more than 16",
-    );
+    let many: Vec<_> = (0..17).map(|number| format!("\"%F {number}\"")).collect();
+    check(&source(&format!("date_formats = [{}]", many.join(", "))), "more than 16");
 }
 
 /// The caret stands in the file's own line wherever the text is written there as it is, escapes included.

@@ -51,7 +51,7 @@ fn its_examples_come_out_as_it_says() {
         assert!(part.contains(wanted_part), "{wanted_part:?} is not in\n{part}");
         count += 1;
     }
-    assert!(count > 80, "only {count} examples were found");
+    assert!(count > 70, "only {count} examples were found");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn refused(text: &str, wanted: &str) {
 
 #[test]
 fn a_file_of_another_shape_is_refused_with_the_place() {
-    refused("[]", "line 1, column ");
+    refused("[]", "expected an object with \"form\" and \"cases\" at line 1 column");
     refused(&file(&case("1 = 1", "\"expects\": true")), "unknown field `expects`");
     refused(&file(&case("1 = 1", "\"expects\": true")), "line 5 column");
     refused(&file(&case("1 = 1", "\"expect\": 1")), "expected true, false or \"error\"");

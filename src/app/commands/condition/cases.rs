@@ -48,7 +48,8 @@ pub struct Case {
     verb: Verb,
     old: OldRow,
     new: Option<Row>,
-    ignores_case: bool,
+    /// Whether letter case does not count.
+    folded: bool,
 }
 
 /// What must come out of a case.
@@ -201,7 +202,7 @@ impl Cases {
 
     /// What comes out of a case.
     pub fn judge(&self, case: &Case) -> Got {
-        let form = if case.ignores_case { &self.form_without_case } else { &self.form };
+        let form = if case.folded { &self.form_without_case } else { &self.form };
         let error = |when, drawn| Got::Error { when, drawn };
         let qualification = match Qualification::parse(&case.text) {
             Ok(qualification) => qualification,
@@ -288,7 +289,7 @@ impl CaseOfFile {
             verb,
             old,
             new,
-            ignores_case: self.options.is_some_and(|options| options.case_insensitive),
+            folded: self.options.is_some_and(|options| options.case_insensitive),
         })
     }
 }

@@ -1,75 +1,66 @@
 //! `--columns name:type,…`: a table as somebody writes it.
 
-use super::made::{self, MadeField};
+use super::made::MadeField;
 use crate::app::config::suggestion;
 use crate::app::failure::Failure;
-use crate::value::{Kind, Moment};
+use crate::value::{Kind, Moment, Selection};
+use std::sync::Arc;
 
 /// How a column is written.
 const EXAMPLE: &str = "write name:type with PostgreSQL's types, as in \
                        --columns 'number:text,status:enum(New|Assigned|Closed),\"Due, at\":timestamptz'";
 
-/// What may stand behind the colon, without what may stand in brackets behind it.
-const TYPES: [(&str, fn() -> Kind); 42] = [
-    ("text", text),
-    ("varchar", text),
-    ("character varying", text),
-    ("name", text),
-    ("uuid", text),
-    ("inet", text),
-    ("interval", text),
-    ("citext", || Kind::Text { folds_case: true, padded: false }),
-    ("char", padded),
-    ("character", padded),
-    ("bpchar", padded),
-    ("smallint", whole),
-    ("integer", whole),
-    ("int", whole),
-    ("bigint", whole),
-    ("int2", whole),
-    ("int4", whole),
-    ("int8", whole),
-    ("real", number),
-    ("double precision", number),
-    ("float4", number),
-    ("float8", number),
-    ("numeric", number),
-    ("decimal", number),
-    ("money", number),
-    ("boolean", made::boolean),
-    ("bool", made::boolean),
-    ("date", || Kind::Date),
-    ("time", || Kind::Time { seconds: false }),
-    ("timetz", || Kind::Time { seconds: false }),
-    ("timestamp", || Kind::Instant(Moment::Local)),
-    ("timestamptz", || Kind::Instant(Moment::Zoned)),
-    ("timestamp with time zone", || Kind::Instant(Moment::Zoned)),
-    ("json", || Kind::Opaque),
-    ("jsonb", || Kind::Opaque),
-    ("bytea", || Kind::Opaque),
-    ("diary", || Kind::Diary { folds_case: false }),
-    ("currency", || Kind::Currency),
-    ("status_history", || Kind::StatusHistory),
-    ("attachment", || Kind::Attachment),
-    ("epoch", || Kind::Instant(Moment::Epoch)),
-    ("seconds_of_day", || Kind::Time { seconds: true }),
+/// PostgreSQL's own types by their names, with their oids.
+const BUILT_IN: [(&str, u32); 37] = [
+    ("text", 25),
+    ("varchar", 1043),
+    ("character varying", 1043),
+    ("name", 19),
+    ("uuid", 2950),
+    ("inet", 869),
+    ("interval", 1186),
+    ("char", 1042),
+    ("character", 1042),
+    ("bpchar", 1042),
+    ("smallint", 21),
+    ("integer", 23),
+    ("int", 23),
+    ("bigint", 20),
+    ("int2", 21),
+    ("int4", 23),
+    ("int8", 20),
+    ("real", 700),
+    ("double precision", 701),
+    ("float4", 700),
+    ("float8", 701),
+    ("numeric", 1700),
+    ("decimal", 1700),
+    ("money", 790),
+    ("boolean", 16),
+    ("bool", 16),
+    ("date", 1082),
+    ("time", 1083),
+    ("timetz", 1266),
+    ("timestamp", 1114),
+    ("timestamp without time zone", 1114),
+    ("timestamptz", 1184),
+    ("timestamp with time zone", 1184),
+    ("oid", 26),
+    ("json", 114),
+    ("jsonb", 3802),
+    ("bytea", 17),
 ];
 
-fn text() -> Kind {
-    Kind::Text { folds_case: false, padded: false }
-}
-
-fn padded() -> Kind {
-    Kind::Text { folds_case: false, padded: true }
-}
-
-fn whole() -> Kind {
-    Kind::Number { whole: true }
-}
-
-fn number() -> Kind {
-    Kind::Number { whole: false }
-}
+/// Further types, and what a configuration would say of a column.
+const OTHERS: [(&str, Kind); 7] = [
+    ("citext", Kind::Text { folds_case: true, padded: false }),
+    ("diary", Kind::Diary { folds_case: false }),
+    ("currency", Kind::Currency),
+    ("status_history", Kind::StatusHistory),
+    ("attachment", Kind::Attachment),
+    ("epoch", Kind::Instant(Moment::Epoch)),
+    ("seconds_of_day", Kind::Time { seconds: true }),
+];
 
 /// Reads the columns.
 pub(super) fn read(text: &str) -> Result<Vec<MadeField>, Failure> {
@@ -113,12 +104,19 @@ fn kind(column: &str, type_: &str) -> Result<Kind, Failure> {
                 "write enum(New|Assigned|Closed), or enum(0=New|5=Closed) for what stands in the column",
             ));
         }
-        return Ok(made::selection(labels));
+        return Ok(Kind::Selection(Arc::new(Selection::of_labels(&labels))));
     }
-    if let Some((_, kind)) = TYPES.iter().find(|(known, _)| *known == word) {
-        return Ok(kind());
+    let built_in =
+        BUILT_IN.iter().find(|(known, _)| *known == word).and_then(|(_, oid)| Kind::built_in(*oid));
+    let other = || OTHERS.iter().find(|(known, _)| *known == word).map(|(_, kind)| kind.clone());
+    if let Some(kind) = built_in.or_else(other) {
+        return Ok(kind);
     }
-    let known = TYPES.iter().map(|(known, _)| *known).chain(["enum"]);
+    let known = BUILT_IN
+        .iter()
+        .map(|(known, _)| *known)
+        .chain(OTHERS.iter().map(|(known, _)| *known))
+        .chain(["enum"]);
     let hint = suggestion(&word, known).unwrap_or_else(|| EXAMPLE.to_owned());
     Err(Failure::usage(format!("column {column:?} has the unknown type {type_:?}")).hint(hint))
 }

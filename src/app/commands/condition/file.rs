@@ -1,15 +1,16 @@
 //! The shape of a file of cases in JSON.
 
 use super::cases::{Value, When};
-use super::made::{self, MadeField};
+use super::made::MadeField;
 use super::rows::Values;
-use crate::value::{Kind, Moment};
+use crate::value::{Kind, Moment, Selection};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+use std::sync::Arc;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with \"form\" and \"cases\"")]
 pub(super) struct File {
     pub(super) version: Option<u32>,
     pub(super) dialect: Option<String>,
@@ -22,14 +23,14 @@ pub(super) struct File {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with \"name\" and \"fields\"")]
 pub(super) struct FormOfFile {
     pub(super) name: String,
     pub(super) fields: Vec<FieldOfFile>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with \"name\" and \"type\"")]
 pub(super) struct FieldOfFile {
     pub(super) id: Option<u64>,
     pub(super) name: String,
@@ -71,7 +72,7 @@ impl FieldOfFile {
                 let labels = labels.ok_or_else(|| {
                     format!("field {:?}: an enum needs \"values\": {{\"0\": \"New\"}}", self.name)
                 })?;
-                made::selection(labels.0.iter().cloned())
+                Kind::Selection(Arc::new(Selection::of_labels(&labels.0)))
             }
             TypeOfFile::Integer => Kind::Number { whole: true },
             TypeOfFile::Real | TypeOfFile::Decimal => Kind::Number { whole: false },
@@ -85,7 +86,7 @@ impl FieldOfFile {
             TypeOfFile::Currency => Kind::Currency,
             TypeOfFile::StatusHistory => Kind::StatusHistory,
             TypeOfFile::Attachment => Kind::Attachment,
-            TypeOfFile::Boolean => made::boolean(),
+            TypeOfFile::Boolean => Kind::Selection(Selection::boolean()),
             TypeOfFile::Json => Kind::Opaque,
         };
         if self.values.is_some() && self.type_ != TypeOfFile::Enum {
@@ -96,7 +97,7 @@ impl FieldOfFile {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with \"now\", \"user\" and the like")]
 pub(super) struct ContextOfFile {
     pub(super) now: Option<String>,
     pub(super) user: Option<String>,
@@ -107,7 +108,7 @@ pub(super) struct ContextOfFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with \"qualification\", \"operation\" and \"expect\"")]
 pub(super) struct CaseOfFile {
     pub(super) id: Option<String>,
     #[serde(rename = "group")]
@@ -134,7 +135,7 @@ pub(super) enum Operation {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with \"case_insensitive\"")]
 pub(super) struct Options {
     #[serde(default)]
     pub(super) case_insensitive: bool,

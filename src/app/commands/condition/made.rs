@@ -4,7 +4,7 @@
 use crate::change::{Column, Relation, ReplicaIdentity};
 use crate::form::{BoundField, BoundForm, Fold, Form, OldValues};
 use crate::qualification::Dialect;
-use crate::value::{Choice, Kind, Selection, Type};
+use crate::value::{Kind, Type};
 use std::sync::Arc;
 
 /// A field as somebody describes it.
@@ -73,25 +73,4 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
 
 fn column(name: &str) -> Column {
     Column { name: name.to_owned(), type_oid: 25, type_modifier: -1, in_identity: true }
-}
-
-/// A selection of what stands in the column and what people read. Its numbers are what stands there, if that is a
-/// whole number, else the place in the list from 0.
-pub fn selection(labels: impl IntoIterator<Item = (String, String)>) -> Kind {
-    let choices = labels.into_iter().enumerate().map(|(place, (stored, label))| {
-        let number = stored.trim().parse().unwrap_or(place as i64);
-        Choice { number, stored, label }
-    });
-    Kind::Selection(Arc::new(Selection { choices: choices.collect() }))
-}
-
-/// Whether something is true.
-pub fn boolean() -> Kind {
-    let choice = |number, stored: &str, label: &str| Choice {
-        number,
-        stored: stored.to_owned(),
-        label: label.to_owned(),
-    };
-    let choices = vec![choice(0, "f", "false"), choice(1, "t", "true")];
-    Kind::Selection(Arc::new(Selection { choices }))
 }

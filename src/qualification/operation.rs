@@ -53,7 +53,11 @@ impl Typing<'_> {
                 settle(&mut left.term, *shape);
                 Sort::Number { whole: true }
             }
-            (Sort::Moment { .. }, Sort::Moment { .. }) if is_difference => Sort::Number { whole: true },
+            (Sort::Moment { .. }, Sort::Moment { .. }) if is_difference => {
+                settle(&mut left.term, Shape::Instant);
+                settle(&mut right.term, Shape::Instant);
+                Sort::Number { whole: true }
+            }
             (one, other) => return Err(no_arithmetic(&left, one, operator, &right, other, place)),
         };
         let truncates = operator == Arithmetic::Divide && left.sort.is_whole() && right.sort.is_whole();

@@ -6,8 +6,11 @@ SEED ?= 1
 KILLS ?= 30
 CHANGES ?= 20000
 BULK ?= 200000
+# What is fuzzed, and for how long.
+TARGET ?= parse
+SECONDS ?= 60
 
-.PHONY: help demo test check soak endurance bench postgres
+.PHONY: help demo test check soak endurance bench fuzz postgres
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
@@ -16,6 +19,7 @@ help:
 	@echo "make soak    the end-to-end proof in full: make soak SEED=7 KILLS=30 CHANGES=20000 BULK=200000"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements"
+	@echo "make fuzz    conditions against invented bytes: make fuzz TARGET=judge SECONDS=60 (nightly Rust, cargo-fuzz)"
 
 demo: postgres
 	$(CARGO) run --quiet --profile fast -- demo $(DEMO)
@@ -41,6 +45,11 @@ endurance: postgres
 
 bench: postgres
 	$(CARGO) bench
+
+fuzz:
+	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
+	echo "fuzzing needs nightly Rust and cargo-fuzz: rustup toolchain install nightly; cargo install cargo-fuzz"; exit 1; }
+	$(CARGO) +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=8192
 
 postgres:
 	@scripts/postgres

@@ -2,14 +2,16 @@
 
 use super::keyword::Keyword;
 use super::like::fold;
+use super::operation::negate;
 use super::program::{Field, Image, Leaf, Member, Node, Reading, Shape, Term, Test, Value};
-use super::reference::{Resolved, Target, nearby, quoted, resolve};
+use super::reference::{Resolved, Target, quoted, resolve};
 use super::tree::{Arithmetic, Condition, Operand, Operator, Reference};
 use super::typing::{self, Draft, STATUS_HISTORY, Sort, Typing, fault};
 use super::{Fault, Faults, Purpose};
 use crate::change::ReplicaIdentity;
 use crate::event::Verb;
 use crate::form::{BoundForm, OldValues};
+use crate::nearby::nearest;
 use crate::value::Kind;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -191,7 +193,7 @@ impl<'a> Binder<'a> {
             Operand::Dollar { name, place } => self.dollar(name, place),
             Operand::Negate { operand, place } => {
                 let draft = self.operand(operand)?;
-                let draft = self.typing.negate(draft, place);
+                let draft = negate(draft, place);
                 self.note(draft)
             }
             Operand::Arithmetic { .. } => None, // walked above
@@ -352,8 +354,7 @@ impl<'a> Binder<'a> {
             return self.reference(&Reference { name: name.to_owned(), place: place.clone() });
         }
         let fields = self.form.fields.iter().map(|field| field.name.as_str());
-        let upper = name.to_uppercase();
-        let remedy = match nearby(&upper, Keyword::names().map(|name| -> &str { name }).chain(fields)) {
+        let remedy = match nearest(name, Keyword::names().map(|name| -> &str { name }).chain(fields)) {
             Some(near) if fold(near) != fold(name) => format!("did you mean ${near}$?"),
             _ => "write a keyword ($NULL$, $USER$, $TIMESTAMP$ …) or the name of a field".to_owned(),
         };

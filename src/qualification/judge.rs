@@ -180,7 +180,7 @@ pub(super) fn value<'a>(term: &'a Term, facts: &Facts<'a>) -> Result<Value<'a>, 
     match term {
         Term::Constant(constant) => Ok(borrowed(constant)),
         Term::Field(field) => field_value(field, facts),
-        Term::Moment { which, shape } => Ok(moment(*which, *shape, facts)),
+        Term::Moment { which, shape } => Ok(moment(*which, shape.unwrap_or(Shape::Instant), facts)),
         Term::Weekday => {
             Ok(Value::Text(Cow::Borrowed(weekday(day_of(now(facts), &dialect(facts).time_zone)))))
         }

@@ -89,10 +89,10 @@ pub(super) struct Amount {
 pub(super) enum Term {
     Constant(Value<'static>),
     Field(Box<Field>),
-    /// `$TIMESTAMP$` and its like, as what stands opposite asks for it.
+    /// `$TIMESTAMP$` and its like, as what stands opposite asks for it; a moment, if nothing does.
     Moment {
         which: Clock,
-        shape: Shape,
+        shape: Option<Shape>,
     },
     Weekday,
     Operation,

@@ -3,6 +3,7 @@
 use super::like::fold;
 use super::program::{Image, Member, Reading};
 use crate::form::{BoundField, BoundForm};
+use crate::nearby::nearest;
 use crate::value::{Kind, Selection};
 
 /// What a name means.
@@ -206,7 +207,7 @@ pub(super) fn choice_number(selection: &Selection, label: &str) -> Result<i64, U
         )),
         [] => {
             let labels = choices.iter().map(|choice| choice.label.as_str());
-            let remedy = match nearby(label, labels.clone()) {
+            let remedy = match nearest(label, labels.clone()) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("write one of {}", listed(labels.map(|label| format!("{label:?}")))),
             };
@@ -272,7 +273,7 @@ fn unknown(form: &BoundForm, readings: &[(Image, &str)]) -> Unresolved {
     }
     let (_, whole) = readings[0];
     let remedy = readings.iter().rev().find_map(|(_, name)| {
-        let near = nearby(name, named(form).map(|(name, ..)| name))?;
+        let near = nearest(name, named(form).map(|(name, ..)| name))?;
         let prefix = &whole[..whole.len() - name.len()];
         Some(format!("did you mean {}?", quoted(&format!("{prefix}{near}"))))
     });
@@ -303,28 +304,4 @@ fn listed(words: impl Iterator<Item = String>) -> String {
         Some((last, _)) => last.clone(),
         None => "none: it has no choices".to_owned(),
     }
-}
-
-/// The candidate that is closest to a word, if it is close.
-pub(super) fn nearby<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word: Vec<char> = fold(word).chars().take(100).collect();
-    let far = word.len().max(3) / 3 + 1;
-    let near = candidates.map(|candidate| (distance(&word, &fold(candidate)), candidate));
-    near.filter(|(distance, _)| *distance < far).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
-}
-
-/// How many characters have to be put in, left out or replaced to make one text of the other.
-fn distance(one: &[char], other: &str) -> usize {
-    let other: Vec<char> = other.chars().take(100).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
 }

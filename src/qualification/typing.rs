@@ -369,10 +369,10 @@ fn folded(term: Term) -> Term {
     }
 }
 
-/// Says what the keywords of time in a term are.
+/// Says what the keywords of time in a term are, but for those that have met something already.
 pub(super) fn settle(term: &mut Term, to: Shape) {
     match term {
-        Term::Moment { shape, .. } => *shape = to,
+        Term::Moment { shape, .. } => *shape = shape.or(Some(to)),
         Term::Chain { first, steps } => {
             settle(first, to);
             for step in steps {
@@ -442,6 +442,6 @@ fn clash(one: &str, other: &Sort, place: &Range<usize>) -> Fault {
 
 /// A keyword of time.
 pub(super) fn moment(which: Clock, place: &Range<usize>) -> Draft {
-    let term = Term::Moment { which, shape: Shape::Instant };
+    let term = Term::Moment { which, shape: None };
     Draft { sort: Sort::Moment { is_clock: which == Clock::Time }, term, place: place.clone() }
 }

@@ -2,6 +2,7 @@
 
 use super::keyword::Keyword;
 use super::like::fold;
+use super::operation::negate;
 use super::program::{Field, Image, Leaf, Member, Node, Reading, Shape, Term, Test, Value};
 use super::reference::{Resolved, Target, quoted, resolve};
 use super::tree::{Arithmetic, Condition, Operand, Operator, Reference};
@@ -192,7 +193,7 @@ impl<'a> Binder<'a> {
             Operand::Dollar { name, place } => self.dollar(name, place),
             Operand::Negate { operand, place } => {
                 let draft = self.operand(operand)?;
-                let draft = self.typing.negate(draft, place);
+                let draft = negate(draft, place);
                 self.note(draft)
             }
             Operand::Arithmetic { .. } => None, // walked above

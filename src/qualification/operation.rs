@@ -99,29 +99,29 @@ impl Typing<'_> {
         let left = read(left, &right.sort)?;
         Ok((left, read(right, &left_sort)?))
     }
+}
 
-    /// `-operand`.
-    pub(super) fn negate(self, operand: Draft, place: &Range<usize>) -> Typed<Draft> {
-        let operand = if matches!(operand.sort, Sort::Quoted(_)) { to_number(operand)? } else { operand };
-        let sort = match &operand.sort {
-            Sort::Null | Sort::Nothing => Sort::Nothing,
-            Sort::Written { text, whole } => Sort::Written {
-                text: text.strip_prefix('-').map_or_else(|| format!("-{text}"), str::to_owned),
-                whole: *whole,
-            },
-            sort if sort.is_number() => Sort::Number { whole: sort.is_whole() },
-            sort => {
-                let message = format!("only a number can be negated, and this is {}", sort.called());
-                return Err(fault(&operand.place, message, None));
-            }
-        };
-        let term = match operand.term {
-            Term::Constant(Value::Number(number)) => Term::Constant(Value::of_number(number.negate())),
-            Term::Constant(Value::Null) => Term::Constant(Value::Null),
-            term => Term::Negate { term: Box::new(term), place: place.clone() },
-        };
-        Ok(Draft { sort, term, place: place.clone() })
-    }
+/// `-operand`.
+pub(super) fn negate(operand: Draft, place: &Range<usize>) -> Typed<Draft> {
+    let operand = if matches!(operand.sort, Sort::Quoted(_)) { to_number(operand)? } else { operand };
+    let sort = match &operand.sort {
+        Sort::Null | Sort::Nothing => Sort::Nothing,
+        Sort::Written { text, whole } => Sort::Written {
+            text: text.strip_prefix('-').map_or_else(|| format!("-{text}"), str::to_owned),
+            whole: *whole,
+        },
+        sort if sort.is_number() => Sort::Number { whole: sort.is_whole() },
+        sort => {
+            let message = format!("only a number can be negated, and this is {}", sort.called());
+            return Err(fault(&operand.place, message, None));
+        }
+    };
+    let term = match operand.term {
+        Term::Constant(Value::Number(number)) => Term::Constant(Value::of_number(number.negate())),
+        Term::Constant(Value::Null) => Term::Constant(Value::Null),
+        term => Term::Negate { term: Box::new(term), place: place.clone() },
+    };
+    Ok(Draft { sort, term, place: place.clone() })
 }
 
 /// Whether `+` joins texts: unless a string literal is a number beside one.

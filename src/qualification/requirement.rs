@@ -120,7 +120,9 @@ fn set_by(term: &Term, found: &mut Vec<Requirement>) {
         Term::Negate { term, .. } | Term::Seconds { term, .. } => set_by(term, found),
         Term::Chain { first, steps } => {
             set_by(first, found);
-            steps.iter().for_each(|step| set_by(&step.right, found));
+            for step in steps {
+                set_by(&step.right, found);
+            }
         }
         Term::Field(_) | Term::Constant(_) | Term::Moment { .. } => {}
         Term::Weekday | Term::Operation | Term::User => {}

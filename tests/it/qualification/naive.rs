@@ -4,13 +4,19 @@
 //! right: the order in which parts are judged is nobody's business, nor is whether a failure or an unknown is told
 //! where both would stop a delivery.
 
-use super::properties::targets::event::{COLUMNS, Event, NOW_US};
+mod comparison;
+mod moment;
+mod verdicts;
+
+use super::properties::targets::event::{COLUMNS, Event};
 use bigdecimal::{BigDecimal, RoundingMode, Zero};
-use std::cmp::Ordering;
+use comparison::relation;
+use moment::{EAST, counted, keyword, moment, within};
 use std::str::FromStr;
+pub(super) use verdicts::{FAILURE, FALSE, TRUE, UNKNOWN, Verdicts};
 use walhook::change::{Datum, OldRow, Row};
 use walhook::event::Verb;
-use walhook::qualification::{Arithmetic, Condition, Operand, Operator, Truth};
+use walhook::qualification::{Arithmetic, Condition, Operand, Operator};
 use walhook::value::{Kind, Selection};
 
 /// It should have been refused when it was bound.
@@ -18,66 +24,6 @@ use walhook::value::{Kind, Selection};
 pub(super) struct IllTyped;
 
 type Typed<T> = Result<T, IllTyped>;
-
-/// Which of true, false, unknown and failure may come out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Verdicts(u8);
-
-pub(super) const TRUE: Verdicts = Verdicts(1);
-pub(super) const FALSE: Verdicts = Verdicts(2);
-pub(super) const UNKNOWN: Verdicts = Verdicts(4);
-pub(super) const FAILURE: Verdicts = Verdicts(8);
-const EACH: [Verdicts; 4] = [TRUE, FALSE, UNKNOWN, FAILURE];
-
-impl Verdicts {
-    pub(super) fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    fn or_also(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    fn not(self) -> Self {
-        Self((self.0 & 12) | (self.0 & 1) << 1 | (self.0 & 2) >> 1)
-    }
-
-    fn and(self, other: Self) -> Self {
-        let mut both = Self(0);
-        for one in EACH.into_iter().filter(|one| self.has(*one)) {
-            for two in EACH.into_iter().filter(|two| other.has(*two)) {
-                both = both.or_also(match (one, two) {
-                    (FALSE, _) | (_, FALSE) => FALSE,
-                    (FAILURE, UNKNOWN) | (UNKNOWN, FAILURE) => FAILURE.or_also(UNKNOWN),
-                    (FAILURE, _) | (_, FAILURE) => FAILURE,
-                    (UNKNOWN, _) | (_, UNKNOWN) => UNKNOWN,
-                    _ => TRUE,
-                });
-            }
-        }
-        both
-    }
-
-    fn or(self, other: Self) -> Self {
-        self.not().and(other.not()).not()
-    }
-}
-
-impl From<bool> for Verdicts {
-    fn from(holds: bool) -> Self {
-        if holds { TRUE } else { FALSE }
-    }
-}
-
-impl From<Truth> for Verdicts {
-    fn from(truth: Truth) -> Self {
-        match truth {
-            Truth::True => TRUE,
-            Truth::False => FALSE,
-            Truth::Unknown => UNKNOWN,
-        }
-    }
-}
 
 /// What an operand is and holds.
 #[derive(Clone, Debug)]
@@ -285,102 +231,6 @@ fn field(name: &str, event: &Event) -> Typed<Item> {
     Ok(Item { sort, held, adapts: false })
 }
 
-// ---- dates and times
-
-const DAY: i64 = 86_400;
-/// The form's time zone lies so far to the east.
-const EAST: i64 = 2 * 3_600;
-
-/// `2024-06-12`, `06/12/2024`, with or without ` 09:30:00` and ` +00`; `09:30:00`.
-fn moment(text: &str, shape: Shape, east: i64) -> Option<BigDecimal> {
-    let clock = |text: &str| {
-        let parts: Vec<i64> = text.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-        let [hours, minutes, seconds] = parts[..] else { return None };
-        (hours < 24 && minutes < 60 && seconds < 60).then_some(hours * 3_600 + minutes * 60 + seconds)
-    };
-    let day = |text: &str| {
-        let american = text.split_once('/').and_then(|(month, rest)| {
-            let (day, year) = rest.split_once('/')?;
-            Some(format!("{year}-{month}-{day}"))
-        });
-        let text = american.as_deref().unwrap_or(text);
-        // a date alone
-        let date: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == 10)?;
-        Some(i64::from(date.since(jiff::civil::date(1970, 1, 1)).ok()?.get_days()))
-    };
-    let number = match shape {
-        Shape::Time => clock(text)?,
-        Shape::Date => day(text)?,
-        Shape::Instant => {
-            let (date, time) = text.split_once(' ').unwrap_or((text, "00:00:00"));
-            let (time, east) = time.strip_suffix("+00").map_or((time, east), |time| (time, 0));
-            day(date)? * DAY + clock(time)? - east
-        }
-    };
-    Some(BigDecimal::from(number))
-}
-
-/// A number of seconds as a moment: of a date it is the day that it falls on.
-fn of_seconds(held: Held, shape: Shape) -> Held {
-    match within(counted(readable(held), Shape::Instant), Shape::Instant) {
-        Held::Number { number, exact } if shape == Shape::Date => {
-            let days = (number + BigDecimal::from(EAST)) / BigDecimal::from(DAY);
-            Held::Number { number: days.with_scale_round(0, RoundingMode::Floor), exact }
-        }
-        held => within(held, shape),
-    }
-}
-
-/// Days are whole, of seconds there are millionths.
-fn counted(held: Held, shape: Shape) -> Held {
-    let scale = if shape == Shape::Date { 0 } else { 6 };
-    match held {
-        Held::Number { number, exact } => {
-            Held::Number { number: number.with_scale_round(scale, RoundingMode::Down), exact }
-        }
-        held => held,
-    }
-}
-
-/// Nobody's dates lie some million years away.
-fn within(held: Held, shape: Shape) -> Held {
-    let far = BigDecimal::from(if shape == Shape::Time { 1_000_000_000_i64 } else { 1_000_000_000_000_000 });
-    match held {
-        Held::Number { number, .. } if number.abs() > far => Held::Failed,
-        held => held,
-    }
-}
-
-fn keyword(name: &str, shape: Shape, event: &Event) -> Option<Item> {
-    let text = Sort::Text { folds_case: false, padded: false };
-    let held = |text: &str| Held::Text(text.to_owned());
-    let now = NOW_US / 1_000_000;
-    let today = (now + EAST).div_euclid(DAY);
-    let clock = |number: i64| (Sort::Moment(shape), exactly(BigDecimal::from(number)));
-    let adapts = matches!(name, "TIMESTAMP" | "DATE");
-    let (sort, held) = match (name, shape) {
-        ("NULL", _) => (Sort::NullWord, Held::Null),
-        ("GROUPS" | "BROWSER", _) => (Sort::Nothing, Held::Null),
-        ("USER", _) => (text, event.user.map_or(Held::Null, held)),
-        ("OPERATION", _) => {
-            let word = match event.verb {
-                Verb::Create => "CREATE",
-                Verb::Update => "SET",
-                Verb::Merge => "MERGE",
-                Verb::Delete => "DELETE",
-            };
-            (text, held(word))
-        }
-        ("TIMESTAMP", Shape::Instant) => clock(now),
-        ("TIMESTAMP", Shape::Time) => clock((now + EAST).rem_euclid(DAY)),
-        ("DATE", Shape::Instant) => clock(today * DAY - EAST),
-        ("DATE", Shape::Time) => clock(0),
-        ("TIMESTAMP" | "DATE", Shape::Date) => clock(today),
-        _ => return None,
-    };
-    Some(Item { sort, held, adapts })
-}
-
 // ---- operands
 
 /// What an operand comes to; `shape` is what the keywords of time are.
@@ -585,178 +435,5 @@ fn as_text(item: Item) -> Held {
         (Sort::Written(text), _) => Held::Text(text),
         (_, Held::Number { number, .. }) => Held::Text(number.normalized().to_plain_string()),
         (_, held) => held,
-    }
-}
-
-// ---- comparisons
-
-fn relation(left: &Operand, operator: Operator, right: &Operand, event: &Event) -> Typed<Verdicts> {
-    let (one, two) = (value(left, Shape::Instant, event), value(right, Shape::Instant, event));
-    let (one, two) = (one?, two?);
-    let (one, two) = match (&one.sort, &two.sort) {
-        (Sort::Moment(shape), _) if !one.adapts && two.adapts => (one.clone(), value(right, *shape, event)?),
-        (_, Sort::Moment(shape)) if one.adapts && !two.adapts => (value(left, *shape, event)?, two),
-        (Sort::Moment(_), Sort::Quoted) if one.adapts => (value(left, beside(&two), event)?, two),
-        (Sort::Quoted, Sort::Moment(_)) if two.adapts => {
-            let shape = beside(&one);
-            (one, value(right, shape, event)?)
-        }
-        _ => (one, two),
-    };
-    let is_test = matches!(operator, Operator::Equal | Operator::NotEqual);
-    match (&one.sort, &two.sort) {
-        (Sort::NullWord, _) if is_test => return Ok(absence(&two.held, operator)),
-        (_, Sort::NullWord) if is_test => return Ok(absence(&one.held, operator)),
-        (Sort::NullWord, _) | (_, Sort::NullWord) => return Ok(UNKNOWN),
-        _ if operator == Operator::Like => return like(one, two),
-        (Sort::Nothing, _) | (_, Sort::Nothing) => return Ok(UNKNOWN),
-        _ => {}
-    }
-    let folds = |item: &Item| matches!(item.sort, Sort::Text { folds_case: true, .. });
-    let folds_case = folds(&one) || folds(&two);
-    let (one, two) = alike(one, two)?;
-    let ordering = match (readable(one), readable(two)) {
-        (Held::Null, _) | (_, Held::Null) => return Ok(UNKNOWN),
-        (Held::Text(one), Held::Text(two)) if folds_case => one.to_lowercase().cmp(&two.to_lowercase()),
-        (Held::Text(one), Held::Text(two)) => one.cmp(&two),
-        (Held::Number { number: one, exact }, Held::Number { number: two, exact: also }) => {
-            if !exact || !also {
-                return Ok(TRUE.or_also(FALSE)); // the last digits are nobody's promise
-            }
-            one.cmp(&two)
-        }
-        _ => return Ok(FAILURE),
-    };
-    Ok(match operator {
-        Operator::Equal => ordering == Ordering::Equal,
-        Operator::NotEqual => ordering != Ordering::Equal,
-        Operator::Less => ordering == Ordering::Less,
-        Operator::LessOrEqual => ordering != Ordering::Greater,
-        Operator::Greater => ordering == Ordering::Greater,
-        Operator::GreaterOrEqual | Operator::Like => ordering != Ordering::Less,
-    }
-    .into())
-}
-
-/// What a keyword of time is beside a quoted one.
-fn beside(quoted: &Item) -> Shape {
-    match &quoted.held {
-        Held::Text(text)
-            if moment(text.trim(), Shape::Instant, EAST).is_none()
-                && moment(text.trim(), Shape::Time, EAST).is_some() =>
-        {
-            Shape::Time
-        }
-        _ => Shape::Instant,
-    }
-}
-
-fn absence(held: &Held, operator: Operator) -> Verdicts {
-    let is_null = match held {
-        Held::Null => TRUE,
-        Held::Failed => FAILURE,
-        _ => FALSE,
-    };
-    if operator == Operator::Equal { is_null } else { is_null.not() }
-}
-
-/// Both sides as the same sort of value.
-fn alike(one: Item, two: Item) -> Typed<(Held, Held)> {
-    let rank = |item: &Item| match &item.sort {
-        Sort::Opaque => 9,
-        Sort::Moment(_) if !item.adapts => 8,
-        Sort::Moment(_) => 7,
-        Sort::Text { .. } => 6,
-        Sort::Choice(_) => 5,
-        Sort::Number { .. } => 4,
-        Sort::Written(_) => 3,
-        _ => 2,
-    };
-    if rank(&one) < rank(&two) {
-        return alike(two, one).map(|(two, one)| (one, two));
-    }
-    let other = match (&one.sort, &two.sort, &two.held) {
-        (Sort::Opaque, ..) => return Err(IllTyped),
-        (Sort::Moment(shape), Sort::Moment(other), _) if shape == other => two.held,
-        (Sort::Moment(shape), Sort::Quoted, Held::Text(text)) => {
-            moment(text.trim(), *shape, EAST).map(exactly).ok_or(IllTyped)?
-        }
-        (Sort::Moment(shape), sort, _) if is_span(sort) => of_seconds(two.held, *shape),
-        (Sort::Text { padded: true, .. }, Sort::Quoted, Held::Text(text)) => {
-            Held::Text(text.trim_end_matches(' ').to_owned())
-        }
-        (Sort::Text { .. }, Sort::Text { .. } | Sort::Quoted, _) => two.held,
-        (Sort::Text { .. }, Sort::Written(text), _) => Held::Text(text.clone()),
-        (Sort::Choice(selection), Sort::Quoted, Held::Text(label)) => match number_of(selection, label) {
-            Some(number) => exactly(number),
-            None => unquoted(two)?.held,
-        },
-        (sort, Sort::Quoted, _) if is_number(sort) => unquoted(two)?.held,
-        (sort, other, _) if is_number(sort) && is_number(other) => two.held,
-        (Sort::Quoted, Sort::Quoted, _) => two.held,
-        _ => return Err(IllTyped),
-    };
-    Ok((one.held, other))
-}
-
-fn number_of(selection: &Selection, label: &str) -> Option<BigDecimal> {
-    let choices = &selection.choices;
-    let exact = choices.iter().find(|choice| choice.label == label);
-    let alike = || choices.iter().find(|choice| choice.label.to_lowercase() == label.to_lowercase());
-    exact.or_else(alike).map(|choice| BigDecimal::from(choice.number))
-}
-
-fn like(one: Item, two: Item) -> Typed<Verdicts> {
-    let folds = |item: &Item| matches!(item.sort, Sort::Text { folds_case: true, .. });
-    let folds_case = folds(&one) || folds(&two);
-    if !matches!(one.sort, Sort::Text { .. } | Sort::Quoted | Sort::Nothing) {
-        return Err(IllTyped);
-    }
-    let pattern = match &two.sort {
-        Sort::Nothing | Sort::Text { .. } | Sort::Quoted => two.held,
-        Sort::Written(text) => Held::Text(text.clone()),
-        _ => return Err(IllTyped),
-    };
-    Ok(match (readable(one.held), pattern) {
-        (Held::Text(text), Held::Text(pattern)) => {
-            let fold = |text: String| if folds_case { text.to_lowercase() } else { text };
-            let (text, pattern): (Vec<char>, Vec<char>) =
-                (fold(text).chars().collect(), fold(pattern).chars().collect());
-            matches(&text, &pattern).into()
-        }
-        (Held::Null, _) | (_, Held::Null) => UNKNOWN,
-        _ => FAILURE,
-    })
-}
-
-/// By trying everything.
-fn matches(text: &[char], pattern: &[char]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        ['%', rest @ ..] => (0..=text.len()).any(|skipped| matches(&text[skipped..], rest)),
-        ['_', rest @ ..] => !text.is_empty() && matches(&text[1..], rest),
-        ['[', rest @ ..] if set(rest).is_some() => {
-            let Some((negated, members, rest)) = set(rest) else { return false };
-            let Some((first, text)) = text.split_first() else { return false };
-            in_set(*first, members) != negated && matches(text, rest)
-        }
-        [literal, rest @ ..] => text.first() == Some(literal) && matches(&text[1..], rest),
-    }
-}
-
-/// Whether a set excludes its members, these, and what follows it.
-fn set(pattern: &[char]) -> Option<(bool, &[char], &[char])> {
-    let negated = pattern.first() == Some(&'^');
-    let members = &pattern[usize::from(negated)..];
-    // one directly behind the opening is a member
-    let end = 1 + members.get(1..)?.iter().position(|c| *c == ']')?;
-    Some((negated, &members[..end], &members[end + 1..]))
-}
-
-fn in_set(c: char, members: &[char]) -> bool {
-    match members {
-        [] => false,
-        [from, '-', to, rest @ ..] => (*from <= c && c <= *to) || in_set(c, rest),
-        [member, rest @ ..] => *member == c || in_set(c, rest),
     }
 }

@@ -10,26 +10,16 @@
 
 mod bind;
 mod fault;
-mod habit;
 mod judge;
-mod keyword;
 mod like;
-mod misreading;
 mod number;
-mod operation;
-mod parse;
-mod print;
 mod program;
-mod read;
 mod reckon;
-mod reference;
-mod refusal;
 mod requirement;
+mod syntax;
 mod time;
-mod token;
 mod tree;
 mod truth;
-mod typing;
 
 pub use fault::{Fault, Faults, Phase, position};
 pub use tree::{Arithmetic, Condition, Operand, Operator, Reference};
@@ -51,7 +41,7 @@ pub struct Qualification {
 impl Qualification {
     /// Reads a condition. A blank text is the condition that is always true.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let root = parse::parse(text).map_err(|fault| *fault)?;
+        let root = syntax::parse(text).map_err(|fault| *fault)?;
         Ok(Self { text: text.into(), root })
     }
 

@@ -206,3 +206,7 @@ fn same<'a>(
     let (some, others) = (some.into_iter(), others.into_iter());
     some.len() == others.len() && some.zip(others).all(|(one, other)| one.same_as(other))
 }
+/// A name as a reference spells it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("'{}'", name.replace('\'', "''"))
+}

@@ -1,7 +1,7 @@
 //! Trees become text again, in the normal spelling: words in capitals, as few brackets as possible.
 
-use super::Qualification;
-use super::tree::{Arithmetic, Condition, Operand, Operator, Reference};
+use crate::qualification::Qualification;
+use crate::qualification::tree::{Arithmetic, Condition, Operand, Operator, Reference};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Qualification {

@@ -12,7 +12,6 @@ use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 use scan::{Clock, Date, Scanner};
 
-#[path = "time_scan.rs"]
 mod scan;
 
 /// `infinity`, as a moment.
@@ -279,5 +278,4 @@ fn count_after(count: i64, offset: i128) -> Result<i64, ArithmeticError> {
 }
 
 #[cfg(test)]
-#[path = "time_tests.rs"]
 mod tests;

@@ -1,9 +1,9 @@
 //! What is said of words and orders of words that other languages have.
 
-use super::fault::Fault;
 use super::parse::{Either, Parsed, Parser};
 use super::refusal::fault;
 use super::token::Sign;
+use crate::qualification::fault::Fault;
 
 /// Keywords that are often written without their dollar signs.
 const KEYWORDS: [&str; 14] = [
@@ -25,7 +25,7 @@ const KEYWORDS: [&str; 14] = [
 
 impl Parser<'_> {
     /// `'F' NOT LIKE`, `'F' !IN`.
-    pub(super) fn not_behind(&self, left: &Parsed) -> Fault {
+    pub(crate) fn not_behind(&self, left: &Parsed) -> Fault {
         let (not, next) = (self.token(), self.following(1));
         let value = self.piece(&left.place);
         let both = not.place.start..next.place.end;
@@ -58,7 +58,7 @@ impl Parser<'_> {
     }
 
     /// A word where an operator could stand.
-    pub(super) fn word_behind(&self, left: &Parsed) -> Fault {
+    pub(crate) fn word_behind(&self, left: &Parsed) -> Fault {
         let token = self.token();
         let place = token.place.clone();
         let word = self.piece(&place);
@@ -162,7 +162,7 @@ impl Parser<'_> {
     }
 
     /// A word where a value could stand.
-    pub(super) fn unquoted(&self) -> Fault {
+    pub(crate) fn unquoted(&self) -> Fault {
         let first = self.token().place.clone();
         let word = self.piece(&first);
         if self.following(1).sign == Sign::Open {

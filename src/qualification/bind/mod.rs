@@ -1,20 +1,25 @@
 //! Binding: the tree of a condition and a form, to a program. Everything that is wrong is found, not the first only.
 
-use super::keyword::Keyword;
+mod keyword;
+mod operation;
+mod reference;
+mod typing;
+
 use super::like::fold;
-use super::operation::negate;
 use super::program::{Field, Image, Leaf, Member, Node, Reading, Shape, Term, Test, Value};
-use super::reference::{Resolved, Target, quoted, resolve};
-use super::tree::{Arithmetic, Condition, Operand, Operator, Reference};
-use super::typing::{self, Draft, STATUS_HISTORY, Sort, Typing, fault};
+use super::tree::{Arithmetic, Condition, Operand, Operator, Reference, quoted};
 use super::{Fault, Faults, Purpose};
 use crate::change::ReplicaIdentity;
 use crate::event::Verb;
 use crate::form::{BoundForm, OldValues};
 use crate::nearby::nearest;
 use crate::value::Kind;
+use keyword::Keyword;
+use operation::negate;
+use reference::{Resolved, Target, resolve};
 use std::borrow::Cow;
 use std::ops::Range;
+use typing::{Draft, STATUS_HISTORY, Sort, Typing, fault};
 
 /// A program and what is odd about it.
 pub(super) fn bind(

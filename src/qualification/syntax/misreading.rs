@@ -1,32 +1,32 @@
 //! What is said of tokens that make no condition together.
 
-use super::fault::Fault;
 use super::parse::{Either, Parsed, Parser};
 use super::refusal::{fault, piece};
 use super::token::{Sign, Token};
-use super::tree::{Condition, Operand};
+use crate::qualification::fault::Fault;
+use crate::qualification::tree::{Condition, Operand};
 use std::ops::Range;
 
 impl Parser<'_> {
-    pub(super) fn piece(&self, place: &Range<usize>) -> String {
+    pub(crate) fn piece(&self, place: &Range<usize>) -> String {
         piece(self.text, place)
     }
 
-    pub(super) fn following(&self, steps: usize) -> &Token {
+    pub(crate) fn following(&self, steps: usize) -> &Token {
         &self.tokens[(self.at + steps).min(self.tokens.len() - 1)]
     }
 
-    pub(super) fn previous(&self) -> Option<&Token> {
+    pub(crate) fn previous(&self) -> Option<&Token> {
         self.at.checked_sub(1).map(|at| &self.tokens[at])
     }
 
-    pub(super) fn says(&self, token: &Token, words: &[&str]) -> bool {
+    pub(crate) fn says(&self, token: &Token, words: &[&str]) -> bool {
         let said = &self.text[token.place.clone()];
         words.iter().any(|word| word.eq_ignore_ascii_case(said))
     }
 
     /// The next token does not go on from what was read.
-    pub(super) fn misplaced(&self, left: &Parsed) -> Fault {
+    pub(crate) fn misplaced(&self, left: &Parsed) -> Fault {
         let token = self.token();
         let place = token.place.clone();
         match &token.sign {
@@ -66,7 +66,7 @@ impl Parser<'_> {
     }
 
     /// The next token begins no condition and no value.
-    pub(super) fn no_operand(&self) -> Fault {
+    pub(crate) fn no_operand(&self) -> Fault {
         let token = self.token();
         let place = token.place.clone();
         if let Sign::Wrong(fault) = &token.sign {
@@ -150,7 +150,7 @@ impl Parser<'_> {
     }
 
     /// A value where a condition has to be.
-    pub(super) fn bare(&self, parsed: &Parsed) -> Fault {
+    pub(crate) fn bare(&self, parsed: &Parsed) -> Fault {
         if !matches!(self.token().sign, Sign::End | Sign::And | Sign::Or | Sign::Close | Sign::Comma) {
             return self.misplaced(parsed);
         }
@@ -174,7 +174,7 @@ impl Parser<'_> {
     }
 
     /// A condition where a value has to be.
-    pub(super) fn no_value(&self, parsed: &Parsed) -> Fault {
+    pub(crate) fn no_value(&self, parsed: &Parsed) -> Fault {
         let message = format!("{} is a condition, and a value is needed here", self.piece(&parsed.place));
         fault(
             parsed.place.clone(),
@@ -184,7 +184,7 @@ impl Parser<'_> {
     }
 
     /// `1 < 2 < 3`.
-    pub(super) fn chained(&self, relation: &Parsed) -> Fault {
+    pub(crate) fn chained(&self, relation: &Parsed) -> Fault {
         let operator = self.piece(&self.token().place);
         let middle = match &relation.reading {
             Either::Condition(condition) => match &**condition {
@@ -198,7 +198,7 @@ impl Parser<'_> {
     }
 
     /// IN without brackets.
-    pub(super) fn no_list(&self, start: usize) -> Fault {
+    pub(crate) fn no_list(&self, start: usize) -> Fault {
         if let Sign::Wrong(fault) = &self.token().sign {
             return fault.clone();
         }
@@ -211,7 +211,7 @@ impl Parser<'_> {
     }
 
     /// `IN ()`.
-    pub(super) fn empty_list(&self, open: Range<usize>) -> Fault {
+    pub(crate) fn empty_list(&self, open: Range<usize>) -> Fault {
         fault(
             open.start..self.token().place.end,
             "the list of IN is empty",
@@ -220,7 +220,7 @@ impl Parser<'_> {
     }
 
     /// Something else behind an element of a list.
-    pub(super) fn no_element(&self, element: &Parsed) -> Fault {
+    pub(crate) fn no_element(&self, element: &Parsed) -> Fault {
         match &self.token().sign {
             Sign::And | Sign::Or | Sign::Relation(_) | Sign::In | Sign::Changed => {
                 let message = format!("{} cannot stand in the list of IN", self.piece(&self.token().place));
@@ -239,13 +239,13 @@ impl Parser<'_> {
     }
 
     /// CHANGED behind something that is no field.
-    pub(super) fn no_field_changed(&self, place: Range<usize>) -> Fault {
+    pub(crate) fn no_field_changed(&self, place: Range<usize>) -> Fault {
         let message = format!("CHANGED asks about a field, and {} is none", self.piece(&place));
         fault(place, message, "write 'Status' CHANGED")
     }
 
     /// EXTERNAL or CHANGED, from `start` on, without a field in brackets.
-    pub(super) fn no_bracketed_field(&self, start: usize) -> Fault {
+    pub(crate) fn no_bracketed_field(&self, start: usize) -> Fault {
         if let Sign::Wrong(fault) = &self.token().sign {
             return fault.clone();
         }
@@ -266,13 +266,13 @@ impl Parser<'_> {
     }
 
     /// Whether the two tokens before are `--`, in one piece.
-    pub(super) fn previous_is_dashes(&self) -> bool {
+    pub(crate) fn previous_is_dashes(&self) -> bool {
         self.at >= 2
             && matches!(&self.tokens[self.at - 2..self.at], [one, other]
                 if one.sign == Sign::Minus && other.sign == Sign::Minus && one.place.end == other.place.start)
     }
 
-    pub(super) fn comment(&self) -> Fault {
+    pub(crate) fn comment(&self) -> Fault {
         let start = self.tokens[self.at - 2].place.start;
         fault(start..start + 2, "a condition has no comments", "leave it out")
     }

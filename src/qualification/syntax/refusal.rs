@@ -3,19 +3,19 @@
 //! People come with habits from SQL, programming languages and word processors. Each habit has its answer in
 //! `habit` or here, which tells what to write instead.
 
-use super::fault::{Fault, Phase};
 use super::parse::DEPTH_MAX;
 use super::token::{CHARACTERS_MAX, TOKENS_MAX};
+use crate::qualification::fault::{Fault, Phase};
 use std::ops::{Range, RangeInclusive};
 
 /// A fault of grammar.
-pub(super) fn fault(place: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) -> Fault {
+pub(crate) fn fault(place: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) -> Fault {
     let remedy = Some(remedy.into()).filter(|remedy| !remedy.is_empty());
     Fault { phase: Phase::Parse, place, message: message.into(), remedy }
 }
 
 /// A piece of the text for use in a message: in one line, and not too long.
-pub(super) fn piece(text: &str, place: &Range<usize>) -> String {
+pub(crate) fn piece(text: &str, place: &Range<usize>) -> String {
     const CHARACTERS_SHOWN: usize = 40;
     let text = text[place.clone()].trim();
     let mut piece: String =
@@ -26,26 +26,26 @@ pub(super) fn piece(text: &str, place: &Range<usize>) -> String {
     piece
 }
 
-pub(super) fn too_long(text: &str, end: usize) -> Fault {
+pub(crate) fn too_long(text: &str, end: usize) -> Fault {
     let message = format!("the condition has more than {CHARACTERS_MAX} characters");
     fault(end..text.len(), message, "shorten it, or split it over several webhooks")
 }
 
-pub(super) fn too_many_tokens(place: Range<usize>) -> Fault {
+pub(crate) fn too_many_tokens(place: Range<usize>) -> Fault {
     let message = format!("the condition has more than {TOKENS_MAX} names, values and operators");
     fault(place, message, "shorten it, or split it over several webhooks; long lists are shorter with IN (…)")
 }
 
-pub(super) fn too_deep(place: Range<usize>) -> Fault {
+pub(crate) fn too_deep(place: Range<usize>) -> Fault {
     let message = format!("brackets, NOT and minus signs lie more than {DEPTH_MAX} deep in each other");
     fault(place, message, "leave out brackets that change nothing")
 }
 
-pub(super) fn unclosed(open: Range<usize>) -> Fault {
+pub(crate) fn unclosed(open: Range<usize>) -> Fault {
     fault(open, "this bracket is not closed", "write ) where it ends")
 }
 
-pub(super) fn empty_reference(text: &str, start: usize) -> Fault {
+pub(crate) fn empty_reference(text: &str, start: usize) -> Fault {
     let behind = &text[start + 2..];
     let name: String =
         behind.chars().take_while(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | ':')).collect();
@@ -59,7 +59,7 @@ pub(super) fn empty_reference(text: &str, start: usize) -> Fault {
     fault(start..start + 2, "there is no field name between these quotation marks", remedy)
 }
 
-pub(super) fn empty_dollar(start: usize) -> Fault {
+pub(crate) fn empty_dollar(start: usize) -> Fault {
     fault(
         start..start + 2,
         "there is no keyword between these dollar signs",
@@ -68,7 +68,7 @@ pub(super) fn empty_dollar(start: usize) -> Fault {
 }
 
 /// A quotation mark or dollar sign that has no second one.
-pub(super) fn unterminated(text: &str, start: usize, quote: char) -> Fault {
+pub(crate) fn unterminated(text: &str, start: usize, quote: char) -> Fault {
     let place = start..start + 1;
     let word: String =
         text[start + 1..].chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).collect();
@@ -142,7 +142,7 @@ const FOREIGN: [(&str, &str); 44] = [
 ];
 
 /// A symbol of another language, at `at`.
-pub(super) fn symbol(text: &str, at: usize) -> Option<Fault> {
+pub(crate) fn symbol(text: &str, at: usize) -> Option<Fault> {
     let rest = &text[at..];
     let (symbol, remedy) = FOREIGN.iter().find(|(symbol, _)| rest.starts_with(symbol))?;
     let doubled = matches!(*symbol, "|" | "&") && rest[1..].starts_with(symbol);
@@ -155,7 +155,7 @@ pub(super) fn symbol(text: &str, at: usize) -> Option<Fault> {
 }
 
 /// A character that begins nothing.
-pub(super) fn character(text: &str, at: usize) -> Fault {
+pub(crate) fn character(text: &str, at: usize) -> Fault {
     let Some(character) = text[at..].chars().next() else {
         return fault(at..at, "something is missing here", "");
     };

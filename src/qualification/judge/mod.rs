@@ -1,10 +1,12 @@
 //! Judging: a bound condition and an event, to a verdict.
 
+mod read;
+
 use super::like::{Pattern, fold};
 use super::program::{Amount, Clock, Field, Image, Leaf, Node, Reading, Shape, Term, Test, Value};
 use super::reckon::{reckon, seconds};
 use super::time::{day_of, midnight, time_of_day, weekday};
-use super::tree::Operator;
+use super::tree::{Operator, quoted};
 use super::{Dialect, Facts, Failure, Truth};
 use crate::change::{Datum, OldRow};
 use crate::event::Verb;
@@ -258,10 +260,7 @@ fn field_value<'a>(field: &'a Field, facts: &Facts<'a>) -> Result<Value<'a>, Fai
 fn read<'a>(field: &'a Field, known: Known<'a>, facts: &Facts<'a>) -> Result<Value<'a>, Failure> {
     match known.or_failure(field)? {
         Datum::Text(text) => field.reading.read(text, dialect(facts)).map_err(|what| {
-            failure(
-                &field.place,
-                format!("the value of {} is not {what}", super::reference::quoted(&field.name)),
-            )
+            failure(&field.place, format!("the value of {} is not {what}", quoted(&field.name)))
         }),
         Datum::Null | Datum::Unchanged => Ok(Value::Null),
     }
@@ -318,7 +317,7 @@ pub(super) enum Known<'a> {
 
 impl<'a> Known<'a> {
     fn or_failure(self, field: &Field) -> Result<Datum<'a>, Failure> {
-        let name = || super::reference::quoted(&field.name);
+        let name = || quoted(&field.name);
         match self {
             Self::Datum(datum) => Ok(datum),
             Self::NotSent => Err(failure(

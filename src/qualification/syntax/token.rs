@@ -1,26 +1,26 @@
 //! The text of a condition as a row of tokens.
 
-use super::fault::Fault;
 use super::refusal;
-use super::tree::Operator;
+use crate::qualification::fault::Fault;
+use crate::qualification::tree::Operator;
 use std::ops::Range;
 
 /// A longer text is refused.
-pub(super) const CHARACTERS_MAX: usize = 8_192;
+pub(crate) const CHARACTERS_MAX: usize = 8_192;
 
 /// More tokens are refused.
-pub(super) const TOKENS_MAX: usize = 1_024;
+pub(crate) const TOKENS_MAX: usize = 1_024;
 
 /// A token and where it stands, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) sign: Sign,
-    pub(super) place: Range<usize>,
+pub(crate) struct Token {
+    pub(crate) sign: Sign,
+    pub(crate) place: Range<usize>,
 }
 
 /// What a token is. What it says stands in the text at its place, unless quotation marks were taken off.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(crate) enum Sign {
     /// `'F'`, without quotation marks.
     Field(String),
     /// `"text"`, without quotation marks.
@@ -52,7 +52,7 @@ pub(super) enum Sign {
 }
 
 /// The tokens of a text; the last one is [`Sign::End`] or [`Sign::Wrong`].
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
+pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
     if let Some((end, _)) = text.char_indices().nth(CHARACTERS_MAX) {
         return Err(refusal::too_long(text, end));
     }

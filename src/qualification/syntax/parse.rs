@@ -3,17 +3,17 @@
 //! One pass, operators by their power. A bracket can open a condition or a value, and which of them shows only
 //! behind it; so every reading is an `Either` until something asks for one of the two. Nothing is read twice.
 
-use super::fault::Fault;
 use super::refusal;
 use super::token::{Sign, Token, tokens};
-use super::tree::{Arithmetic, Condition, Operand, Operator, Reference};
+use crate::qualification::fault::Fault;
+use crate::qualification::tree::{Arithmetic, Condition, Operand, Operator, Reference};
 use std::ops::Range;
 
 /// How deep brackets, NOT and unary minus may lie in each other.
-pub(super) const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 
 /// The tree of a text; none for a blank one.
-pub(super) fn parse(text: &str) -> Result<Option<Condition>, Box<Fault>> {
+pub(crate) fn parse(text: &str) -> Result<Option<Condition>, Box<Fault>> {
     let tokens = tokens(text)?;
     let mut parser = Parser { text, tokens, at: 0, depth: 0 };
     if parser.sign() == &Sign::End {
@@ -38,13 +38,13 @@ enum Power {
 }
 
 /// What was read, brackets included in its place.
-pub(super) struct Parsed {
-    pub(super) reading: Either,
-    pub(super) place: Range<usize>,
+pub(crate) struct Parsed {
+    pub(crate) reading: Either,
+    pub(crate) place: Range<usize>,
 }
 
 // boxed, so that the frames of the recursion stay small
-pub(super) enum Either {
+pub(crate) enum Either {
     Condition(Box<Condition>),
     Value(Box<Operand>),
 }
@@ -59,17 +59,17 @@ impl Parsed {
     }
 }
 
-pub(super) struct Parser<'a> {
-    pub(super) text: &'a str,
-    pub(super) tokens: Vec<Token>,
+pub(crate) struct Parser<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) tokens: Vec<Token>,
     /// The next token.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     depth: usize,
 }
 
 impl Parser<'_> {
     /// The next token, which is not taken.
-    pub(super) fn token(&self) -> &Token {
+    pub(crate) fn token(&self) -> &Token {
         // the last token is an end, and ends are not taken
         &self.tokens[self.at]
     }

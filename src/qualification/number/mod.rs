@@ -451,5 +451,4 @@ fn digits_to_come_out_even(dividend: &BigInt, divisor: &BigInt) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[path = "number_tests.rs"]
 mod tests;

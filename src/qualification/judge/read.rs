@@ -1,9 +1,9 @@
 //! What stands in a column, as a value.
 
-use super::Dialect;
-use super::number::Number;
-use super::program::{Member, Reading, Value};
-use super::time::{read_date, read_instant, read_time};
+use crate::qualification::Dialect;
+use crate::qualification::number::Number;
+use crate::qualification::program::{Member, Reading, Value};
+use crate::qualification::time::{read_date, read_instant, read_time};
 use crate::value::{Kind, Moment, Selection};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 impl Reading {
     /// How values of a kind are read.
-    pub(super) fn of(kind: &Kind) -> Self {
+    pub(crate) fn of(kind: &Kind) -> Self {
         match kind {
             Kind::Text { padded, .. } => Self::Text { padded: *padded },
             Kind::Number { .. } => Self::Number,
@@ -26,7 +26,7 @@ impl Reading {
 
     /// The value that a text stands for. `Err` says what the text is not; it does not repeat the text, which may be
     /// secret.
-    pub(super) fn read<'a>(&self, text: &'a str, dialect: &Dialect) -> Result<Value<'a>, &'static str> {
+    pub(crate) fn read<'a>(&self, text: &'a str, dialect: &Dialect) -> Result<Value<'a>, &'static str> {
         match self {
             Self::Text { padded: false } => Ok(Value::Text(Cow::Borrowed(text))),
             Self::Text { padded: true } => Ok(Value::Text(Cow::Borrowed(text.trim_end_matches(' ')))),

@@ -422,5 +422,4 @@ mod hostile_tests {
 }
 
 #[cfg(test)]
-#[path = "like_tests.rs"]
 mod tests;

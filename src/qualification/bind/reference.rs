@@ -1,21 +1,22 @@
 //! What the name in a reference means: a field or a part of one, by name or number, of which row.
 
-use super::like::fold;
-use super::program::{Image, Member, Reading};
 use crate::form::{BoundField, BoundForm};
 use crate::nearby::nearest;
+use crate::qualification::like::fold;
+use crate::qualification::program::{Image, Member, Reading};
+use crate::qualification::tree::quoted;
 use crate::value::{Kind, Selection};
 
 /// What a name means.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Resolved<'a> {
-    pub(super) image: Image,
-    pub(super) target: Target<'a>,
+pub(crate) struct Resolved<'a> {
+    pub(crate) image: Image,
+    pub(crate) target: Target<'a>,
 }
 
 /// What is referred to.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     /// A column, as a field or as a part with a column of its own.
     Column { column: usize, name: &'a str, kind: &'a Kind },
     /// A member of the JSON object that a field keeps its parts in.
@@ -24,9 +25,9 @@ pub(super) enum Target<'a> {
 
 /// Why a name means nothing, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unresolved {
-    pub(super) message: String,
-    pub(super) remedy: Option<String>,
+pub(crate) struct Unresolved {
+    pub(crate) message: String,
+    pub(crate) remedy: Option<String>,
 }
 
 impl Unresolved {
@@ -37,7 +38,7 @@ impl Unresolved {
 
 /// Finds what a name means: the whole of it as a number or a name, then without `TR.` or `DB.`, then as a part of
 /// a status history, then as a part of an amount.
-pub(super) fn resolve<'a>(form: &'a BoundForm, name: &str) -> Result<Resolved<'a>, Unresolved> {
+pub(crate) fn resolve<'a>(form: &'a BoundForm, name: &str) -> Result<Resolved<'a>, Unresolved> {
     let readings: Vec<(Image, &str)> =
         std::iter::once((Image::Current, name)).chain(without_prefix(name)).collect();
     let steps = [whole, status_entry, amount_part];
@@ -192,7 +193,7 @@ fn selection_of(field: &BoundField) -> Option<&Selection> {
 }
 
 /// The number of a label: exactly it, else the only one that differs in letter case alone.
-pub(super) fn choice_number(selection: &Selection, label: &str) -> Result<i64, Unresolved> {
+pub(crate) fn choice_number(selection: &Selection, label: &str) -> Result<i64, Unresolved> {
     let choices = &selection.choices;
     if let Some(choice) = choices.iter().find(|choice| choice.label == label) {
         return Ok(choice.number);
@@ -253,7 +254,7 @@ fn amount_part<'a>(form: &'a BoundForm, name: &str) -> Result<Option<Target<'a>>
 }
 
 /// A part of an amount as a field to read: value, currency.
-pub(super) fn part_of(form: &BoundForm, owner: &str, part: &str) -> Option<(usize, Reading)> {
+pub(crate) fn part_of(form: &BoundForm, owner: &str, part: &str) -> Option<(usize, Reading)> {
     match amount_part(form, &format!("{owner}.{part}")).ok()?? {
         Target::Column { column, kind, .. } => Some((column, Reading::of(kind))),
         Target::Member { column, path, meaning } => Some((column, Reading::Member { path, meaning })),
@@ -285,11 +286,6 @@ fn unknown(form: &BoundForm, readings: &[(Image, &str)]) -> Unresolved {
         )
     });
     Unresolved::new(message, remedy)
-}
-
-/// A name as a reference spells it.
-pub(super) fn quoted(name: &str) -> String {
-    format!("'{}'", name.replace('\'', "''"))
 }
 
 /// `a, b or c`, the first ten of them.

@@ -1,16 +1,16 @@
 //! Arithmetic in conditions: what an operation makes of what its operands are.
 
-use super::Fault;
-use super::number::Number;
-use super::program::{Shape, Step, Term, Value};
-use super::reckon::reckon;
-use super::tree::Arithmetic;
 use super::typing::{Draft, Sort, Typed, Typing, fault, settle, text_constant, to_number};
+use crate::qualification::Fault;
+use crate::qualification::number::Number;
+use crate::qualification::program::{Shape, Step, Term, Value};
+use crate::qualification::reckon::reckon;
+use crate::qualification::tree::Arithmetic;
 use std::ops::Range;
 
 impl Typing<'_> {
     /// `left operator right`, where `place` is of the whole.
-    pub(super) fn arithmetic(
+    pub(crate) fn arithmetic(
         self,
         left: Draft,
         operator: Arithmetic,
@@ -102,7 +102,7 @@ impl Typing<'_> {
 }
 
 /// `-operand`.
-pub(super) fn negate(operand: Draft, place: &Range<usize>) -> Typed<Draft> {
+pub(crate) fn negate(operand: Draft, place: &Range<usize>) -> Typed<Draft> {
     let operand = if matches!(operand.sort, Sort::Quoted(_)) { to_number(operand)? } else { operand };
     let sort = match &operand.sort {
         Sort::Null | Sort::Nothing => Sort::Nothing,

@@ -1,14 +1,14 @@
 //! What operands are: which sides can meet in a comparison, and what becomes of the one that adapts.
 
-use super::like::{Pattern, fold};
-use super::number::Number;
-use super::program::{Clock, Field, Image, Shape, Term, Test, Value};
-use super::reckon::seconds;
 use super::reference::{choice_number, part_of};
-use super::time::{literal_date, literal_instant, literal_time};
-use super::tree::Operator;
-use super::{Case, Dialect, Fault, Phase, Truth};
 use crate::form::BoundForm;
+use crate::qualification::like::{Pattern, fold};
+use crate::qualification::number::Number;
+use crate::qualification::program::{Clock, Field, Image, Shape, Term, Test, Value};
+use crate::qualification::reckon::seconds;
+use crate::qualification::time::{literal_date, literal_instant, literal_time};
+use crate::qualification::tree::Operator;
+use crate::qualification::{Case, Dialect, Fault, Phase, Truth};
 use crate::value::Selection;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,15 +16,15 @@ use std::sync::Arc;
 
 /// An operand with what it is. Literals and the keywords of time are not settled before they meet something.
 #[derive(Clone, Debug)]
-pub(super) struct Draft {
-    pub(super) sort: Sort,
-    pub(super) term: Term,
-    pub(super) place: Range<usize>,
+pub(crate) struct Draft {
+    pub(crate) sort: Sort,
+    pub(crate) term: Term,
+    pub(crate) place: Range<usize>,
 }
 
 /// What an operand is.
 #[derive(Clone, Debug)]
-pub(super) enum Sort {
+pub(crate) enum Sort {
     /// `$NULL$` itself.
     Null,
     /// NULL whatever happens, but not the word: it is compared, not tested for.
@@ -57,7 +57,7 @@ pub(super) enum Sort {
 
 impl Sort {
     /// How it is called in a fault.
-    pub(super) fn called(&self) -> &'static str {
+    pub(crate) fn called(&self) -> &'static str {
         match self {
             Self::Null | Self::Nothing => "NULL",
             Self::Quoted(_) | Self::Text { .. } => "a text",
@@ -71,16 +71,16 @@ impl Sort {
         }
     }
 
-    pub(super) fn is_number(&self) -> bool {
+    pub(crate) fn is_number(&self) -> bool {
         matches!(self, Self::Written { .. } | Self::Number { .. } | Self::Selection(_))
     }
 
     /// Whether it can be a number of seconds or days; a choice cannot.
-    pub(super) fn is_span(&self) -> bool {
+    pub(crate) fn is_span(&self) -> bool {
         matches!(self, Self::Written { .. } | Self::Number { .. })
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         match self {
             Self::Written { whole, .. } | Self::Number { whole } => *whole,
             Self::Selection(_) => true,
@@ -88,7 +88,7 @@ impl Sort {
         }
     }
 
-    pub(super) fn folds_case(&self) -> bool {
+    pub(crate) fn folds_case(&self) -> bool {
         matches!(self, Self::Text { folds_case: true, .. })
     }
 
@@ -114,13 +114,13 @@ impl Sort {
 
 /// What typing looks at.
 #[derive(Clone, Copy)]
-pub(super) struct Typing<'a> {
-    pub(super) form: &'a BoundForm,
+pub(crate) struct Typing<'a> {
+    pub(crate) form: &'a BoundForm,
 }
 
-pub(super) type Typed<T> = Result<T, Fault>;
+pub(crate) type Typed<T> = Result<T, Fault>;
 
-pub(super) fn fault(
+pub(crate) fn fault(
     place: &Range<usize>,
     message: impl Into<String>,
     remedy: impl Into<Option<String>>,
@@ -129,7 +129,7 @@ pub(super) fn fault(
 }
 
 /// Whether a number literal counts as whole: written without a point, and without a fraction by its exponent.
-pub(super) fn written(text: &str, place: &Range<usize>) -> Typed<Draft> {
+pub(crate) fn written(text: &str, place: &Range<usize>) -> Typed<Draft> {
     let Some(number) = Number::read(text) else {
         return Err(fault(place, "the number is too long or its exponent too large", None));
     };
@@ -138,11 +138,11 @@ pub(super) fn written(text: &str, place: &Range<usize>) -> Typed<Draft> {
     Ok(Draft { sort, term: Term::Constant(Value::of_number(number)), place: place.clone() })
 }
 
-pub(super) fn text_constant(text: impl Into<String>) -> Term {
+pub(crate) fn text_constant(text: impl Into<String>) -> Term {
     Term::Constant(Value::Text(Cow::Owned(text.into())))
 }
 
-pub(super) fn quoted(text: &str, place: &Range<usize>) -> Draft {
+pub(crate) fn quoted(text: &str, place: &Range<usize>) -> Draft {
     Draft { sort: Sort::Quoted(text.to_owned()), term: text_constant(text), place: place.clone() }
 }
 
@@ -152,7 +152,7 @@ impl<'a> Typing<'a> {
     }
 
     /// A comparison of two operands.
-    pub(super) fn relation(
+    pub(crate) fn relation(
         self,
         left: Draft,
         operator: Operator,
@@ -275,7 +275,7 @@ impl<'a> Typing<'a> {
             let image = if whole.image == Image::Transaction { Image::Current } else { whole.image };
             Ok(Field { image, column, reading, name: format!("{name}.{part}"), place: whole.place.clone() })
         };
-        Ok(Test::Amount(Box::new(super::program::Amount {
+        Ok(Test::Amount(Box::new(crate::qualification::program::Amount {
             if_changed: whole.image == Image::Transaction,
             value: part("VALUE")?,
             currency: part("TYPE")?,
@@ -346,7 +346,7 @@ impl<'a> Typing<'a> {
         }
     }
 
-    pub(super) fn literal(self, text: &str, shape: Shape) -> Option<Value<'static>> {
+    pub(crate) fn literal(self, text: &str, shape: Shape) -> Option<Value<'static>> {
         match shape {
             Shape::Instant => literal_instant(text, self.dialect()).map(Value::Instant),
             Shape::Date => literal_date(text, self.dialect()).map(Value::Date),
@@ -356,7 +356,7 @@ impl<'a> Typing<'a> {
 }
 
 /// What a status history is called in faults.
-pub(super) const STATUS_HISTORY: &str = "a status history";
+pub(crate) const STATUS_HISTORY: &str = "a status history";
 
 fn absent(draft: Draft, wanted: bool) -> Test {
     Test::Absent { term: draft.term, wanted }
@@ -370,7 +370,7 @@ fn folded(term: Term) -> Term {
 }
 
 /// Says what the keywords of time in a term are, but for those that have met something already.
-pub(super) fn settle(term: &mut Term, to: Shape) {
+pub(crate) fn settle(term: &mut Term, to: Shape) {
     match term {
         Term::Moment { shape, .. } => *shape = shape.or(Some(to)),
         Term::Chain { first, steps } => {
@@ -408,7 +408,7 @@ fn to_choice(draft: Draft, selection: &Selection, place: &Range<usize>) -> Typed
 }
 
 /// A number, also out of quotation marks.
-pub(super) fn to_number(draft: Draft) -> Typed<Draft> {
+pub(crate) fn to_number(draft: Draft) -> Typed<Draft> {
     match &draft.sort {
         Sort::Quoted(text) => written(text.trim(), &draft.place).map_err(|_| {
             let remedy = "write a number without quotation marks, or compare with a text field";
@@ -441,7 +441,7 @@ fn clash(one: &str, other: &Sort, place: &Range<usize>) -> Fault {
 }
 
 /// A keyword of time.
-pub(super) fn moment(which: Clock, place: &Range<usize>) -> Draft {
+pub(crate) fn moment(which: Clock, place: &Range<usize>) -> Draft {
     let term = Term::Moment { which, shape: None };
     Draft { sort: Sort::Moment { is_clock: which == Clock::Time }, term, place: place.clone() }
 }

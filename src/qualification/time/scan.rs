@@ -1,21 +1,21 @@
 //! The characters of days and clocks.
 
 /// Goes through a text from its beginning.
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { rest: text.as_bytes() }
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Skips what stands between a day and a clock; false if no clock follows.
-    pub(super) fn skip_to_clock(&mut self) -> bool {
+    pub(crate) fn skip_to_clock(&mut self) -> bool {
         let behind = match self.rest {
             [b'T' | b't', behind @ ..] => behind,
             [b' ', behind @ ..] => behind.trim_ascii_start(),
@@ -31,7 +31,7 @@ impl<'a> Scanner<'a> {
     /// Reads `Z`, `+02`, `+0200`, `+02:00`, `+02:00:15` in seconds east of Greenwich; a blank may stand before.
     /// None within if there is none, none at all if it is nonsense.
     #[expect(clippy::option_option, reason = "absent and wrong are two things")]
-    pub(super) fn read_offset(&mut self) -> Option<Option<i64>> {
+    pub(crate) fn read_offset(&mut self) -> Option<Option<i64>> {
         let behind = self.rest.trim_ascii_start();
         let sign = match behind.first() {
             Some(b'Z' | b'z') => {
@@ -81,16 +81,16 @@ impl<'a> Scanner<'a> {
 
 /// A day of the calendar, which is Gregorian for all times, as PostgreSQL's is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Date {
+pub(crate) struct Date {
     /// Astronomical: 0 is 1 BC.
-    pub(super) year: i64,
-    pub(super) month: i64,
-    pub(super) day: i64,
+    pub(crate) year: i64,
+    pub(crate) month: i64,
+    pub(crate) day: i64,
 }
 
 impl Date {
     /// `2024-06-12`.
-    pub(super) fn read_iso(scanner: &mut Scanner<'_>) -> Option<Self> {
+    pub(crate) fn read_iso(scanner: &mut Scanner<'_>) -> Option<Self> {
         let year = scanner.read_digits(4, 7).filter(|year| *year > 0)?;
         let month = scanner.eat(b'-').then(|| scanner.read_digits(2, 2))??;
         let day = scanner.eat(b'-').then(|| scanner.read_digits(2, 2))??;
@@ -98,7 +98,7 @@ impl Date {
     }
 
     /// `06/12/2024`, `6/12/24`: month first. The years 70 to 99 are those of the last century.
-    pub(super) fn read_american(scanner: &mut Scanner<'_>) -> Option<Self> {
+    pub(crate) fn read_american(scanner: &mut Scanner<'_>) -> Option<Self> {
         let month = scanner.read_digits(1, 2)?;
         let day = scanner.eat(b'/').then(|| scanner.read_digits(1, 2))??;
         let before = scanner.eat(b'/').then_some(scanner.rest.len())?;
@@ -113,7 +113,7 @@ impl Date {
     }
 
     /// Reads ` BC` behind everything else.
-    pub(super) fn read_era(&mut self, scanner: &mut Scanner<'_>) {
+    pub(crate) fn read_era(&mut self, scanner: &mut Scanner<'_>) {
         if let [b' ', b'B', b'C'] = scanner.rest {
             scanner.rest = &[];
             self.year = 1 - self.year;
@@ -133,7 +133,7 @@ impl Date {
 
     /// How many days it is from 1970-01-01. The year is taken to begin in March, so that the day that leap years
     /// have more is its last.
-    pub(super) fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         let year = self.year - i64::from(self.month <= 2);
         let months_since_march = (self.month + 9) % 12;
         let day_of_year = (153 * months_since_march + 2) / 5 + self.day - 1;
@@ -147,7 +147,7 @@ fn is_leap(year: i64) -> bool {
 }
 
 /// What a clock shows.
-pub(super) struct Clock {
+pub(crate) struct Clock {
     hour: i64,
     minute: i64,
     second: i64,
@@ -156,7 +156,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// `9:30`, `09:30:00`, `09:30:00.123456`, `9:30 PM`. Midnight at the end of a day is 24:00.
-    pub(super) fn read(scanner: &mut Scanner<'_>) -> Option<Self> {
+    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Option<Self> {
         let hour = scanner.read_digits(1, 2)?;
         let minute = scanner.eat(b':').then(|| scanner.read_digits(2, 2))??;
         let (mut second, mut microsecond) = (0, 0);
@@ -177,7 +177,7 @@ impl Clock {
         (clock.hour < 24 && minute < 60 && second < 60 || is_last).then_some(clock)
     }
 
-    pub(super) fn since_midnight_us(&self) -> i64 {
+    pub(crate) fn since_midnight_us(&self) -> i64 {
         ((self.hour * 60 + self.minute) * 60 + self.second) * 1_000_000 + self.microsecond
     }
 }

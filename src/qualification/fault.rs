@@ -4,6 +4,9 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
 
+/// How much of a line is looked at on each side of a place, for drawing; more does not fit a terminal.
+const SHOWN_BYTES_MAX: usize = 1024;
+
 /// When a fault shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -35,14 +38,16 @@ impl Fault {
     pub fn draw(&self, text: &str) -> String {
         let place = within(text, &self.place);
         let (line, column) = position(text, place.start);
-        // one line of the text: what a place covers beyond it need not be shown
-        let line_start = text[..place.start].rfind('\n').map_or(0, |at| at + 1);
+        // one line of the text, and of a long one no more than is drawn: what a place covers beyond it is not shown
+        let before = &text[..place.start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let shown_start = line_start.max(floor(text, place.start.saturating_sub(SHOWN_BYTES_MAX)));
         let line_end = text[place.start..].find('\n').map_or(text.len(), |at| place.start + at);
-        let mark = place.start - line_start..place.end.min(line_end) - line_start;
-        let shown = text[line_start..line_end].trim_end_matches('\r');
-        let snippet = Snippet::source(shown)
-            .line_start(line)
-            .annotation(AnnotationKind::Primary.span(mark.start.min(shown.len())..mark.end.min(shown.len())));
+        let shown_end = line_end.min(floor(text, place.start.saturating_add(SHOWN_BYTES_MAX)));
+        let shown = text[shown_start..shown_end].trim_end_matches('\r');
+        let within_shown = |at: usize| (at - shown_start).min(shown.len());
+        let mark = within_shown(place.start)..within_shown(place.end.min(shown_end));
+        let snippet = Snippet::source(shown).line_start(line).annotation(AnnotationKind::Primary.span(mark));
         let title = format!("line {line}, column {column}: {}", self.message);
         let mut group = Level::ERROR.primary_title(title).element(snippet);
         if let Some(remedy) = &self.remedy {

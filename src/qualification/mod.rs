@@ -11,6 +11,7 @@
 mod bind;
 mod fault;
 mod judge;
+mod keyword;
 mod like;
 mod number;
 mod program;

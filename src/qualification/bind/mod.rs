@@ -1,10 +1,10 @@
 //! Binding: the tree of a condition and a form, to a program. Everything that is wrong is found, not the first only.
 
-mod keyword;
 mod operation;
 mod reference;
 mod typing;
 
+use super::keyword::Keyword;
 use super::like::fold;
 use super::program::{Field, Image, Leaf, Member, Node, Reading, Shape, Term, Test, Value};
 use super::tree::{Arithmetic, Condition, Operand, Operator, Reference, quoted};
@@ -14,7 +14,6 @@ use crate::event::Verb;
 use crate::form::{BoundForm, OldValues};
 use crate::nearby::nearest;
 use crate::value::Kind;
-use keyword::Keyword;
 use operation::negate;
 use reference::{Resolved, Target, resolve};
 use std::borrow::Cow;

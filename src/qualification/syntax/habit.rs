@@ -4,24 +4,7 @@ use super::parse::{Either, Parsed, Parser};
 use super::refusal::fault;
 use super::token::Sign;
 use crate::qualification::fault::Fault;
-
-/// Keywords that are often written without their dollar signs.
-const KEYWORDS: [&str; 14] = [
-    "DATE",
-    "DATABASE",
-    "GROUPS",
-    "OPERATION",
-    "ROLES",
-    "SCHEMA",
-    "SERVER",
-    "SERVERTIMESTAMP",
-    "TIME",
-    "TIMESTAMP",
-    "USER",
-    "VERSION",
-    "WEEKDAY",
-    "DEFAULT",
-];
+use crate::qualification::keyword::Keyword;
 
 impl Parser<'_> {
     /// `'F' NOT LIKE`, `'F' !IN`.
@@ -216,7 +199,7 @@ impl Parser<'_> {
         let place = first.start..words.last().map_or(first.end, |last| last.place.end);
         let name = self.piece(&place);
         let message = format!("{name} stands without quotation marks");
-        let remedy = match (KEYWORDS.contains(&upper.as_str()), compared) {
+        let remedy = match (Keyword::names().any(|name| name == upper), compared) {
             (true, _) => {
                 format!("write ${upper}$ for the keyword, '{name}' for a field, \"{name}\" for a text")
             }

@@ -404,6 +404,14 @@ fn a_long_line_is_cut_around_the_place() {
 }
 
 #[test]
+fn a_text_of_any_length_is_refused_in_a_few_lines() {
+    let text = "é(".repeat(4 << 20);
+    let drawn = refused(&text).draw(&text);
+    assert!(drawn.len() < 1_000, "{}", drawn.len());
+    assert!(drawn.contains("more than 8192 characters"));
+}
+
+#[test]
 fn pasted_characters_that_nobody_sees_are_named() {
     let fault = refused("'A' = 1\u{feff}");
     assert_eq!(

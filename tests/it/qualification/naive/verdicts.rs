@@ -22,7 +22,7 @@ impl Verdicts {
     }
 
     pub(in super::super) fn not(self) -> Self {
-        Self((self.0 & 12) | (self.0 & 1) << 1 | (self.0 & 2) >> 1)
+        Self((self.0 & 0b1100) | ((self.0 & 0b01) << 1) | ((self.0 & 0b10) >> 1))
     }
 
     pub(in super::super) fn and(self, other: Self) -> Self {

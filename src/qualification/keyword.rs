@@ -1,10 +1,10 @@
 //! Keywords: what stands between dollar signs.
 
-use crate::qualification::program::Clock;
+use super::program::Clock;
 
 /// What a keyword stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keyword {
+pub(super) enum Keyword {
     /// `$NULL$`.
     Null,
     /// `$OPERATION$`.
@@ -96,7 +96,7 @@ const CLIENT_ONLY: [&str; 36] = [
 
 impl Keyword {
     /// The keyword of a name, in any letter case.
-    pub(crate) fn of(name: &str) -> Option<Self> {
+    pub(super) fn of(name: &str) -> Option<Self> {
         if let Some((_, keyword)) = KEYWORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)) {
             return Some(*keyword);
         }
@@ -104,7 +104,7 @@ impl Keyword {
     }
 
     /// All names that mean something here, for suggestions.
-    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
         KEYWORDS.iter().map(|(word, _)| *word)
     }
 }

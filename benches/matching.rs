@@ -5,6 +5,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use walhook::capture::{Index, Scratch};
@@ -91,7 +92,7 @@ fn webhook(number: u64, condition: &str) -> Webhook {
         format: "native",
         callback: Callback {
             url: "https://receiver.example/hook".parse().expect("it is a URL"),
-            authentication: Authentication { scheme: "NO_AUTH", settings: Default::default() },
+            authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },
         },
         signing_secrets: vec![],
         sending: Sending {

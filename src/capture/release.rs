@@ -1,7 +1,7 @@
 //! Held events are judged again when something has changed that they may have waited for: in commit order, each
 //! webhook's by itself. Those that match become deliveries, those that do not vanish, the rest is held on.
 
-use super::subscriptions::Holding;
+use super::subscriptions::{Again, Holding};
 use super::{Capture, Error, PAGE_BYTES_MAX, kept};
 use crate::delivery::{Held, HeldWhat};
 use crate::observe::Observation;
@@ -75,8 +75,8 @@ where
                 Some(form) => kept::read(&held, form).ok().flatten(),
                 None => None,
             };
-            let met = event.and_then(|event| self.subscriptions.meet_again(number, &event));
-            let Some(delivery) = met else {
+            let again = event.map(|event| self.subscriptions.meet_again(number, &event));
+            let Some(Again::Judged(delivery)) = again else {
                 judged.any_held_on = true;
                 if let HeldWhat::Event { lane, .. } = held.what {
                     self.subscriptions.holding(number).add(lane);

@@ -68,6 +68,14 @@ pub(super) struct Met {
     pub(super) held: Option<NewHeld>,
 }
 
+/// What became of a held event that was judged again.
+pub(super) enum Again {
+    /// It cannot be judged yet, or waits behind one that cannot.
+    HeldOn,
+    /// It is a delivery now, or does not match.
+    Judged(Option<NewEvent>),
+}
+
 impl Holding {
     pub(super) fn add(&mut self, lane: Lane) {
         if self.lanes.len() < LANES_MAX {
@@ -285,11 +293,13 @@ impl Subscriptions {
         }
     }
 
-    /// Judges an event that was held for a webhook. None if it has to be held on; else the delivery, if the webhook
-    /// wants it.
-    pub(super) fn meet_again(&mut self, number: usize, event: &FormEvent) -> Option<Option<NewEvent>> {
+    /// Judges an event that was held for a webhook.
+    pub(super) fn meet_again(&mut self, number: usize, event: &FormEvent) -> Again {
         self.adopt(&event.form);
-        let (_, index) = self.indexes.get_mut(&event.form.form.name)?.first_mut()?;
+        let versions = self.indexes.get_mut(&event.form.form.name);
+        let Some((_, index)) = versions.and_then(|versions| versions.first_mut()) else {
+            return Again::HeldOn; // it no longer listens to the form
+        };
         let verdict = index.judge_for(number, event);
         let subscriber = &mut self.subscribers[number];
         let is_wanted = verdict == Some(Verdict::Wanted);
@@ -305,13 +315,13 @@ impl Subscriptions {
         };
         if is_held_on {
             subscriber.holding.add(event.lane);
-            return None;
+            return Again::HeldOn;
         }
         let mut new = New::default();
         if is_wanted {
             new.add(&mut self.subscribers, number, event);
         }
-        Some(new.event_of(event, true))
+        Again::Judged(new.event_of(event, true))
     }
 
     /// Takes sequence numbers for deliveries that exist without bodies. Returns the first.

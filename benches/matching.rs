@@ -32,8 +32,9 @@ fn main() {
 fn per_change(bencher: Bencher<'_, '_>, webhooks: u64) {
     let condition = |number: u64| {
         format!(
-            "'Assigned Group' = \"G{}\" AND 'Status' != \"Closed\" AND 'Priority' != {number}",
-            number % 100
+            "'Assigned Group' = \"G{}\" AND 'Status' != \"Closed\" AND 'Priority' != {}",
+            (7 + number) % 100,
+            10 + number
         )
     };
     matching(bencher, webhooks, condition, webhooks.div_ceil(100));

@@ -5,7 +5,7 @@ use super::kept;
 use crate::delivery::{
     DeliveryId, DeliveryNumber, HeldBecause, Holder, NewDelivery, NewEvent, NewHeld, Tail,
 };
-use crate::event::FormEvent;
+use crate::event::{FormEvent, Verb};
 use crate::form::{BoundForm, Lane};
 use crate::format::{self, Format, Identity, shares_tail};
 use crate::observe::{Observation, Observers};
@@ -153,6 +153,11 @@ impl Subscriptions {
         self.by_form.contains_key(form)
     }
 
+    /// Whether a webhook listens to events of a verb on a form.
+    pub(super) fn listens_to(&self, number: usize, form: &str, verb: Verb) -> bool {
+        self.subscribers[number].webhook.listens_to(form, verb)
+    }
+
     /// Whether nothing is held for a webhook.
     pub(super) fn is_free(&self, number: usize) -> bool {
         self.subscribers[number].holding.is_empty()
@@ -298,7 +303,7 @@ impl Subscriptions {
         self.adopt(&event.form);
         let versions = self.indexes.get_mut(&event.form.form.name);
         let Some((_, index)) = versions.and_then(|versions| versions.first_mut()) else {
-            return Again::HeldOn; // it no longer listens to the form
+            return Again::Judged(None);
         };
         let verdict = index.judge_for(number, event);
         let subscriber = &mut self.subscribers[number];

@@ -345,6 +345,22 @@ async fn what_is_held_beyond_the_backlogs_limit_is_a_dead_range_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_vanishes_when_the_webhook_no_longer_listens_to_it() {
+    let desk = Desk::open().await;
+    desk.configure(FORM, &[webhook("zero", "'id' / 'status' = 1")]);
+    let running = desk.site.start().await;
+    desk.sql("insert into incident (id) values (1), (2)").await;
+    desk.sql("update incident set title = 'x' where id = 1").await;
+    desk.wait_until_standing("zero", |standing| standing["held"] == 3).await;
+    let updates = webhook("zero", "'id' = 1 OR 'id' = 2").replace("\"create\", \"update\"", "\"update\"");
+    desk.configure(FORM, &[updates]);
+    running.signal("HUP");
+    desk.wait_for("zero", &["update 1"]).await;
+    desk.wait_until_standing("zero", |standing| standing["held"] == 0).await;
+    assert_eq!(running.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_for_a_webhook_goes_with_it() {
     let desk = Desk::open().await;
     desk.configure(FORM, &[webhook("zero", "'id' / 'status' = 1")]);

@@ -194,7 +194,9 @@ pub fn expect(events: &[Arc<Event>], hooks: &'static [Hook]) -> Vec<Expected> {
         .iter()
         .map(|hook| {
             let wanted = |event: &&Arc<Event>| {
-                hook.tables.contains(&event.key.table) && hook.verbs.contains(&event.verb)
+                hook.tables.contains(&event.key.table)
+                    && hook.verbs.contains(&event.verb)
+                    && hook.condition.as_ref().is_none_or(|condition| (condition.holds)(event))
             };
             let events: Vec<Arc<Event>> = events.iter().filter(wanted).cloned().collect();
             let mut last: HashMap<&Key, usize> = HashMap::new();

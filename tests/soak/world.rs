@@ -1,5 +1,6 @@
 //! The tables of the soak: what they are in SQL, to the oracle, and to walhook.
 
+use crate::oracle::Event;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -209,11 +210,41 @@ pub struct Hook {
     /// Field names; empty means all.
     pub payload: &'static [&'static str],
     pub custom_json: Option<&'static str>,
+    /// Which of these events it wants.
+    pub condition: Option<Condition>,
 }
 
+/// A condition as walhook reads it, and as the oracle does.
+pub struct Condition {
+    pub text: &'static str,
+    pub holds: fn(&Event) -> bool,
+}
+
+/// Reopened or in the hands of somebody, or gone with a description.
+const RESTLESS: Condition = Condition {
+    text: "'Status' >= 2 AND 'assigned_to' != $NULL$ OR 'TR.Status' < 'DB.Status' \
+           OR $OPERATION$ = \"DELETE\" AND 'Short Description' LIKE \"%[aeiou]%\"",
+    holds: |event| {
+        let number = |val: Option<&Val>| match val {
+            Some(Val::Int(number)) => Some(*number),
+            _ => None,
+        };
+        let status = number(event.entry[column::INCIDENT_STATUS].as_ref());
+        let was = number(event.old.as_ref().map(|old| &old[column::INCIDENT_STATUS]));
+        let is_assigned = !matches!(event.entry[column::INCIDENT_ASSIGNED], None | Some(Val::Null));
+        let goes_back = matches!(event.verb, "update" | "merge")
+            && status.zip(was).is_some_and(|(status, was)| status < was);
+        let has_vowel = matches!(&event.entry[column::INCIDENT_SHORT], Some(Val::Text(text))
+            if text.contains(['a', 'e', 'i', 'o', 'u']));
+        status.is_some_and(|status| status >= 2) && is_assigned
+            || goes_back
+            || event.verb == "delete" && has_vowel
+    },
+};
+
 /// One hears everything; one speaks the old format about some fields; one wants only part, and its endpoint
-/// refuses some entries for good.
-pub const HOOKS: [Hook; 3] = [
+/// refuses some entries for good; one has a condition.
+pub const HOOKS: [Hook; 4] = [
     Hook {
         id: 1,
         name: "everything",
@@ -223,6 +254,7 @@ pub const HOOKS: [Hook; 3] = [
         verbs: &["create", "update", "merge", "delete"],
         payload: &[],
         custom_json: None,
+        condition: None,
     },
     Hook {
         id: 2,
@@ -233,6 +265,7 @@ pub const HOOKS: [Hook; 3] = [
         verbs: &["create", "update", "merge", "delete"],
         payload: &["Short Description", "Status", "details"],
         custom_json: Some("{\"action\":\"AddToLogicalGroup\",\"group_id\":7}"),
+        condition: None,
     },
     Hook {
         id: 3,
@@ -243,6 +276,18 @@ pub const HOOKS: [Hook; 3] = [
         verbs: &["create", "delete"],
         payload: &[],
         custom_json: None,
+        condition: None,
+    },
+    Hook {
+        id: 4,
+        name: "restless",
+        path: "/restless",
+        format: "native",
+        tables: &[INCIDENT],
+        verbs: &["create", "update", "merge", "delete"],
+        payload: &[],
+        custom_json: None,
+        condition: Some(RESTLESS),
     },
 ];
 
@@ -255,6 +300,7 @@ const PEOPLE: Hook = Hook {
     verbs: &["create", "update", "delete"],
     payload: &[],
     custom_json: None,
+    condition: None,
 };
 
 /// One webhook, its endpoint alive.
@@ -312,6 +358,9 @@ pub fn configuration(database_url: &str, queue: &str, base_url: &str, admin: &st
             vec!["\"100ms\", \"200ms\", \"500ms\""; 20].join(", "),
         )
         .unwrap();
+        if let Some(condition) = &hook.condition {
+            writeln!(toml, "condition = '''{}'''", condition.text).unwrap();
+        }
         if let Some(custom) = hook.custom_json {
             writeln!(toml, "custom_json = '{custom}'").unwrap();
         }

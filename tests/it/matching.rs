@@ -244,6 +244,62 @@ async fn what_cannot_be_judged_is_held_in_order_and_flows_when_the_condition_is_
     assert_eq!(running.stop(), 0);
 }
 
+/// Killed again and again while it judges what was held and goes on with what is new: every event that matches
+/// comes under one number, the numbers have no gap, and each entry's events are in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_while_held_events_flow_lose_and_repeat_nothing() {
+    const ENTRIES: u64 = 400;
+    let desk = Desk::open().await;
+    let ratio = |condition: &str| webhook_with("ratio", condition, "in_flight_max = 64");
+    desk.configure(FORM, &[ratio("'total' / 'count' >= 0")]);
+    let running = desk.site.start().await;
+    // large enough to be judged in several pages
+    desk.sql(
+        "insert into incident (id, total, count, big)
+         select g, 1, g % 2, repeat('x', 15000) from generate_series(1, 400) g",
+    )
+    .await;
+    desk.sql("update incident set count = 1").await;
+    // of every second entry the insert failed; its update waits behind
+    desk.wait_until_standing("ratio", |standing| standing["held"] == ENTRIES).await;
+    desk.configure(FORM, &[ratio("'count' = 0 OR 'total' / 'count' >= 0")]);
+    running.signal("KILL");
+    drop(running);
+    for round in 0..8_u64 {
+        let running = desk.site.spawn(&[]);
+        desk.sql(&format!("update incident set total = {}", round + 2)).await;
+        // how far it comes differs from round to round
+        tokio::time::sleep(std::time::Duration::from_millis(120 + 45 * round)).await;
+        running.signal("KILL");
+        drop(running);
+        println!("killed with {} held", desk.standing("ratio")["held"]);
+    }
+    let running = desk.site.start_again(&[]).await;
+    // the even half: create, update of the count; the odd half: create, its count stays; then the rounds
+    let expected = ENTRIES + ENTRIES / 2 + 8 * ENTRIES;
+    let wait = desk.receiver.wait_until(|arrivals| bodies(arrivals, "ratio").len() as u64 >= expected);
+    let arrived = tokio::time::timeout(PATIENCE, wait).await;
+    let bodies = bodies(&desk.receiver.arrivals_from(0), "ratio");
+    assert!(arrived.is_ok(), "{} of {expected}, {}", bodies.len(), desk.standing("ratio"));
+    let sequences: Vec<u64> = bodies.iter().map(|body| body["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, (1..=expected).collect::<Vec<_>>());
+    let mut histories: std::collections::BTreeMap<u64, Vec<String>> = std::collections::BTreeMap::new();
+    for body in &bodies {
+        let (event, entry) = (body["event"].as_str().unwrap(), &body["entry"]);
+        let history = histories.entry(entry["id"].as_u64().unwrap()).or_default();
+        history.push(format!("{event} {}/{}", entry["total"], entry["count"]));
+    }
+    let rounds = (2..10).map(|total| format!("update {total}/1"));
+    let even: Vec<String> =
+        ["create 1/0", "update 1/1"].map(str::to_owned).into_iter().chain(rounds.clone()).collect();
+    let odd: Vec<String> = ["create 1/1".to_owned()].into_iter().chain(rounds).collect();
+    assert_eq!(histories.len() as u64, ENTRIES);
+    for (id, history) in histories {
+        assert_eq!(history, if id % 2 == 0 { even.clone() } else { odd.clone() }, "entry {id}");
+    }
+    assert_eq!(running.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_that_the_table_no_longer_fits_holds_its_events_until_it_does() {
     let desk = Desk::open().await;

@@ -130,7 +130,7 @@ fn all_that_is_wrong_is_said_at_once_and_what_to_write_instead() {
         "'Group' = 'Front Office'",
         &[
             "'Front Office': the form \"Ticket\" has no field 'Front Office' (single quotation marks hold the name of a \
-           field; write \"Front Office\" for a text)",
+           field; write \"Front Office\" for a text, or give the name its column in [forms.fields])",
         ],
     );
     refused(
@@ -209,6 +209,26 @@ fn all_that_is_wrong_is_said_at_once_and_what_to_write_instead() {
         &["'DB.Count': CHANGED looks at the old and the new value by itself (write the name of \
          the field alone, without TR. and DB.)"],
     );
+}
+
+#[test]
+fn a_name_that_is_none_here_leads_to_the_one_that_is() {
+    let mut form = ticket();
+    form.fields[2].name = "Assigned Group".into();
+    for (name, remedy) in [
+        ("group", "the form has another name for this column: write 'Assigned Group'"),
+        ("DB.Group", "the form has another name for this column: write 'DB.Assigned Group'"),
+        ("OLD.Status", "write 'DB.Status'"),
+        ("new.count", "write 'count'"),
+        (
+            "Price.TYPE",
+            "single quotation marks hold the name of a field; write \"Price.TYPE\" for a text, or give the name its \
+             column in [forms.parts]",
+        ),
+    ] {
+        let message = format!("'{name}': the form \"Ticket\" has no field '{name}' ({remedy})");
+        assert_eq!(said(&format!("'{name}' = $NULL$"), &form, ALL), [message]);
+    }
 }
 
 #[test]

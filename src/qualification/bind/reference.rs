@@ -227,8 +227,14 @@ fn amount_part<'a>(form: &'a BoundForm, name: &str) -> Result<Option<Target<'a>>
     let known = ["VALUE", "TYPE", "DATE"].contains(&upper.as_str());
     if *kind != Kind::Currency {
         let about_amounts = known && !matches!(*kind, Kind::StatusHistory);
-        let fault =
-            || Unresolved::new(format!("{} is no amount and has no part {part:?}", quoted(owner)), None);
+        let fault = || {
+            Unresolved::new(
+                format!("{} is no amount and has no part {part:?}", quoted(owner)),
+                format!(
+                    "a part with a column of its own stands in [forms.parts]: \"{owner}.{upper}\" = \"…\""
+                ),
+            )
+        };
         return if about_amounts { Err(fault()) } else { Ok(None) };
     }
     // a part that is mapped, asked for by the number of its field

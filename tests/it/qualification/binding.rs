@@ -229,6 +229,13 @@ fn a_name_that_is_none_here_leads_to_the_one_that_is() {
         let message = format!("'{name}': the form \"Ticket\" has no field '{name}' ({remedy})");
         assert_eq!(said(&format!("'{name}' = $NULL$"), &form, ALL), [message]);
     }
+    assert_eq!(
+        said("'count.type' = \"USD\"", &form, ALL),
+        [
+            "'count.type': 'Count' is no amount and has no part \"type\" (a part with a column of its own stands in \
+             [forms.parts]: \"Count.TYPE\" = \"…\")"
+        ]
+    );
 }
 
 #[test]

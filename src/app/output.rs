@@ -5,6 +5,7 @@ use super::failure::Failure;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -92,11 +93,27 @@ fn table(header: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String 
         None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
     for row in rows {
-        table.add_row(row.iter().map(|cell| printable(cell)));
+        table.add_row(row.iter().map(|cell| printable(&in_one_line(cell))));
     }
     let drawn = table.to_string();
     let lines: Vec<&str> = drawn.lines().map(str::trim_end).collect();
     lines.join("\n")
+}
+
+/// A text for a cell of a table. Of a drawn fault the line of the condition and the carets go, what is said stays.
+fn in_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return Cow::Borrowed(text);
+    }
+    let is_drawing = |line: &str| {
+        line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).starts_with('|')
+    };
+    let lines = text.lines().filter(|line| !is_drawing(line)).map(str::trim).filter(|line| !line.is_empty());
+    let said = lines.map(|line| match line.strip_prefix("= help: ") {
+        Some(help) => format!("({help})"),
+        None => line.to_owned(),
+    });
+    Cow::Owned(said.collect::<Vec<_>>().join(" "))
 }
 
 /// A text from outside with its control characters made visible, so that it cannot steer the terminal.
@@ -115,6 +132,14 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drawn_fault_is_one_line_of_a_table() {
+        let drawn = "form \"f\": error: line 2, column 12: there is no choice \"x\"\n  |\n2 | 'A' = 1 | 2\n10 | 'S' = \"x\"\n  \
+                     |       ^^^\n  |\n  = help: did you mean \"y\"?";
+        let wanted = "form \"f\": error: line 2, column 12: there is no choice \"x\" (did you mean \"y\"?)";
+        assert!(table(&["why"], vec![vec![drawn.to_owned()]], None).ends_with(wanted));
+    }
 
     #[test]
     fn texts_from_outside_cannot_steer_the_terminal() {

@@ -18,6 +18,7 @@ mod names;
 pub mod plan;
 mod publications;
 pub mod setup;
+pub mod standing;
 pub mod teardown;
 pub mod wanted;
 

@@ -456,6 +456,34 @@ async fn hold(desk: &Desk) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_tells_what_stands_in_the_queue() {
+    use walhook::delivery::{Batch, Quarantined};
+    use walhook::lsn::{Lsn, Position, Progress};
+    use walhook::queue::Queue as _;
+    let desk = Desk::open().await;
+    hold(&desk).await;
+    let aside = |ordinal| Quarantined {
+        position: Position { epoch: 0, commit_lsn: Lsn(176), ordinal },
+        form: Some("incident".into()),
+        reason: "unreadable".into(),
+        bytes: vec![1].into(),
+    };
+    let progress = Some(Progress { commit_lsn: Lsn(176), end_lsn: Lsn(184) });
+    let batch = Batch { quarantined: vec![aside(0), aside(1)], progress, ..Batch::default() };
+    desk.queue.enqueue(batch).await.unwrap();
+    let text = stdout(&desk.walhook("check").await);
+    for wanted in [
+        "warning  form \"incident\": 2 row changes could not be read and became no events\n         remedy: `walhook queue \
+         quarantine` says why; nothing sends them later\n",
+        "warning  webhook \"Escalations\": 4 events are held, for it is broken\n         remedy: `walhook queue held \
+         --webhook 7` says why\n",
+        "1 delivery is given up\n         remedy: `walhook deliveries list`",
+    ] {
+        assert!(text.contains(wanted), "{wanted}{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn held_events_are_listed_and_dropped() {
     use walhook::queue::Queue as _;
     let desk = Desk::open().await;

@@ -5,13 +5,14 @@ use crate::app::config::Config;
 use crate::app::failure::{Exit, Failure};
 use crate::doctor::endpoints::{self, Endpoint};
 use crate::doctor::facts::Facts;
-use crate::doctor::{Finding, Mend, Report, Severity, check, conditions, wanted};
+use crate::doctor::{Finding, Mend, Report, Severity, check, conditions, standing, wanted};
 use std::time::Duration;
 
 /// How long an endpoint may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Looks for everything that is wrong: in the configuration, on the database, with the endpoints. Ends with 1
+/// Looks for everything that is wrong: in the configuration, on the database, with the
+/// endpoints, in the queue. Ends with 1
 /// where something is, with 69 where the database could not be asked.
 pub async fn perform(context: &Context) -> Result<Exit, Failure> {
     let config = context.load()?;
@@ -23,6 +24,7 @@ pub async fn perform(context: &Context) -> Result<Exit, Failure> {
         Err(failure) => unreachable = Some(failure),
     }
     report.findings.extend(endpoints?);
+    report.findings.extend(of_queue(context, &config).await);
     if context.output.json {
         let mut json = report.to_json();
         if let Some(failure) = &unreachable {
@@ -70,6 +72,25 @@ async fn of_endpoints(config: &Config) -> Result<Vec<Finding>, Failure> {
             .hint("install the system's root certificates (Debian: apt-get install ca-certificates)")
     })?;
     Ok(endpoints::probe(wanted, tls, CONNECT_TIMEOUT).await)
+}
+
+/// What became of what was read already. A queue that was not made yet has nothing to say.
+async fn of_queue(context: &Context, config: &Config) -> Vec<Finding> {
+    if !config.queue.path.exists() {
+        return Vec::new();
+    }
+    let asked = async {
+        let queue = context.open_queue(config).await?;
+        Ok::<_, Failure>(standing::check(&queue.webhooks().await?, &queue.quarantined().await?))
+    };
+    asked.await.unwrap_or_else(|failure| {
+        let object = format!("queue {}", config.queue.path.display());
+        let finding = Finding::new(Severity::Error, object, failure.error.to_string());
+        vec![match failure.hint {
+            Some(hint) => finding.mended_by(Mend::Do(hint)),
+            None => finding,
+        }]
+    })
 }
 
 /// What can be read and still is hardly meant.

@@ -1,5 +1,6 @@
 //! Binding: the tree of a condition and a form, to a program. Everything that is wrong is found, not the first only.
 
+mod doubt;
 mod operation;
 mod reference;
 mod typing;
@@ -31,6 +32,7 @@ pub(super) fn bind(
     let node = root.map_or(Some(Node::All(Vec::new())), |root| binder.condition(root));
     binder.faults.sort_by_key(|fault| (fault.place.start, fault.place.end));
     binder.warnings.sort_by_key(|warning| (warning.place.start, warning.place.end));
+    binder.warnings.dedup();
     match node {
         Some(node) if binder.faults.is_empty() => Ok((node, binder.warnings)),
         _ => Err(Faults(binder.faults)),
@@ -123,12 +125,16 @@ impl<'a> Binder<'a> {
         right: &Operand,
         place: &Range<usize>,
     ) -> Option<Test> {
+        self.doubt(left, operator, right);
         let (left, right) = (self.operand(left), self.operand(right));
         let test = self.typing.relation(left?, operator, right?, place);
         self.note(test)
     }
 
     fn list(&mut self, value: &Operand, list: &[Operand], place: &Range<usize>) -> Option<Node> {
+        for operand in list {
+            self.doubt(value, Operator::Equal, operand);
+        }
         let value = self.operand(value);
         let mut tests = Vec::with_capacity(list.len());
         for operand in list {
@@ -230,6 +236,7 @@ impl<'a> Binder<'a> {
         let column = match &resolved.target {
             Target::Column { column, .. } | Target::Member { column, .. } => *column,
         };
+        self.doubt_image(resolved.image, &reference.name, &reference.place);
         self.check_known(resolved.image, column, &reference.name, &reference.place);
         Some(Self::field(resolved, reference))
     }
@@ -341,7 +348,14 @@ impl<'a> Binder<'a> {
                 return None;
             }
             Keyword::Operation => text(Term::Operation),
-            Keyword::User => text(Term::User),
+            Keyword::User => {
+                self.warnings.push(fault(
+                    place,
+                    "$USER$ is NULL: the log does not say who made a change",
+                    "compare the field that the application keeps it in".to_owned(),
+                ));
+                text(Term::User)
+            }
             Keyword::Weekday => text(Term::Weekday),
             Keyword::Clock(which) => return Some(typing::moment(which, place)),
             Keyword::Form => fixed(&self.form.form.name),

@@ -227,8 +227,14 @@ fn amount_part<'a>(form: &'a BoundForm, name: &str) -> Result<Option<Target<'a>>
     let known = ["VALUE", "TYPE", "DATE"].contains(&upper.as_str());
     if *kind != Kind::Currency {
         let about_amounts = known && !matches!(*kind, Kind::StatusHistory);
-        let fault =
-            || Unresolved::new(format!("{} is no amount and has no part {part:?}", quoted(owner)), None);
+        let fault = || {
+            Unresolved::new(
+                format!("{} is no amount and has no part {part:?}", quoted(owner)),
+                format!(
+                    "a part with a column of its own stands in [forms.parts]: \"{owner}.{upper}\" = \"…\""
+                ),
+            )
+        };
         return if about_amounts { Err(fault()) } else { Ok(None) };
     }
     // a part that is mapped, asked for by the number of its field
@@ -273,19 +279,55 @@ fn unknown(form: &BoundForm, readings: &[(Image, &str)]) -> Unresolved {
         );
     }
     let (_, whole) = readings[0];
+    let message = format!("the form {:?} has no field {}", form.form.name, quoted(whole));
+    if let Some(remedy) = readings.iter().find_map(|(_, name)| column_of_field(form, whole, name)) {
+        return Unresolved::new(message, remedy);
+    }
+    if let Some(remedy) = trigger_row(form, whole) {
+        return Unresolved::new(message, remedy);
+    }
     let remedy = readings.iter().rev().find_map(|(_, name)| {
         let near = nearest(name, named(form).map(|(name, ..)| name))?;
         let prefix = &whole[..whole.len() - name.len()];
         Some(format!("did you mean {}?", quoted(&format!("{prefix}{near}"))))
     });
-    let message = format!("the form {:?} has no field {}", form.form.name, quoted(whole));
     let remedy = remedy.unwrap_or_else(|| {
+        let key = if is_part(whole) { "[forms.parts]" } else { "[forms.fields]" };
         format!(
-            "single quotation marks hold the name of a field; write \"{}\" for a text",
+            "single quotation marks hold the name of a field; write \"{}\" for a text, or give the name its column \
+             in {key}",
             whole.replace('"', "\"\"")
         )
     });
     Unresolved::new(message, remedy)
+}
+
+/// A column by its own name, where the form calls it otherwise.
+fn column_of_field(form: &BoundForm, whole: &str, name: &str) -> Option<String> {
+    let folded = fold(name);
+    let column = form.relation.columns.iter().position(|column| fold(&column.name) == folded)?;
+    let field = form.fields.iter().find(|field| field.column == column)?;
+    let prefix = &whole[..whole.len() - name.len()];
+    let field = quoted(&format!("{prefix}{}", field.name));
+    Some(format!("the form has another name for this column: write {field}"))
+}
+
+/// `OLD.F` and `NEW.F`, as triggers write it.
+fn trigger_row(form: &BoundForm, name: &str) -> Option<String> {
+    let (row, rest) = name.split_once('.')?;
+    let prefix = match row.to_ascii_uppercase().as_str() {
+        "OLD" => "DB.",
+        "NEW" => "",
+        _ => return None,
+    };
+    resolve(form, rest).ok()?;
+    Some(format!("write {}", quoted(&format!("{prefix}{rest}"))))
+}
+
+/// Whether a name looks like one of a part: of an amount, of a status history.
+fn is_part(name: &str) -> bool {
+    let part = name.rsplit_once('.').map(|(_, part)| part.to_ascii_uppercase());
+    part.is_some_and(|part| ["VALUE", "TYPE", "DATE", "TIME", "USER"].contains(&part.as_str()))
 }
 
 /// `a, b or c`, the first ten of them.

@@ -148,11 +148,16 @@ impl Parser<'_> {
     pub(crate) fn unquoted(&self) -> Fault {
         let first = self.token().place.clone();
         let word = self.piece(&first);
-        if self.following(1).sign == Sign::Open {
-            let remedy = "compare the field itself: 'Status' = \"New\"; LIKE and arithmetic are all that is done to values";
-            return fault(first, format!("{word}(…) is a function, and conditions have none"), remedy);
-        }
         let upper = word.to_ascii_uppercase();
+        let is_clause = ["WHERE", "IF", "WHEN", "SELECT", "EXISTS", "CASE"].contains(&upper.as_str());
+        if self.following(1).sign == Sign::Open && !is_clause {
+            let message = format!("{word}(…) is a function, and conditions have none");
+            return fault(first, message, in_place_of(&upper).unwrap_or(COMPARE));
+        }
+        if CLOCKS.contains(&upper.as_str()) {
+            let remedy = in_place_of(&upper).unwrap_or(COMPARE);
+            return fault(first, format!("there is no {word} in a condition"), remedy);
+        }
         let compared = self
             .previous()
             .is_some_and(|previous| matches!(previous.sign, Sign::Relation(_) | Sign::Comma | Sign::Word))
@@ -208,4 +213,41 @@ impl Parser<'_> {
         };
         fault(place, message, remedy)
     }
+}
+
+/// What is said of a function that nothing else is known of.
+const COMPARE: &str =
+    "compare the field itself: 'Status' = \"New\"; LIKE and arithmetic are all that is done to values";
+
+/// Functions of SQL that need no brackets.
+const CLOCKS: [&str; 6] =
+    ["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP", "SYSDATE"];
+
+/// What conditions have where other languages have a function.
+fn in_place_of(function: &str) -> Option<&'static str> {
+    Some(match function {
+        "CLOCK_TIMESTAMP"
+        | "CURRENT_TIMESTAMP"
+        | "GETDATE"
+        | "LOCALTIMESTAMP"
+        | "NOW"
+        | "SYSDATE"
+        | "TRANSACTION_TIMESTAMP" => "write $TIMESTAMP$; a day before is $TIMESTAMP$ - 24 * 60 * 60",
+        "CURDATE" | "CURRENT_DATE" | "TODAY" => "write $DATE$",
+        "CURRENT_TIME" | "CURTIME" | "LOCALTIME" => "write $TIME$",
+        "AGE" | "DATEADD" | "DATEDIFF" | "DATE_ADD" | "DATE_PART" | "DATE_SUB" | "DATE_TRUNC" | "EXTRACT" => {
+            "times are reckoned in seconds: 'Create Date' > $TIMESTAMP$ - 24 * 60 * 60"
+        }
+        "LCASE" | "LOWER" | "UCASE" | "UPPER" => {
+            "letter case is left aside with case = \"insensitive\" in [source], or for some letters with \
+             LIKE \"[Nn]ew%\""
+        }
+        "COALESCE" | "IFNULL" | "ISNULL" | "NVL" => {
+            "say what becomes of NULL: 'Status' = \"New\" OR 'Status' = $NULL$"
+        }
+        "CHARINDEX" | "INSTR" | "LEFT" | "POSITION" | "RIGHT" | "STRPOS" | "SUBSTR" | "SUBSTRING" => {
+            "write LIKE; % stands for any characters, _ for one"
+        }
+        _ => return None,
+    })
 }

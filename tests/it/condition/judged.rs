@@ -22,7 +22,12 @@ fn the_verdict_is_printed_and_is_the_exit_code() {
     check(&["", "--event", "create"], 0, "true\n");
     check(&["'TR.count' = 5", "--new", new, "--old", "{\"count\": 4}"], 0, "true\n");
     check(&["'count' = 4", "--event", "delete", "--old", "{\"count\": 4}"], 0, "true\n");
-    check(&["'number' = $USER$", "--new", "{\"number\": \"Ann\"}", "--user", "Ann"], 0, "true\n");
+    check(
+        &["'number' = $USER$", "--new", "{\"number\": \"Ann\"}", "--user", "Ann"],
+        0,
+        "true\nwarning: $USER$ is NULL: the log does not say who made a change (compare the field that the application \
+         keeps it in)\n",
+    );
     let at = "{\"at\": \"2024-06-12 09:30:00+00\"}";
     check(&["$TIMESTAMP$ - 'at' = 60", "--new", at, "--now", "2024-06-12T09:31:00Z"], 0, "true\n");
     check(&["$SCHEMA$ = \"Ticket\"", "--form", "Ticket"], 0, "true\n");

@@ -7,8 +7,8 @@ use walhook::change::{Datum, OldRow, ReplicaIdentity, Row};
 use walhook::event::Verb;
 use walhook::form::{BoundForm, BoundPart, OldValues};
 use walhook::qualification::{
-    BoundQualification, Case, Dialect, Facts, Found, Probe, Purpose, Qualification, Requirement, Truth,
-    key_of,
+    BoundQualification, Case, Dialect, Facts, Fault, Found, Probe, Purpose, Qualification, Requirement,
+    Truth, key_of,
 };
 use walhook::value::{Choice, Kind, Moment, Selection};
 
@@ -130,7 +130,7 @@ fn all_that_is_wrong_is_said_at_once_and_what_to_write_instead() {
         "'Group' = 'Front Office'",
         &[
             "'Front Office': the form \"Ticket\" has no field 'Front Office' (single quotation marks hold the name of a \
-           field; write \"Front Office\" for a text)",
+           field; write \"Front Office\" for a text, or give the name its column in [forms.fields])",
         ],
     );
     refused(
@@ -212,6 +212,33 @@ fn all_that_is_wrong_is_said_at_once_and_what_to_write_instead() {
 }
 
 #[test]
+fn a_name_that_is_none_here_leads_to_the_one_that_is() {
+    let mut form = ticket();
+    form.fields[2].name = "Assigned Group".into();
+    for (name, remedy) in [
+        ("group", "the form has another name for this column: write 'Assigned Group'"),
+        ("DB.Group", "the form has another name for this column: write 'DB.Assigned Group'"),
+        ("OLD.Status", "write 'DB.Status'"),
+        ("new.count", "write 'count'"),
+        (
+            "Price.TYPE",
+            "single quotation marks hold the name of a field; write \"Price.TYPE\" for a text, or give the name its \
+             column in [forms.parts]",
+        ),
+    ] {
+        let message = format!("'{name}': the form \"Ticket\" has no field '{name}' ({remedy})");
+        assert_eq!(said(&format!("'{name}' = $NULL$"), &form, ALL), [message]);
+    }
+    assert_eq!(
+        said("'count.type' = \"USD\"", &form, ALL),
+        [
+            "'count.type': 'Count' is no amount and has no part \"type\" (a part with a column of its own stands in \
+             [forms.parts]: \"Count.TYPE\" = \"…\")"
+        ]
+    );
+}
+
+#[test]
 fn what_only_a_client_has_is_a_warning() {
     let condition = bound("$BROWSER$ = $NULL$ AND $os$ = $NULL$ AND $GROUPS$ = $NULL$", &ticket(), ALL);
     let warnings: Vec<_> = condition.warnings().iter().map(|warning| warning.message.as_str()).collect();
@@ -222,6 +249,84 @@ fn what_only_a_client_has_is_a_warning() {
             "$OS$ is NULL: only a client of AR System has it"
         ]
     );
+}
+
+/// What is said of a condition that fits and is hardly meant, each as `place: message (remedy)`.
+fn doubted(text: &str, purpose: Purpose<'_>) -> Vec<String> {
+    let condition = bound(text, &ticket(), purpose);
+    let say = |warning: &Fault| format!("{}: {warning}", &text[warning.place.clone()]);
+    condition.warnings().iter().map(say).collect()
+}
+
+#[test]
+fn what_would_never_be_true_is_a_warning() {
+    for (text, said) in [
+        (
+            r#""Status" = "New""#,
+            r#""Status": "Status" is a text here, and no field (write 'Status' for the field)"#,
+        ),
+        (
+            r#""tr.group" LIKE "x%""#,
+            r#""tr.group": "tr.group" is a text here, and no field (write 'tr.group' for the field)"#,
+        ),
+        (
+            r#"'Group' = "$USER$""#,
+            r#""$USER$": "$USER$" is a text here, and stands for nothing else (write $USER$ without quotation marks)"#,
+        ),
+        (
+            r#"'Group' IN ("x", "$Nick$")"#,
+            r#""$Nick$": "$Nick$" is a text here, and stands for nothing else (write $Nick$ without quotation marks)"#,
+        ),
+        (r#"$OPERATION$ = "UPDATE""#, r#""UPDATE": $OPERATION$ is never "UPDATE" (write "SET")"#),
+        (
+            r#"$operation$ IN ("SET", "insert")"#,
+            r#""insert": $OPERATION$ is never "insert" (write "CREATE")"#,
+        ),
+        (r#""set" != $OPERATION$"#, r#""set": $OPERATION$ is never "set" (write "SET")"#),
+        (
+            r#"$OPERATION$ = "GET""#,
+            r#""GET": $OPERATION$ is never "GET" (it is one of CREATE, SET, MERGE, DELETE)"#,
+        ),
+        (r#"$WEEKDAY$ = "Sat""#, r#""Sat": $WEEKDAY$ is never "Sat" (write "Saturday")"#),
+        (
+            "'Group' != $USER$",
+            "$USER$: $USER$ is NULL: the log does not say who made a change (compare the field that the application \
+             keeps it in)",
+        ),
+    ] {
+        assert_eq!(doubted(text, ALL), [said], "{text}");
+    }
+    let doubted_on = |text, verb: Verb| doubted(text, Purpose::Webhook(&[verb]));
+    assert_eq!(
+        doubted_on("'DB.Status' = 1", Verb::Create),
+        [
+            "'DB.Status': 'DB.Status' is NULL on create, which has no row before (listen to other events as well, or \
+             leave TR. and DB. out)"
+        ]
+    );
+    assert_eq!(
+        doubted_on("'TR.Status' = 1", Verb::Delete),
+        [
+            "'TR.Status': 'TR.Status' is NULL on delete, which has no row after (listen to other events as well, or \
+             leave TR. and DB. out)"
+        ]
+    );
+}
+
+#[test]
+fn what_may_well_be_meant_is_no_warning() {
+    for text in [
+        r#""x" = "y""#,
+        r#"'Group' = "Status""#,
+        r#"'Group' = "$5$""#,
+        r#"'Group' = "costs $""#,
+        r#"$OPERATION$ = "SET" OR $OPERATION$ LIKE "up%" OR $WEEKDAY$ != "Sunday""#,
+        "'DB.Status' = 1 AND 'TR.Status' = 2",
+    ] {
+        assert_eq!(doubted(text, ALL), [""; 0], "{text}");
+    }
+    assert_eq!(doubted("'TR.Status' = 1", Purpose::Webhook(&[Verb::Create])), [""; 0]);
+    assert_eq!(doubted("'DB.Status' = 1", Purpose::Webhook(&[Verb::Delete])), [""; 0]);
 }
 
 #[test]

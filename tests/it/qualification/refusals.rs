@@ -3,7 +3,7 @@
 use walhook::qualification::{Fault, Phase, Qualification};
 
 /// Text, the part of it that is marked, and what is said.
-const REFUSED: [(&str, &str, &str); 102] = [
+const REFUSED: [(&str, &str, &str); 109] = [
     (
         r#"Status = "New""#,
         "Status",
@@ -106,13 +106,40 @@ const REFUSED: [(&str, &str, &str); 102] = [
     (
         r#"UPPER('F') = "X""#,
         "UPPER",
-        r#"UPPER(…) is a function, and conditions have none (compare the field itself: 'Status' = "New"; LIKE and arithmetic are all that is done to values)"#,
+        r#"UPPER(…) is a function, and conditions have none (letter case is left aside with case = "insensitive" in [source], or for some letters with LIKE "[Nn]ew%")"#,
     ),
     (
         r#"'F' = lower("X")"#,
         "lower",
-        r#"lower(…) is a function, and conditions have none (compare the field itself: 'Status' = "New"; LIKE and arithmetic are all that is done to values)"#,
+        r#"lower(…) is a function, and conditions have none (letter case is left aside with case = "insensitive" in [source], or for some letters with LIKE "[Nn]ew%")"#,
     ),
+    (
+        "ROUND('F') = 1",
+        "ROUND",
+        r#"ROUND(…) is a function, and conditions have none (compare the field itself: 'Status' = "New"; LIKE and arithmetic are all that is done to values)"#,
+    ),
+    (
+        "'F' > now() - interval '1 day'",
+        "now",
+        "now(…) is a function, and conditions have none (write $TIMESTAMP$; a day before is $TIMESTAMP$ - 24 * 60 * 60)",
+    ),
+    (
+        "'F' > CURRENT_TIMESTAMP",
+        "CURRENT_TIMESTAMP",
+        "there is no CURRENT_TIMESTAMP in a condition (write $TIMESTAMP$; a day before is $TIMESTAMP$ - 24 * 60 * 60)",
+    ),
+    ("current_date = 'F'", "current_date", "there is no current_date in a condition (write $DATE$)"),
+    (
+        r#"coalesce('F', "New") = "New""#,
+        "coalesce",
+        r#"coalesce(…) is a function, and conditions have none (say what becomes of NULL: 'Status' = "New" OR 'Status' = $NULL$)"#,
+    ),
+    (
+        "EXISTS (SELECT 1)",
+        "EXISTS",
+        r#"there is no EXISTS in a condition (a condition asks about one entry, by its fields: 'Status' = "New")"#,
+    ),
+    ("IF ('F' = 1)", "IF", "a condition does not begin with IF (leave it out)"),
     (
         "'F' = TRUE",
         "TRUE",

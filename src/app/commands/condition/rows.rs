@@ -3,30 +3,47 @@
 use crate::app::config::suggestion;
 use crate::change::{Datum, Row};
 use crate::form::BoundForm;
+use crate::value::Kind;
 use serde_json::value::RawValue;
 
 pub use crate::format::Values;
 
-/// A row of a form. A string is the column's text as it is, a number its text, true and false are t and f, an object
+/// A row of a form. A string is the column's text as it is or the label of a selection, a number its text, true and false are t and f, an object
 /// or an array is its JSON text. What `values` does not have is NULL.
 pub fn row(form: &BoundForm, values: &Values) -> Result<Row, String> {
     if let Some(name) = values.keys().find(|name| column(form, name).is_none()) {
         return Err(unknown(form, name));
     }
-    Ok(with_missing(form, values, Datum::Null))
+    Ok(with_missing(form, values, Datum::Null, stored))
 }
 
 /// The same, where what `values` does not have is not known, and what the form does not have (any more) is left
 /// aside.
 pub fn known_part(form: &BoundForm, values: &Values) -> Row {
-    with_missing(form, values, Datum::Unchanged)
+    with_missing(form, values, Datum::Unchanged, |_, _, text| text)
 }
 
-fn with_missing(form: &BoundForm, values: &Values, missing: Datum<'static>) -> Row {
+/// Of a selection what stands in the column, where somebody wrote the label.
+fn stored(form: &BoundForm, column: usize, text: String) -> String {
+    let field = form.fields.iter().find(|field| field.column == column);
+    let Some(Kind::Selection(selection)) = field.map(|field| &field.kind) else { return text };
+    if selection.by_stored(&text).is_some() {
+        return text;
+    }
+    let labelled = selection.choices.iter().find(|choice| choice.label == text);
+    labelled.map_or(text, |choice| choice.stored.clone())
+}
+
+fn with_missing(
+    form: &BoundForm,
+    values: &Values,
+    missing: Datum<'static>,
+    stored: impl Fn(&BoundForm, usize, String) -> String,
+) -> Row {
     let mut texts: Vec<Option<Option<String>>> = vec![None; form.relation.columns.len()];
     for (name, value) in values {
         if let Some(column) = column(form, name) {
-            texts[column] = Some(text(value));
+            texts[column] = Some(text(value).map(|text| stored(form, column, text)));
         }
     }
     let data = texts.iter().map(|text| match text {
@@ -75,6 +92,20 @@ mod tests {
     use super::*;
     use crate::app::commands::condition::{columns, made};
     use std::sync::Arc;
+
+    #[test]
+    fn labels_become_what_stands_in_the_column() {
+        let fields = columns::read("id:integer,status:enum(0=New|5=Closed|7=0),b:bool").unwrap();
+        let form = made::form("f", fields, Arc::default());
+        let texts = |json: &str| {
+            let row = row(&form, &serde_json::from_str(json).unwrap()).unwrap();
+            format!("{:?}", row.data().collect::<Vec<_>>())
+        };
+        let wanted = |status, b| format!("{:?}", [Datum::Null, Datum::Text(status), Datum::Text(b)]);
+        assert_eq!(texts(r#"{"status": "Closed", "b": true}"#), wanted("5", "t"));
+        assert_eq!(texts(r#"{"status": 0, "b": "f"}"#), wanted("0", "f"));
+        assert_eq!(texts(r#"{"status": "Done", "b": true}"#), wanted("Done", "t"));
+    }
 
     #[test]
     fn values_become_what_stands_in_the_columns() {

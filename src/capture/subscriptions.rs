@@ -305,17 +305,12 @@ impl Subscriptions {
         let Some((_, index)) = versions.and_then(|versions| versions.first_mut()) else {
             return Again::Judged(None);
         };
-        let verdict = index.judge_for(number, event);
+        let verdict = index.judge_again(number, event);
         let subscriber = &mut self.subscribers[number];
         let is_wanted = verdict == Some(Verdict::Wanted);
         let is_held_on = match verdict {
-            Some(Verdict::Broken) => true,
-            Some(Verdict::Failed { failure, in_a_row }) => {
-                let reason = subscriber.place_of(&failure);
-                self.standing_changed |= subscriber.fails(in_a_row, &reason);
-                true
-            }
-            Some(Verdict::Wanted) => subscriber.failing.is_some() || subscriber.holding.holds(event),
+            Some(Verdict::Broken | Verdict::Failed { .. }) => true,
+            Some(Verdict::Wanted) => subscriber.holding.holds(event),
             None => false,
         };
         if is_held_on {

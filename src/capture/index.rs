@@ -137,28 +137,37 @@ impl Index {
         verdicts.sort_unstable_by_key(|(number, _)| *number);
     }
 
-    /// What an event is to one webhook that listens to it; none if it does not want it.
-    pub fn judge_for(&mut self, webhook: usize, event: &FormEvent) -> Option<Verdict> {
-        let group = self.groups.iter_mut().find(|group| group.webhooks.binary_search(&webhook).is_ok())?;
-        group.judge(&facts_of(event))
+    /// What an event is to one webhook that listens to it; none if it does not want it. It counts for no row of
+    /// failures: those who judge what was held meet failures only.
+    pub fn judge_again(&self, webhook: usize, event: &FormEvent) -> Option<Verdict> {
+        let group = self.groups.iter().find(|group| group.webhooks.binary_search(&webhook).is_ok())?;
+        group.verdict(&facts_of(event))
     }
 }
 
 impl Group {
-    fn judge(&mut self, facts: &Facts<'_>) -> Option<Verdict> {
+    fn verdict(&self, facts: &Facts<'_>) -> Option<Verdict> {
         if !self.fits {
             return Some(Verdict::Broken);
         }
-        let truth = match self.condition.as_ref().map(|condition| condition.judge(facts)) {
-            None => Truth::True,
-            Some(Ok(truth)) => truth,
-            Some(Err(failure)) => {
+        match self.condition.as_ref().map(|condition| condition.judge(facts)) {
+            None | Some(Ok(Truth::True)) => Some(Verdict::Wanted),
+            Some(Ok(Truth::False | Truth::Unknown)) => None,
+            Some(Err(failure)) => Some(Verdict::Failed { failure, in_a_row: self.failures }),
+        }
+    }
+
+    fn judge(&mut self, facts: &Facts<'_>) -> Option<Verdict> {
+        let mut verdict = self.verdict(facts);
+        match &mut verdict {
+            Some(Verdict::Failed { in_a_row, .. }) => {
                 self.failures = self.failures.saturating_add(1);
-                return Some(Verdict::Failed { failure, in_a_row: self.failures });
+                *in_a_row = self.failures;
             }
-        };
-        self.failures = 0;
-        (truth == Truth::True).then_some(Verdict::Wanted)
+            Some(Verdict::Broken) => {}
+            Some(Verdict::Wanted) | None => self.failures = 0,
+        }
+        verdict
     }
 }
 
@@ -426,6 +435,6 @@ mod tests {
         let event = event(&form, Verb::Update, Some(row), Some(row));
         index.judge(&event, &mut scratch, &mut verdicts);
         assert_eq!(verdicts, [(0, Verdict::Broken), (1, Verdict::Wanted)]);
-        assert_eq!(index.judge_for(0, &event), Some(Verdict::Broken));
+        assert_eq!(index.judge_again(0, &event), Some(Verdict::Broken));
     }
 }

@@ -45,7 +45,13 @@ pub(super) struct Unreadable(#[from] serde_json::Error);
 
 /// An event as the queue keeps it.
 pub(super) fn write(event: &FormEvent) -> Bytes {
-    let relation = &event.form.relation;
+    let BoundForm { relation, fields, parts, key, entry_id, record_id, .. } = &*event.form;
+    // what is hidden is not for disks that people look at
+    let mut is_kept = vec![false; relation.columns.len()];
+    let columns = fields.iter().map(|field| field.column).chain(parts.iter().map(|part| part.column));
+    for column in columns.chain(key.iter().chain(entry_id).chain(record_id).copied()) {
+        is_kept[column] = true;
+    }
     let kept = Kept {
         xid: event.transaction.xid,
         origin: event.transaction.origin.clone(),
@@ -61,8 +67,8 @@ pub(super) fn write(event: &FormEvent) -> Bytes {
             .map(|column| (column.name.clone(), column.type_oid, column.type_modifier))
             .collect(),
         old_is_key: matches!(event.old, OldRow::Key(_)),
-        old: event.old.row().map(cells),
-        new: event.new.as_ref().map(cells),
+        old: event.old.row().map(|row| cells(row, &is_kept)),
+        new: event.new.as_ref().map(|row| cells(row, &is_kept)),
     };
     Bytes::from(serde_json::to_vec(&kept).expect("names and texts can be written as JSON"))
 }
@@ -113,13 +119,14 @@ pub(super) fn read(held: &Held, form: &Arc<BoundForm>) -> Result<Option<FormEven
     }))
 }
 
-fn cells(row: &Row) -> Vec<Cell> {
-    let cell = |datum| match datum {
+fn cells(row: &Row, is_kept: &[bool]) -> Vec<Cell> {
+    let cell = |(datum, is_kept): (Datum<'_>, &bool)| match datum {
+        _ if !is_kept => Cell::NotSent(false),
         Datum::Null => Cell::Null(()),
         Datum::Unchanged => Cell::NotSent(false),
         Datum::Text(text) => Cell::Text(text.to_owned()),
     };
-    row.data().map(cell).collect()
+    row.data().zip(is_kept).map(cell).collect()
 }
 
 fn row_of(cells: &[Cell]) -> Row {
@@ -190,6 +197,22 @@ mod tests {
             FormEvent { changed: None, old: OldRow::Key(sample::row(&["1", "NULL", "NULL"])), ..expected };
         let back = read(&held(&blind), &blind.form).unwrap().unwrap();
         assert_eq!(format!("{back:?}"), format!("{blind:?}"));
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_kept() {
+        let mut form = (*form(&["id", "password_hash", "note"])).clone();
+        form.fields.remove(1);
+        let shown = event(OldRow::Full(sample::row(&["1", "before", "x"])), &["1", "after", "y"]);
+        let event = FormEvent { form: Arc::new(form), ..shown };
+        let content = write(&event);
+        let text = std::str::from_utf8(&content).unwrap();
+        assert!(
+            text.contains("password_hash") && !text.contains("before") && !text.contains("after"),
+            "{text}"
+        );
+        let back = read(&held(&event), &event.form).unwrap().unwrap();
+        assert_eq!((back.new.unwrap(), back.changed), (sample::row(&["1", "?", "y"]), Some(vec![1])));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub use opening::{Settings, accept_gap, refuse_unfit_settings, run};
 
 use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, NewHeld, Quarantined};
+use crate::form::BoundForm;
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Queue, StagedEntry};
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use forms::Forms;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use subscriptions::Subscriptions;
@@ -62,6 +64,8 @@ struct Capture<'q, S> {
     forms: Forms<'q>,
     queue: &'q dyn Queue,
     subscriptions: Subscriptions,
+    /// The forms as the catalogue described them when held events were judged last.
+    judged_by: BTreeMap<String, Arc<BoundForm>>,
     observers: Observers,
     /// Counts accepted gaps.
     epoch: u32,
@@ -130,25 +134,48 @@ where
         Ok(())
     }
 
-    /// Compares the forms with the catalogue. Where one is bound otherwise now, what was held may flow.
+    /// Compares the forms with the catalogue, and what is held with what operators have left of it. Where something
+    /// has changed, what was held may flow.
     async fn compare(&mut self) -> Result<(), Error> {
         self.forms.compare().await?;
-        let mut is_new = false;
         for form in self.forms.all_now() {
-            is_new |= self.subscriptions.adopt(&form);
+            self.subscriptions.adopt(&form);
         }
-        if is_new { self.judge_held().await } else { Ok(()) }
+        if self.is_described_anew() || self.is_given_up().await? { self.judge_held().await } else { Ok(()) }
     }
 
     /// Binds the forms of a table as the log describes it. What was held and fits now goes before what comes.
     async fn take_relation(&mut self, relation: Relation) -> Result<(), Error> {
         let table = relation.id;
+        let before = self.forms.of(table).to_vec();
         self.forms.bind(relation).await?;
         let mut is_new = false;
         for form in self.forms.of(table) {
-            is_new |= self.subscriptions.adopt(form);
+            self.subscriptions.adopt(form);
+            let known = before.iter().find(|known| known.form.name == form.form.name);
+            is_new |= known.is_some_and(|known| known != form);
         }
-        if is_new { self.judge_held().await } else { Ok(()) }
+        if is_new || self.is_described_anew() { self.judge_held().await } else { Ok(()) }
+    }
+
+    /// Whether the catalogue describes a form otherwise than when held events were judged last.
+    fn is_described_anew(&self) -> bool {
+        let judged = &self.judged_by;
+        let mut count = 0;
+        let differs = self.forms.all_now().any(|form| {
+            count += 1;
+            judged.get(&form.form.name).is_none_or(|known| *known != form)
+        });
+        differs || count != judged.len()
+    }
+
+    /// Whether operators have given up held events.
+    async fn is_given_up(&mut self) -> Result<bool, Error> {
+        if !self.subscriptions.hold_anything() {
+            return Ok(false);
+        }
+        let standings = self.queue.webhooks().await?;
+        Ok(self.subscriptions.take_drops(&standings))
     }
 
     /// Batches come about by themselves: what arrives while the disk is busy goes together. So one commit

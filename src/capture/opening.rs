@@ -14,6 +14,7 @@ use crate::queue::{Queue, WebhookRecord};
 use crate::source::{self, Control, Message, Source as _, Stream};
 use crate::webhook::{WebhookId, Webhooks};
 use futures_util::stream::FuturesOrdered;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +86,7 @@ pub async fn run(
         forms,
         queue,
         subscriptions,
+        judged_by: BTreeMap::new(),
         observers: observers.clone(),
         epoch: stream.epoch,
         staging_bytes_max: settings.staging_bytes_max,

@@ -23,6 +23,7 @@ where
 {
     /// Judges the held events of all webhooks that have some. What is held on is known afterwards.
     pub(super) async fn judge_held(&mut self) -> Result<(), Error> {
+        self.judged_by = self.forms.all_now().map(|form| (form.form.name.clone(), form)).collect();
         let holding: Vec<(usize, WebhookId, String)> = self
             .subscriptions
             .webhooks()
@@ -44,6 +45,8 @@ where
                 after = Some(last.held.number);
                 self.judge_page(number, page, &mut judged).await?;
                 if self.shutdown.is_cancelled() {
+                    // what was not reached is held still, and nobody knows of which entries
+                    *self.subscriptions.holding(number) = Holding::of_anything();
                     return Ok(());
                 }
             }

@@ -47,6 +47,8 @@ struct Subscriber {
     failing: Option<String>,
     /// What the queue knows of that.
     marked_broken: Option<String>,
+    /// How many held events were given up, as far as is known here.
+    held_dropped: u64,
 }
 
 /// The entries of which a webhook has held events: later ones wait behind them.
@@ -90,7 +92,7 @@ impl Holding {
     }
 
     /// It is not known yet what is held.
-    fn of_anything() -> Self {
+    pub(super) fn of_anything() -> Self {
         Self { everything: true, ..Self::default() }
     }
 
@@ -138,6 +140,7 @@ impl Subscriptions {
                 faults: BTreeMap::new(),
                 failing: None,
                 marked_broken: standing.and_then(|standing| standing.broken.clone()),
+                held_dropped: standing.map_or(0, |standing| standing.held_dropped),
             });
         }
         subscriptions
@@ -173,31 +176,47 @@ impl Subscriptions {
         &mut self.subscribers[number].holding
     }
 
+    /// Whether something is held for anybody.
+    pub(super) fn hold_anything(&self) -> bool {
+        self.subscribers.iter().any(|subscriber| !subscriber.holding.is_empty())
+    }
+
+    /// Takes note of what operators have given up. Returns whether they have since the last time: events may wait
+    /// behind what is not there any more.
+    pub(super) fn take_drops(&mut self, standings: &[WebhookStanding]) -> bool {
+        let dropped: HashMap<WebhookId, u64> =
+            standings.iter().map(|standing| (standing.id, standing.held_dropped)).collect();
+        let mut is_news = false;
+        for subscriber in &mut self.subscribers {
+            let Some(&dropped) = dropped.get(&subscriber.webhook.id) else { continue };
+            is_news |= std::mem::replace(&mut subscriber.held_dropped, dropped) != dropped;
+        }
+        is_news
+    }
+
     /// Forgets that a webhook's condition failed again and again: somebody may have mended what made it fail.
     pub(super) fn trust_again(&mut self, number: usize) {
         self.standing_changed = true;
         self.subscribers[number].failing = None;
     }
 
-    /// Compiles the webhooks of a form for it as it is bound now. Returns whether that is new.
-    pub(super) fn adopt(&mut self, form: &Arc<BoundForm>) -> bool {
+    /// Compiles the webhooks of a form for it as it is bound now.
+    pub(super) fn adopt(&mut self, form: &Arc<BoundForm>) {
         let name = &form.form.name;
-        let Some(listening) = self.by_form.get(name) else { return false };
+        let Some(listening) = self.by_form.get(name) else { return };
         let versions = self.indexes.entry(name.clone()).or_default();
-        let is_new = match versions.iter().position(|(known, _)| Arc::ptr_eq(known, form)) {
-            Some(0) => return false,
-            Some(place) => {
-                versions[..=place].rotate_right(1);
-                true
-            }
+        let place = versions.iter().position(|(known, _)| Arc::ptr_eq(known, form));
+        if place == Some(0) {
+            return;
+        }
+        match place {
+            Some(place) => versions[..=place].rotate_right(1),
             None => {
-                let is_new = versions.first().is_none_or(|(known, _)| **known != **form);
                 let webhooks = listening.iter().map(|&number| (number, &*self.subscribers[number].webhook));
                 versions.insert(0, (Arc::clone(form), Index::new(form, webhooks)));
                 versions.truncate(VERSIONS_MAX);
-                is_new
             }
-        };
+        }
         let (_, index) = &versions[0];
         let mut faults: HashMap<usize, String> = index.faults().iter().cloned().collect();
         for &number in listening {
@@ -208,7 +227,6 @@ impl Subscriptions {
             }
         }
         self.standing_changed = true;
-        is_new
     }
 
     /// The webhooks whose conditions do not fit their forms, with the reasons.
@@ -305,17 +323,12 @@ impl Subscriptions {
         let Some((_, index)) = versions.and_then(|versions| versions.first_mut()) else {
             return Again::Judged(None);
         };
-        let verdict = index.judge_for(number, event);
+        let verdict = index.judge_again(number, event);
         let subscriber = &mut self.subscribers[number];
         let is_wanted = verdict == Some(Verdict::Wanted);
         let is_held_on = match verdict {
-            Some(Verdict::Broken) => true,
-            Some(Verdict::Failed { failure, in_a_row }) => {
-                let reason = subscriber.place_of(&failure);
-                self.standing_changed |= subscriber.fails(in_a_row, &reason);
-                true
-            }
-            Some(Verdict::Wanted) => subscriber.failing.is_some() || subscriber.holding.holds(event),
+            Some(Verdict::Broken | Verdict::Failed { .. }) => true,
+            Some(Verdict::Wanted) => subscriber.holding.holds(event),
             None => false,
         };
         if is_held_on {
@@ -422,5 +435,46 @@ impl Subscriber {
         let mut head = Vec::with_capacity(128);
         self.format.head(&self.webhook, &identity, event, &mut head);
         NewDelivery { webhook, sequence, id, head: Bytes::from(head), tail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::WebhookState;
+    use crate::webhook::sample;
+
+    fn standing(held_dropped: u64) -> WebhookStanding {
+        WebhookStanding {
+            id: WebhookId(1),
+            name: "hook 1".into(),
+            state: WebhookState::Enabled,
+            next_sequence: 1,
+            pending: 0,
+            pending_bytes: 0,
+            dead: 0,
+            delivered: 0,
+            dropped: 0,
+            failures: 0,
+            failing_since_us: None,
+            last_error: None,
+            oldest_committed_at_us: None,
+            broken: None,
+            held: 2,
+            held_bytes: 100,
+            held_beyond_limit: 0,
+            held_dropped,
+            condition_failures: 2,
+            last_condition_failure: None,
+        }
+    }
+
+    #[test]
+    fn what_operators_give_up_is_noticed_once() {
+        let webhooks: Webhooks = std::iter::once(sample::webhook(1)).collect();
+        let mut subscriptions = Subscriptions::new(&webhooks, &[standing(5)], Observers::new(vec![]));
+        assert!(subscriptions.hold_anything());
+        let told = [5, 7, 7].map(|dropped| subscriptions.take_drops(&[standing(dropped)]));
+        assert_eq!(told, [false, true, false]);
     }
 }

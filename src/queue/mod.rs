@@ -211,10 +211,6 @@ pub trait Queue: Send + Sync {
     /// reached, at least one if any is left.
     fn held(&self, webhook: WebhookId, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<Held>>;
 
-    /// The lanes in which a webhook has held events, at most `limit` of them. Those in ranges have no lane: while
-    /// there are some (`held_beyond_limit`), an event of any lane may come behind one.
-    fn held_lanes(&self, webhook: WebhookId, limit: usize) -> Answer<'_, Vec<Lane>>;
-
     /// Gives sequence numbers to a held range: they become a dead range, and the held range is gone. The first must
     /// be the webhook's next number, and the range the first of what the webhook holds. A range that is the last may
     /// grow with every enqueue: read its count, and number it before the next.

@@ -375,6 +375,24 @@ async fn a_condition_that_always_fails_makes_the_webhook_broken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failures_that_were_apart_do_not_make_a_webhook_broken_when_they_are_judged_again() {
+    let desk = Desk::open().await;
+    desk.configure(FORM, &[webhook("zero", "'id' > 0 AND 'id' / 'status' >= 1")]);
+    let running = desk.site.start().await;
+    // every second one fails, and 150 failures are held one behind the other
+    desk.sql("insert into incident (id, status) select g, g % 2 from generate_series(1, 300) g").await;
+    desk.wait_until_standing("zero", |standing| standing["held"] == 150).await;
+    running.signal("HUP");
+    running.wait_until_logged("was taken over").await;
+    desk.sql("insert into incident (id, status) values (301, 1)").await;
+    let wait = desk.receiver.wait_until(|arrivals| told(arrivals, "zero").contains(&"create 301".to_owned()));
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{}", desk.standing("zero")));
+    let standing = desk.standing("zero");
+    assert_eq!((&standing["state"], &standing["held"]), (&"enabled".into(), &150.into()), "{standing}");
+    assert_eq!(running.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_beyond_the_backlogs_limit_is_a_dead_range_in_the_end() {
     let desk = Desk::open().await;
     let limited = |condition| webhook_with("zero", condition, "backlog_bytes_max = \"200KiB\"");

@@ -68,10 +68,6 @@ impl Queue for Full {
         unreachable!()
     }
 
-    fn held_lanes(&self, _: WebhookId, _: usize) -> Answer<'_, Vec<walhook::form::Lane>> {
-        unreachable!()
-    }
-
     fn number_held_range(&self, _: walhook::delivery::HeldRef, _: u64) -> Answer<'_, ()> {
         unreachable!()
     }

@@ -27,7 +27,6 @@ mod writer;
 
 use crate::clock::Clock;
 use crate::delivery::{AcceptedGap, Batch, Claim, Held, HeldRef, Quarantined, Settled, StreamRecord};
-use crate::form::Lane;
 use crate::lsn::Durable;
 use crate::observe::Observers;
 use crate::queue::{
@@ -275,10 +274,6 @@ impl Drop for SqliteQueue {
 impl Queue for SqliteQueue {
     fn held(&self, webhook: WebhookId, after: Option<u64>, bytes_max: usize) -> Answer<'_, Vec<Held>> {
         self.read("list held events", move |connection| read::held(connection, webhook, after, bytes_max))
-    }
-
-    fn held_lanes(&self, webhook: WebhookId, limit: usize) -> Answer<'_, Vec<Lane>> {
-        self.read("list held lanes", move |connection| read::held_lanes(connection, webhook, limit))
     }
 
     fn number_held_range(&self, held: HeldRef, first_sequence: u64) -> Answer<'_, ()> {

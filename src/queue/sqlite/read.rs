@@ -377,17 +377,3 @@ fn held_of(row: &rusqlite::Row<'_>, webhook: WebhookId) -> rusqlite::Result<Held
     };
     Ok(Held { held, cause, position: position_at(row, 10)?, what })
 }
-
-/// The lanes in which a webhook holds something.
-pub(super) fn held_lanes(
-    connection: &Connection,
-    webhook: WebhookId,
-    limit: usize,
-) -> Result<Vec<Lane>, Fault> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let lanes = connection
-        .prepare_cached(sql!("held_lanes"))?
-        .query_map(params![webhook.0.cast_signed(), limit], |row| Ok(Lane(unsigned_at(row, 0)?)))?
-        .collect::<Result<_, _>>()?;
-    Ok(lanes)
-}

@@ -366,10 +366,6 @@ impl Queue for MemoryQueue {
         not_here()
     }
 
-    fn held_lanes(&self, _: WebhookId, _: usize) -> Answer<'_, Vec<walhook::form::Lane>> {
-        not_here()
-    }
-
     fn number_held_range(&self, _: walhook::delivery::HeldRef, _: u64) -> Answer<'_, ()> {
         not_here()
     }

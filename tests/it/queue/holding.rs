@@ -3,7 +3,6 @@
 use super::conformance::Factory;
 use super::make::{Feed, Turned, claim, dead, delivered, drain, record, register};
 use walhook::delivery::{Batch, Held, HeldBecause, HeldRef, HeldWhat, Holder, State};
-use walhook::form::Lane;
 use walhook::queue::{Error, Filter, Queue, WebhookRecord, WebhookStanding};
 use walhook::webhook::WebhookId;
 
@@ -109,10 +108,6 @@ async fn what_is_held_comes_back_in_commit_order(make: &impl Factory) {
     assert_eq!(numbers(&second), [found[1].held.number], "at least one, however little is asked for");
     assert_eq!(queue.held(SEVEN, None, 1500).await.unwrap().len(), 2);
     assert!(queue.held(SEVEN, Some(found[2].held.number), 1).await.unwrap().is_empty());
-    let mut lanes = queue.held_lanes(SEVEN, 10).await.unwrap();
-    lanes.sort_unstable();
-    assert_eq!(lanes, [Lane(1), Lane(2)]);
-    assert_eq!(queue.held_lanes(SEVEN, 1).await.unwrap().len(), 1);
 
     let books = queue.webhooks().await.unwrap();
     assert_eq!((books[0].held, books[1].held), (3, 4));
@@ -135,8 +130,6 @@ async fn what_is_held_without_progress_does_not_count(make: &impl Factory) {
     let unseen = async || {
         assert_eq!(queue.webhooks().await.unwrap(), before);
         assert_eq!(numbers(&held(queue).await), found);
-        assert_eq!(queue.held_lanes(SEVEN, 10).await.unwrap(), [Lane(1)]);
-        assert!(queue.held_lanes(WebhookId(8), 10).await.unwrap().is_empty());
     };
     unseen().await;
     queue.discard_unfinished().await.unwrap();
@@ -172,7 +165,6 @@ async fn what_is_released_is_delivered_and_gone(make: &impl Factory) {
     assert_eq!((books.held, books.held_bytes, books.pending, books.next_sequence), (1, 100, 3, 4));
     assert_eq!(books.held_dropped, 0, "nobody gave anything up");
     assert_eq!(numbers(&held(queue).await), [found[3].held.number]);
-    assert_eq!(queue.held_lanes(SEVEN, 10).await.unwrap(), [Lane(1)]);
     let summaries = queue.deliveries(Filter::default(), 10).await.unwrap();
     let second = summaries.iter().find(|summary| summary.number.sequence == 3).unwrap();
     assert_eq!((second.position, second.committed_at_us), (found[1].position, 1_600_000_000_000_100));
@@ -369,7 +361,7 @@ async fn held_events_are_dropped_only_by_people(make: &impl Factory) {
     queue.register(vec![limited(150_000), record(8)]).await.unwrap();
     assert_eq!(queue.drop_held(SEVEN).await.unwrap(), 2000);
     assert_eq!(queue.drop_held(SEVEN).await.unwrap(), 0);
-    assert!(held(queue).await.is_empty() && queue.held_lanes(SEVEN, 9).await.unwrap().is_empty());
+    assert!(held(queue).await.is_empty());
     let books = queue.webhooks().await.unwrap();
     assert_eq!((books[0].held, books[0].held_bytes, books[0].held_beyond_limit), (0, 0, 0));
     assert_eq!((books[0].held_dropped, books[0].next_sequence, books[1].held), (2000, 1, 2000));

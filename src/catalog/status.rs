@@ -39,7 +39,40 @@ impl BindingStatus {
 
     /// What is wrong and what to do about it, in one text for people; empty if nothing is.
     pub fn reason(&self) -> String {
-        let say = |fault: &Fault| format!("{fault}: {}", fault.remedy());
+        let say = |fault: &Fault| {
+            let said = fault.to_string();
+            // a drawn fault has its help below it
+            let between = if said.contains('\n') { "\n  = help: or " } else { ": " };
+            format!("{}{between}{}", said.trim_end(), fault.remedy())
+        };
         self.faults.iter().map(say).collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawn_fault_keeps_its_lines() {
+        let status = |fault| BindingStatus {
+            form: "Incident".into(),
+            table: "incident".into(),
+            standing: Standing::Broken,
+            faults: vec![fault],
+        };
+        let drawn =
+            "error: line 1, column 1: no\n  |\n  = help: alter table incident replica identity full;".into();
+        let said = status(Fault::Entries { drawn }).reason();
+        let lines: Vec<&str> = said.lines().skip(3).collect();
+        assert_eq!(
+            lines,
+            [
+                "  = help: alter table incident replica identity full;",
+                "  = help: or mend the condition, or take where out to make every row an entry",
+            ]
+        );
+        let plain = status(Fault::NoEntryId { table: "incident".into() }).reason();
+        assert!(!plain.contains('\n') && plain.contains(": set entry_id"), "{plain}");
     }
 }

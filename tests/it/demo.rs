@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use walhook::postgres::{Address, connect};
 
 fn demo(temporary: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
@@ -61,20 +62,16 @@ fn an_interrupted_show_cleans_up() {
     assert_eq!(left_behind(temporary.path()), [""; 0]);
 }
 
-#[test]
-fn a_server_of_yours_is_left_as_it_was() {
+#[tokio::test]
+async fn a_server_of_yours_is_left_as_it_was() {
     let cluster = walhook::demo::cluster::Cluster::start(&[]).unwrap();
     let url = cluster.url("postgres");
     let output = demo(std::env::temp_dir().as_path()).args(["--database-url", &url]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let left = Command::new(cluster.bin().join("psql"))
-        .args([&url, "-Atc"])
-        .arg(
-            "select nspname from pg_namespace where nspname like 'walhook%'
-             union all select pubname from pg_publication union all select slot_name from pg_replication_slots",
-        )
-        .output()
-        .unwrap();
-    assert!(left.status.success(), "{}", text(&left));
-    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    let session = connect(&Address::parse(&url).unwrap(), "test").await.unwrap();
+    let left = "select nspname::text from pg_namespace where nspname like 'walhook%'
+        union all select pubname from pg_publication union all select slot_name from pg_replication_slots";
+    let left: Vec<String> =
+        session.query(left, &[]).await.unwrap().into_iter().map(|row| row.get(0)).collect();
+    assert_eq!(left, [""; 0]);
 }

@@ -22,3 +22,4 @@ mod report;
 mod running;
 mod source;
 mod values;
+mod version;

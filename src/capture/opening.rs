@@ -204,7 +204,14 @@ async fn undecodable(settings: &Settings, from: Lsn) -> Result<Option<String>, E
     let reading = while_in_use(async || {
         let control = Control::connect(&settings.address, APPLICATION_NAME).await?;
         let mut stream = control.start(&settings.slot, from, &publications).await?;
-        while let Message::Keepalive { .. } = stream.next().await? {}
+        // only with a table's first change does the server look for the publications: before 15 it begins to
+        // tell of the transaction first
+        while let Message::Keepalive { .. }
+        | Message::Begin { .. }
+        | Message::Commit { .. }
+        | Message::Origin { .. }
+        | Message::Logical { .. } = stream.next().await?
+        {}
         Ok(())
     });
     match tokio::time::timeout(PROBE_MAX, reading).await {

@@ -333,6 +333,10 @@ async fn look(
 ) -> Result<Server, Error> {
     let identity = control.identify().await?;
     let slot = control.slot(&settings.slot).await?;
+    if slot.as_ref().is_some_and(|slot| slot.is_copy) {
+        // what a standby says of its log would look like a gap
+        return Err(source::Error::SlotIsCopy { slot: settings.slot.clone() }.into());
+    }
     let switches = match remembered {
         Some(stream) if stream.timeline != identity.timeline && identity.timeline > 1 => {
             let history = control.timeline_history(identity.timeline).await?;

@@ -15,6 +15,7 @@ mod matching;
 mod operations;
 mod patterns;
 mod postgres;
+mod promotion;
 mod qualification;
 mod queue;
 mod receiver;

@@ -47,6 +47,28 @@ fn the_show_ends_by_itself_loses_nothing_and_leaves_nothing() {
     assert_eq!(left_behind(temporary.path()), [""; 0]);
 }
 
+/// As root the server runs as somebody else, who must be able to reach its programs. `PG_BIN` may be relative.
+#[test]
+fn programs_in_a_closed_folder_are_named() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let temporary = temporary();
+    let closed = tempfile::tempdir().unwrap();
+    if std::fs::metadata(closed.path()).unwrap().uid() != 0 {
+        eprintln!("skipped: only as root does the server run as somebody else");
+        return;
+    }
+    for program in ["initdb", "postgres"] {
+        std::fs::write(closed.path().join(program), "#!/bin/sh\n").unwrap();
+    }
+    std::fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let output = demo(temporary.path()).current_dir(closed.path()).env("PG_BIN", ".").output().unwrap();
+    let text = text(&output);
+    assert_ne!(output.status.code(), Some(0), "{text}");
+    let expected = format!("may not run {}", closed.path().join("initdb").display());
+    assert!(text.contains(&expected), "{text}");
+    assert_eq!(left_behind(temporary.path()), [""; 0]);
+}
+
 #[test]
 fn an_interrupted_show_cleans_up() {
     use std::io::{BufRead, BufReader};

@@ -436,9 +436,12 @@ async fn a_publication_with_a_difficult_name_works_and_a_missing_one_calls_the_o
 /// time would be missing, and nobody would know.
 #[tokio::test]
 async fn changes_from_before_their_publication_are_not_passed_over() {
-    let stage =
-        Stage::set(&[], "create table t (id int primary key); create publication p for table t").await;
-    stage.run("alter role postgres set client_min_messages = 'error'").await;
+    let stage = Stage::set(
+        &[],
+        "create table t (id int primary key); create publication p for table t;
+         alter role postgres set client_min_messages = 'error'",
+    )
+    .await;
     stage.run("insert into t values (1)").await;
     stage.run("drop publication p").await;
     stage.run("insert into t values (2)").await;

@@ -6,17 +6,21 @@ SEED ?= 1
 KILLS ?= 30
 CHANGES ?= 20000
 BULK ?= 200000
+# The PostgreSQL versions of the matrix, and the tests whose names have this in them; nothing means all.
+VERSIONS ?=
+FILTER ?=
 # What is fuzzed, and for how long.
 TARGET ?= parse
 SECONDS ?= 60
 
-.PHONY: help demo test check soak endurance bench fuzz postgres
+.PHONY: help demo test check soak matrix endurance bench fuzz postgres
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
 	@echo "make test    all tests, with real PostgreSQL servers; the long ones in their short form"
 	@echo "make check   format, lints, documentation, licences"
 	@echo "make soak    the end-to-end proof in full: make soak SEED=7 KILLS=30 CHANGES=20000 BULK=200000"
+	@echo "make matrix  the end-to-end tests and the short soak on PostgreSQL 14 to 18: make matrix VERSIONS='17 18' FILTER=source"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements"
 	@echo "make fuzz    conditions against invented bytes: make fuzz TARGET=judge SECONDS=60 (nightly Rust, cargo-fuzz)"
@@ -38,6 +42,9 @@ check:
 soak: postgres
 	SEED=$(SEED) KILLS=$(KILLS) CHANGES=$(CHANGES) BULK=$(BULK) \
 	$(CARGO) test --profile fast --test soak -- --nocapture nothing_is_lost
+
+matrix: postgres
+	FILTER="$(FILTER)" nice scripts/matrix $(VERSIONS)
 
 endurance: postgres
 	BULK=200000 BACKLOG=1000000 IDLE_MB=500 NEIGHBOUR_ROWS=20000 \

@@ -12,5 +12,6 @@ select jsonb_build_object(
     'senders_used', (select count(*) from pg_stat_replication),
     -- pg_settings leaves out what a role may not see, where current_setting would fail
     'slot_wal_keep_mb', (select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'),
+    'idle_slot_timeout_s', (select setting::bigint from pg_settings where name = 'idle_replication_slot_timeout'),
     'output_plugin_libraries', (select setting from pg_settings where name = 'output_plugin_libraries')
 )

@@ -6,6 +6,7 @@ select jsonb_build_object(
     'active_pid', s.active_pid,
     'wal_status', s.wal_status,
     'invalidation_reason', to_jsonb(s) ->> 'invalidation_reason',
+    'failover', to_jsonb(s) -> 'failover',
     'confirmed_flush_lsn', s.confirmed_flush_lsn::text,
     'retained_bytes', case
         when pg_is_in_recovery() then pg_wal_lsn_diff(pg_last_wal_replay_lsn(), s.restart_lsn)

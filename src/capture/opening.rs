@@ -206,7 +206,14 @@ async fn undecodable(settings: &Settings, from: Lsn) -> Result<Option<String>, E
     let reading = while_in_use(async || {
         let control = Control::connect(&settings.address, APPLICATION_NAME).await?;
         let mut stream = control.start(&settings.slot, from, &publications).await?;
-        while let Message::Keepalive { .. } = stream.next().await? {}
+        // only with a table's first change does the server look for the publications: before 15 it begins to
+        // tell of the transaction first
+        while let Message::Keepalive { .. }
+        | Message::Begin { .. }
+        | Message::Commit { .. }
+        | Message::Origin { .. }
+        | Message::Logical { .. } = stream.next().await?
+        {}
         Ok(())
     });
     match tokio::time::timeout(PROBE_MAX, reading).await {
@@ -328,6 +335,10 @@ async fn look(
 ) -> Result<Server, Error> {
     let identity = control.identify().await?;
     let slot = control.slot(&settings.slot).await?;
+    if slot.as_ref().is_some_and(|slot| slot.is_copy) {
+        // what a standby says of its log would look like a gap
+        return Err(source::Error::SlotIsCopy { slot: settings.slot.clone() }.into());
+    }
     let switches = match remembered {
         Some(stream) if stream.timeline != identity.timeline && identity.timeline > 1 => {
             let history = control.timeline_history(identity.timeline).await?;

@@ -18,6 +18,12 @@ pub enum Error {
     /// As root a server must run as somebody else, and there is nobody.
     #[error("as root, PostgreSQL runs as the user \"postgres\", and there is none")]
     NoUser,
+    /// As root a server runs as somebody who cannot reach its programs.
+    #[error("the user \"postgres\" may not run {}; a folder on the way is closed to it", program.display())]
+    Closed {
+        /// A program.
+        program: PathBuf,
+    },
     /// A program of the server failed.
     #[error("{program} failed: {output}")]
     Program {
@@ -48,12 +54,7 @@ impl Cluster {
     /// Starts a server with further settings, each as `name=value`.
     pub fn start(settings: &[&str]) -> Result<Self, Error> {
         let bin = find_binaries().ok_or(Error::NoBinaries)?;
-        let owner = if is_root()? { Some(postgres_user().ok_or(Error::NoUser)?) } else { None };
-        let folder = tempfile::Builder::new().prefix("walhook-pg-").tempdir()?;
-        if let Some((uid, gid)) = owner {
-            chown(folder.path(), Some(uid), Some(gid))?;
-        }
-        let mut cluster = Self { bin, folder, port: free_port()?, owner };
+        let mut cluster = Self::beside(bin)?;
         cluster.run(
             "initdb",
             &[
@@ -78,19 +79,65 @@ impl Cluster {
             conf.push_str(setting);
             conf.push('\n');
         }
-        let path = cluster.folder.path().join("data/postgresql.conf");
-        let written = fs::read_to_string(&path)? + &conf;
-        fs::write(&path, written)?;
+        cluster.configure(&conf)?;
+        cluster.up_somewhere().map(|()| cluster)
+    }
+
+    /// Starts a standby of a server, with further settings. It begins with a copy of the server's files, for
+    /// which the server is stopped and started again.
+    pub fn start_standby(primary: &Self, settings: &[&str]) -> Result<Self, Error> {
+        let mut cluster = Self::beside(primary.bin.clone())?;
+        primary.down("fast")?;
+        let copied = cluster.copy_files(primary);
+        primary.up()?;
+        copied?;
+        let mut conf = format!(
+            "unix_socket_directories = '{}'\nprimary_conninfo = 'host=127.0.0.1 port={} user=postgres dbname=postgres'\n",
+            cluster.folder.path().display(),
+            primary.port
+        );
+        for setting in settings {
+            conf.push_str(setting);
+            conf.push('\n');
+        }
+        cluster.configure(&conf)?;
+        cluster.up_somewhere().map(|()| cluster)
+    }
+
+    /// A folder for a server; the server's files are not there yet.
+    fn beside(bin: PathBuf) -> Result<Self, Error> {
+        let owner = if is_root()? { Some(postgres_user().ok_or(Error::NoUser)?) } else { None };
+        let folder = tempfile::Builder::new().prefix("walhook-pg-").tempdir()?;
+        if let Some((uid, gid)) = owner {
+            chown(folder.path(), Some(uid), Some(gid))?;
+        }
+        Ok(Self { bin, folder, port: free_port()?, owner })
+    }
+
+    /// The files of a server that is down, and the sign that makes a standby of them.
+    fn copy_files(&self, primary: &Self) -> Result<(), Error> {
+        // by the server's user, to whom the copies then belong
+        self.run_program(Path::new("/bin/cp"), "cp", &["-a", &primary.data(), &self.data()])?;
+        self.run_program(Path::new("/usr/bin/touch"), "touch", &[&format!("{}/standby.signal", self.data())])
+    }
+
+    fn configure(&self, lines: &str) -> io::Result<()> {
+        let path = self.folder.path().join("data/postgresql.conf");
+        let written = fs::read_to_string(&path)? + lines;
+        fs::write(&path, written)
+    }
+
+    fn up_somewhere(&mut self) -> Result<(), Error> {
         for _ in 1..STARTS_MAX {
-            match cluster.up() {
+            match self.up() {
                 // somebody else took the port between our choice and the start
-                Err(Error::Program { .. }) if cluster.log_says("Address already in use") => {
-                    cluster.port = free_port()?;
+                Err(Error::Program { .. }) if self.log_says("Address already in use") => {
+                    self.port = free_port()?;
                 }
-                started => return started.map(|()| cluster),
+                started => return started,
             }
         }
-        cluster.up().map(|()| cluster)
+        self.up()
     }
 
     /// Starts the server again after [`Cluster::down`].
@@ -112,6 +159,12 @@ impl Cluster {
     /// The folder of the server's binaries.
     pub fn bin(&self) -> &Path {
         &self.bin
+    }
+
+    /// The major version of the server; 0 if its files do not say.
+    pub fn major_version(&self) -> u32 {
+        let version = fs::read_to_string(self.folder.path().join("data/PG_VERSION")).unwrap_or_default();
+        version.trim().parse().unwrap_or(0)
     }
 
     /// The folder with the Unix socket, the log and `data`.
@@ -137,16 +190,26 @@ impl Cluster {
     }
 
     fn run(&self, program: &'static str, arguments: &[&str]) -> Result<(), Error> {
+        self.run_program(&self.bin.join(program), program, arguments)
+    }
+
+    fn run_program(&self, path: &Path, program: &'static str, arguments: &[&str]) -> Result<(), Error> {
         let output = self.folder.path().join(format!("{program}.out"));
         let file = fs::File::create(&output)?;
-        let mut command = Command::new(self.bin.join(program));
+        let mut command = Command::new(path);
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
         command.stdout(file.try_clone()?).stderr(file).process_group(0);
         if let Some((uid, gid)) = self.owner {
             command.uid(uid).gid(gid);
         }
-        if command.status()?.success() {
+        let status = command.status().map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied if self.owner.is_some() => {
+                Error::Closed { program: path.to_owned() }
+            }
+            _ => Error::Io(error),
+        })?;
+        if status.success() {
             return Ok(());
         }
         Err(Error::Program { program, output: fs::read_to_string(&output).unwrap_or_default() })
@@ -166,7 +229,8 @@ fn free_port() -> io::Result<u16> {
 fn find_binaries() -> Option<PathBuf> {
     let has_server = |folder: &Path| folder.join("initdb").exists() && folder.join("postgres").exists();
     if let Some(folder) = std::env::var_os("PG_BIN") {
-        return Some(PathBuf::from(folder)).filter(|folder| has_server(folder));
+        // programs are started from another folder
+        return std::path::absolute(folder).ok().filter(|folder| has_server(folder));
     }
     let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()

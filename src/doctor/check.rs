@@ -85,6 +85,19 @@ fn server(server: &Server, findings: &mut Vec<Finding>) {
             ),
         )),
     }
+    if let Some(seconds) = server.idle_slot_timeout_s.filter(|seconds| *seconds > 0) {
+        findings.push(
+            Finding::new(
+                Severity::Warning,
+                "idle_replication_slot_timeout",
+                format!(
+                    "is {} min: when walhook is stopped for longer, the server drops changes it has not read",
+                    seconds / 60
+                ),
+            )
+            .mended_by(set_and_reload("idle_replication_slot_timeout", "0")),
+        );
+    }
 }
 
 /// Newer servers name the libraries that may be output plugins. In that list, one quoted text is one name:
@@ -211,7 +224,21 @@ fn slot(facts: &Facts, needs: &Needs, findings: &mut Vec<Finding>) {
         );
         let lsn = slot.confirmed_flush_lsn.as_deref().unwrap_or("nowhere");
         let kept = format!("{} MB of WAL kept", retained >> 20);
-        findings.push(Finding::new(Severity::Ok, object, format!("confirmed up to {lsn}, {kept}, {state}")));
+        findings.push(Finding::new(Severity::Ok, &object, format!("confirmed up to {lsn}, {kept}, {state}")));
+    }
+    if slot.failover == Some(false) && !facts.server.in_recovery {
+        findings.push(
+            Finding::new(
+                Severity::Note,
+                &object,
+                "is no failover slot: a standby that is promoted does not have it, and changes would be missing",
+            )
+            .mended_by(Mend::Do(format!(
+                "where standbys synchronise slots, stop walhook and say on a replication connection: \
+                 ALTER_REPLICATION_SLOT {} (FAILOVER true)",
+                needs.slot
+            ))),
+        );
     }
 }
 
@@ -280,7 +307,7 @@ fn publication_age(facts: &Facts, needs: &Needs, findings: &mut Vec<Finding>) {
         if publication.found.as_ref().is_some_and(|found| found.age <= catalog_age) {
             let what = format!(
                 "was created or altered after the point from which slot {:?} is read; if it was created then, \
-                 the server refuses to decode (\"publication does not exist\")",
+                 the log cannot be read from there (\"publication does not exist\")",
                 needs.slot
             );
             findings.push(

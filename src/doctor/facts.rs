@@ -79,6 +79,8 @@ pub struct Server {
     pub senders_used: i64,
     /// `max_slot_wal_keep_size` in MiB; −1 means no limit.
     pub slot_wal_keep_mb: Option<i64>,
+    /// `idle_replication_slot_timeout` in seconds (18 and later); 0 means no limit.
+    pub idle_slot_timeout_s: Option<i64>,
     /// `output_plugin_libraries`, where the server has that setting.
     pub output_plugin_libraries: Option<String>,
 }
@@ -130,6 +132,8 @@ pub struct Slot {
     pub wal_status: Option<String>,
     /// Why the server invalidated it (17 and later).
     pub invalidation_reason: Option<String>,
+    /// Whether standbys that synchronise slots keep a copy of it (17 and later).
+    pub failover: Option<bool>,
     /// Up to where it was confirmed.
     pub confirmed_flush_lsn: Option<String>,
     /// How much WAL the server keeps for it, in bytes.

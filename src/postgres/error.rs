@@ -145,10 +145,10 @@ impl Remediable for Error {
     }
 }
 
-/// An error as the server reports it (source: PostgreSQL's documentation, "Error and Notice Message Fields").
+/// An error or a notice as the server reports it (source: PostgreSQL's documentation, "Error and Notice Message Fields").
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerError {
-    /// `ERROR`, `FATAL`, `PANIC`.
+    /// `ERROR`, `FATAL`, `PANIC`; of a notice `WARNING`, `NOTICE` and less.
     pub severity: String,
     /// The SQLSTATE, five characters.
     pub code: String,
@@ -183,7 +183,7 @@ impl From<&tokio_postgres::error::DbError> for ServerError {
 }
 
 impl ServerError {
-    /// Reads the body of an `ErrorResponse`: fields of a type byte and a text that ends with a zero, up to a
+    /// Reads the body of an `ErrorResponse` or `NoticeResponse`: fields of a type byte and a text that ends with a zero, up to a
     /// zero byte. What cannot be read is left out.
     pub(crate) fn read(body: &Bytes) -> Self {
         let mut error = Self::default();

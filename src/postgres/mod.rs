@@ -23,3 +23,4 @@ pub use environment::Environment;
 pub use error::{Error, ServerError};
 pub use session::{Session, connect};
 pub use settings::SETTINGS;
+pub(crate) use settings::major_version;

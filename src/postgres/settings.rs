@@ -15,6 +15,8 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("quote_all_identifiers", "off"),
     ("standard_conforming_strings", "on"),
     ("search_path", "public"),
+    // from 18 on, that changes are left out is only a warning
+    ("client_min_messages", "warning"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
@@ -24,10 +26,14 @@ pub const SETTINGS: &[(&str, &str)] = &[
 /// A setting that is too young to stand among the others: an older server would refuse the connection.
 pub(super) const NO_TRANSACTION_TIMEOUT: &str = "set transaction_timeout = 0";
 
-/// Whether a server of this version (`17.2 (Debian …)`) knows the setting.
+/// Whether a server of this version knows the setting.
 pub(super) fn has_transaction_timeout(server_version: &str) -> bool {
-    let digits = server_version.split(|c: char| !c.is_ascii_digit()).next();
-    digits.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|major| major >= 17)
+    major_version(server_version) >= Some(17)
+}
+
+/// The major version of a server that reports this version: `17.2 (Debian …)`, `18beta1`.
+pub(crate) fn major_version(server_version: &str) -> Option<u32> {
+    server_version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The settings as the startup parameter `options`, behind what the address itself asks for, so that they

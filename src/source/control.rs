@@ -5,7 +5,7 @@ use super::pump::STATUS_INTERVAL_MAX;
 use super::{Error, Stream};
 use crate::lsn::Lsn;
 use crate::postgres::raw::{self, RawConnection, TextRows};
-use crate::postgres::{self, Address, ServerError};
+use crate::postgres::{self, Address, ServerError, major_version};
 use postgres_protocol::escape::escape_identifier;
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub struct SlotState {
     pub wal_status: Option<String>,
     /// Why it cannot be read any more, if so.
     pub invalidation: Option<String>,
+    /// Whether it is a standby's copy of its primary's slot: nobody can read it before the promotion.
+    pub is_copy: bool,
 }
 
 impl Control {
@@ -126,7 +128,9 @@ impl Control {
     pub async fn slot(&mut self, name: &str) -> Result<Option<SlotState>, Error> {
         // as JSON, for the columns differ between versions
         let statement = format!(
-            "select pg_catalog.to_jsonb(s) from pg_catalog.pg_replication_slots s where s.slot_name = {}",
+            "select pg_catalog.to_jsonb(s) \
+                 || pg_catalog.jsonb_build_object('in_recovery', pg_catalog.pg_is_in_recovery()) \
+             from pg_catalog.pg_replication_slots s where s.slot_name = {}",
             literal(name)
         );
         let rows = self.run(&statement, &format!("describe replication slot {name:?}")).await?;
@@ -135,12 +139,14 @@ impl Control {
     }
 
     /// Makes a slot, and exports the snapshot of the database at its beginning. Waits for every transaction
-    /// that is open on the server.
+    /// that is open on the server. Where the server can, it is a failover slot: standbys that synchronise slots
+    /// keep a copy of it.
     pub async fn create_slot(&mut self, name: &str, plugin: &str) -> Result<CreatedSlot, Error> {
         let statement = format!(
-            "CREATE_REPLICATION_SLOT {} LOGICAL {} EXPORT_SNAPSHOT",
+            "CREATE_REPLICATION_SLOT {} LOGICAL {} {}",
             escape_identifier(name),
-            escape_identifier(plugin)
+            escape_identifier(plugin),
+            self.slot_options().await?
         );
         let rows = match self.connection.query(&statement).await {
             Ok(rows) => rows,
@@ -152,6 +158,16 @@ impl Control {
             Some(CreatedSlot { consistent_point: row.next()??.parse().ok()?, snapshot: row.next()? })
         };
         created().ok_or(Error::Malformed { what: "the answer to CREATE_REPLICATION_SLOT" })
+    }
+
+    /// Primaries know failover slots from 17 on; on a standby the option is an error.
+    async fn slot_options(&mut self) -> Result<&'static str, Error> {
+        if major_version(self.server_version()) < Some(17) {
+            return Ok("EXPORT_SNAPSHOT");
+        }
+        let rows = self.run("select pg_catalog.pg_is_in_recovery()", "tell whether it is a standby").await?;
+        let is_primary = first_value(rows).as_deref() == Some("f");
+        Ok(if is_primary { "(SNAPSHOT 'export', FAILOVER)" } else { "(SNAPSHOT 'export')" })
     }
 
     async fn no_slot(&mut self, name: &str, plugin: &str, error: Box<ServerError>) -> Error {
@@ -269,6 +285,9 @@ impl Control {
             let reason = format!("it belongs to database {database:?}, not {:?}", self.database);
             return Err(Error::SlotForeign { slot: name(), reason });
         }
+        if state.is_copy {
+            return Err(Error::SlotIsCopy { slot: name() });
+        }
         if let Some(reason) = state.invalidation {
             return Err(Error::SlotInvalidated { slot: name(), reason });
         }
@@ -355,9 +374,9 @@ impl SlotState {
         let text = |name: &str| json.get(name).and_then(|value| value.as_str()).map(str::to_owned);
         let lsn = |name: &str| text(name).and_then(|text| text.parse().ok());
         let wal_status = text("wal_status");
-        let conflicting = json.get("conflicting").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let is = |name: &str| json.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
         let invalidation = text("invalidation_reason").or_else(|| {
-            if conflicting {
+            if is("conflicting") {
                 Some("it conflicts with recovery".to_owned())
             } else if wal_status.as_deref() == Some("lost") {
                 Some("the log that it needs was removed (max_slot_wal_keep_size)".to_owned())
@@ -366,6 +385,8 @@ impl SlotState {
             }
         });
         Some(Self {
+            // after the promotion the server still calls it synced
+            is_copy: is("synced") && is("in_recovery"),
             plugin: text("plugin"),
             database: text("database"),
             active_pid: json.get("active_pid").and_then(serde_json::Value::as_i64).map(|pid| pid as i32),
@@ -414,5 +435,16 @@ mod tests {
         check(r#"{"wal_status": "reserved", "conflicting": false}"#, false);
         check(r#"{"wal_status": "reserved", "conflicting": true}"#, true);
         check(r#"{"wal_status": "lost", "invalidation_reason": "idle_timeout"}"#, true);
+    }
+
+    #[test]
+    fn a_standbys_copy_of_a_slot_is_one_until_the_promotion() {
+        let check = |json: &str, is_copy: bool| {
+            assert_eq!(SlotState::read(json).unwrap().is_copy, is_copy, "{json}");
+        };
+        check(r#"{"in_recovery": true}"#, false);
+        check(r#"{"synced": false, "in_recovery": true}"#, false);
+        check(r#"{"synced": true, "in_recovery": true}"#, true);
+        check(r#"{"synced": true, "in_recovery": false}"#, false);
     }
 }

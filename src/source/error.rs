@@ -68,6 +68,12 @@ pub enum Error {
         /// Which.
         slot: String,
     },
+    /// The slot is a standby's copy of its primary's.
+    #[error("replication slot {slot:?} is a standby's copy of its primary's slot")]
+    SlotIsCopy {
+        /// Which.
+        slot: String,
+    },
     /// The server has given the slot up.
     #[error("replication slot {slot:?} was invalidated by the server: {reason}")]
     SlotInvalidated {
@@ -150,7 +156,9 @@ impl Remediable for Error {
             | Self::Stalled { .. }
             | Self::ShuttingDown { .. }
             | Self::Ended { .. }
-            | Self::SlotInUse { .. } => Remedy::Wait,
+            | Self::SlotInUse { .. }
+            // a promotion may be under way
+            | Self::SlotIsCopy { .. } => Remedy::Wait,
             Self::Refused { error, .. } => error.remedy(),
             Self::SlotMissing { .. }
             | Self::SlotExists { .. }
@@ -171,6 +179,11 @@ impl Remediable for Error {
             Self::SlotInUse { .. } => {
                 "another process reads it: if that is no walhook that should, end it by \
                  pg_terminate_backend, or name another slot"
+                    .to_owned()
+            }
+            Self::SlotIsCopy { .. } => {
+                "it can be read once the standby is promoted; to read from the primary, name it in \
+                 [source] url, or all hosts with target_session_attrs=primary"
                     .to_owned()
             }
             Self::SlotInvalidated { slot, .. } => {

@@ -8,7 +8,7 @@ use crate::lsn::Lsn;
 use crate::postgres;
 use crate::postgres::ServerError;
 use crate::postgres::raw::{Frame, RawConnection};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -170,8 +170,9 @@ impl<'a> Pump<'a> {
         match frame.tag {
             b'd' => {}
             b'E' => return Err(self.refusal(Box::new(ServerError::read(&frame.body)))),
-            // notices and changed parameters concern nobody
-            b'N' | b'S' => return Ok(()),
+            b'N' => return missing_publication(&frame.body),
+            // changed parameters concern nobody
+            b'S' => return Ok(()),
             // the server has ended the stream: it shuts down
             b'c' | b'C' => return Err(Error::ShuttingDown { host: self.connection.host().to_owned() }),
             tag => return Err(self.lost(self.connection.unexpected(tag))),
@@ -299,6 +300,16 @@ impl<'a> Pump<'a> {
             _ => Error::Refused { action: format!("stream from replication slot {:?}", slot()), error },
         }
     }
+}
+
+/// From 18 on the server only warns of a publication that did not exist at this point of the log, and leaves its
+/// changes out. Other notices concern nobody.
+fn missing_publication(notice: &Bytes) -> Result<(), Error> {
+    let notice = ServerError::read(notice);
+    if notice.severity == "WARNING" && notice.code == "55000" {
+        return Err(Error::PublicationMissing(Box::new(notice)));
+    }
+    Ok(())
 }
 
 /// Our clock as PostgreSQL counts, in microseconds since 2000.

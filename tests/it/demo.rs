@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use walhook::postgres::{Address, connect};
 
 fn demo(temporary: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
@@ -46,6 +47,28 @@ fn the_show_ends_by_itself_loses_nothing_and_leaves_nothing() {
     assert_eq!(left_behind(temporary.path()), [""; 0]);
 }
 
+/// As root the server runs as somebody else, who must be able to reach its programs. `PG_BIN` may be relative.
+#[test]
+fn programs_in_a_closed_folder_are_named() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let temporary = temporary();
+    let closed = tempfile::tempdir().unwrap();
+    if std::fs::metadata(closed.path()).unwrap().uid() != 0 {
+        eprintln!("skipped: only as root does the server run as somebody else");
+        return;
+    }
+    for program in ["initdb", "postgres"] {
+        std::fs::write(closed.path().join(program), "#!/bin/sh\n").unwrap();
+    }
+    std::fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let output = demo(temporary.path()).current_dir(closed.path()).env("PG_BIN", ".").output().unwrap();
+    let text = text(&output);
+    assert_ne!(output.status.code(), Some(0), "{text}");
+    let expected = format!("may not run {}", closed.path().join("initdb").display());
+    assert!(text.contains(&expected), "{text}");
+    assert_eq!(left_behind(temporary.path()), [""; 0]);
+}
+
 #[test]
 fn an_interrupted_show_cleans_up() {
     use std::io::{BufRead, BufReader};
@@ -61,20 +84,16 @@ fn an_interrupted_show_cleans_up() {
     assert_eq!(left_behind(temporary.path()), [""; 0]);
 }
 
-#[test]
-fn a_server_of_yours_is_left_as_it_was() {
+#[tokio::test]
+async fn a_server_of_yours_is_left_as_it_was() {
     let cluster = walhook::demo::cluster::Cluster::start(&[]).unwrap();
     let url = cluster.url("postgres");
     let output = demo(std::env::temp_dir().as_path()).args(["--database-url", &url]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let left = Command::new(cluster.bin().join("psql"))
-        .args([&url, "-Atc"])
-        .arg(
-            "select nspname from pg_namespace where nspname like 'walhook%'
-             union all select pubname from pg_publication union all select slot_name from pg_replication_slots",
-        )
-        .output()
-        .unwrap();
-    assert!(left.status.success(), "{}", text(&left));
-    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    let session = connect(&Address::parse(&url).unwrap(), "test").await.unwrap();
+    let left = "select nspname::text from pg_namespace where nspname like 'walhook%'
+        union all select pubname from pg_publication union all select slot_name from pg_replication_slots";
+    let left: Vec<String> =
+        session.query(left, &[]).await.unwrap().into_iter().map(|row| row.get(0)).collect();
+    assert_eq!(left, [""; 0]);
 }

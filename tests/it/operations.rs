@@ -24,24 +24,24 @@ callback.url = "RECEIVER"
 "#;
 
 /// A receiver whose answer can be turned.
-struct Endpoint {
+pub(crate) struct Endpoint {
     receiver: Receiver,
     status: Arc<AtomicU16>,
 }
 
 impl Endpoint {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let status = Arc::new(AtomicU16::new(200));
         let answer = Arc::clone(&status);
         let judge = Arc::new(move |_: &_| Answer::Status(answer.load(Ordering::Relaxed)));
         Self { receiver: Receiver::start(100_000, judge).await.unwrap(), status }
     }
 
-    fn answers(&self, status: u16) {
+    pub(crate) fn answers(&self, status: u16) {
         self.status.store(status, Ordering::Relaxed);
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.receiver.url("/hook")
     }
 
@@ -50,7 +50,7 @@ impl Endpoint {
         accepted(&self.receiver.arrivals_from(0))
     }
 
-    async fn wait_for(&self, webhook: &str, entry: &str) {
+    pub(crate) async fn wait_for(&self, webhook: &str, entry: &str) {
         let wanted = (webhook.to_owned(), entry.to_owned());
         let wait = self.receiver.wait_until(|arrivals| accepted(arrivals).contains(&wanted));
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{wanted:?} does not arrive"));

@@ -38,7 +38,11 @@ impl Site {
 
     /// The configuration: source and admin, then what the test says.
     pub(crate) fn configure(&self, rest: &str) {
-        let url = self.cluster.url("postgres");
+        self.configure_source(&self.cluster.url("postgres"), rest);
+    }
+
+    /// The same with the address of another server, or of several.
+    pub(crate) fn configure_source(&self, url: &str, rest: &str) {
         let text =
             format!("[source]\nurl = \"{url}\"\n[admin]\nlisten = \"127.0.0.1:{}\"\n{rest}", self.admin_port);
         fs::write(self.config(), text).unwrap();

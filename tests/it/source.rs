@@ -432,6 +432,35 @@ async fn a_publication_with_a_difficult_name_works_and_a_missing_one_calls_the_o
     assert_eq!(error.remedy(), Remedy::CallOperator);
 }
 
+/// From 18 on the server goes on without a publication that did not exist then, and only warns: the changes of that
+/// time would be missing, and nobody would know.
+#[tokio::test]
+async fn changes_from_before_their_publication_are_not_passed_over() {
+    let stage = Stage::set(
+        &[],
+        "create table t (id int primary key); create publication p for table t;
+         alter role postgres set client_min_messages = 'error'",
+    )
+    .await;
+    stage.run("insert into t values (1)").await;
+    stage.run("drop publication p").await;
+    stage.run("insert into t values (2)").await;
+    stage.run("create publication p for table t").await;
+    stage.run("insert into t values (3)").await;
+    let mut stream = stage.stream(stage.start).await;
+    assert_eq!(show(&transaction(&mut stream).await), ["insert (1)"]);
+    let error = loop {
+        match timeout(PATIENCE, stream.next()).await.expect("nothing came") {
+            // before 15 transactions without changes of ours are told of, too
+            Ok(Message::Keepalive { .. } | Message::Begin { .. } | Message::Commit { .. }) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::PublicationMissing(_)), "{error:?}");
+    assert_eq!(error.remedy(), Remedy::CallOperator);
+}
+
 #[tokio::test]
 async fn unfriendly_settings_of_role_and_database_change_nothing() {
     const VALUES: &str = "timestamptz '2026-02-03 04:05:06.789+02', date '2026-02-03', interval '1 day 2 hours', \

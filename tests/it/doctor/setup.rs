@@ -193,17 +193,29 @@ async fn a_table_that_is_locked_is_not_waited_for() {
     house.set_up(&options).await;
 }
 
+/// Begins to read a slot as another consumer would, until the connection is dropped.
+async fn read(house: &House, slot: &str) -> tokio::net::TcpStream {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", house.cluster.port())).await.unwrap();
+    let parameters = b"user\0walhook\0database\0postgres\0replication\0database\0\0";
+    let length = u32::try_from(parameters.len() + 8).unwrap();
+    stream.write_all(&length.to_be_bytes()).await.unwrap();
+    stream.write_all(&196_608_u32.to_be_bytes()).await.unwrap();
+    stream.write_all(parameters).await.unwrap();
+    let start = format!("START_REPLICATION SLOT {slot} LOGICAL 0/0\0");
+    stream.write_all(b"Q").await.unwrap();
+    stream.write_all(&u32::try_from(start.len() + 4).unwrap().to_be_bytes()).await.unwrap();
+    stream.write_all(start.as_bytes()).await.unwrap();
+    // the answer to the login
+    assert_eq!(stream.read_u8().await.unwrap(), b'R');
+    stream
+}
+
 #[tokio::test]
 async fn a_slot_that_is_read_is_not_torn_down() {
     let house = House::ready(&["incident"]).await;
     house.sql("select pg_create_logical_replication_slot('walhook', 'test_decoding')").await;
-    let mut reader = std::process::Command::new(house.cluster.bin().join("pg_recvlogical"))
-        .args(["-h", "127.0.0.1", "-U", "walhook", "-d", "postgres", "-p", &house.cluster.port().to_string()])
-        .args(["--slot", "walhook", "--start", "-f", "-"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let reader = read(&house, "walhook").await;
     let facts = loop {
         let facts = house.facts().await;
         if facts.slot.as_ref().unwrap().active_pid.is_some() {
@@ -216,8 +228,7 @@ async fn a_slot_that_is_read_is_not_torn_down() {
         error.to_string(),
         format!("replication slot \"walhook\" is in use by the server's process {pid}")
     );
-    reader.kill().unwrap();
-    reader.wait().unwrap();
+    drop(reader);
     while house.facts().await.slot.unwrap().active_pid.is_some() {}
     // what decodes for others is no slot of ours
     let finding = House::find(&house.check().await, "slot \"walhook\"", "decodes with test_decoding");

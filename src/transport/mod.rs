@@ -4,7 +4,7 @@ mod answer;
 mod guard;
 pub mod signature;
 
-pub use guard::{Forbidden, Trust};
+pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
 use crate::delivery::{Body, Claim, Outcome};
 use crate::remedy::{Remediable, Remedy};
@@ -102,9 +102,14 @@ pub struct Endpoint {
 impl Transport {
     /// A transport without any connection yet.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
+        Self::resolving_by(settings, Arc::new(SystemResolver))
+    }
+
+    /// A transport that asks this resolver for the addresses of names.
+    pub fn resolving_by(settings: &Settings, resolver: Arc<dyn Resolver>) -> Result<Self, Error> {
         let allow: Arc<[IpNet]> = settings.allow.clone().into();
         let client = |trust| {
-            let guard = Guard::new(trust, Arc::clone(&allow));
+            let guard = Guard::new(trust, Arc::clone(&allow), Arc::clone(&resolver));
             let client = client(settings, guard.clone()).map_err(Error::Client)?;
             Ok((client, guard))
         };

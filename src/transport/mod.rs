@@ -3,6 +3,7 @@
 mod answer;
 mod guard;
 pub mod signature;
+mod trouble;
 
 pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
@@ -16,7 +17,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use reqwest::{Client, Url};
 use signature::{KeyError, Signer};
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -152,7 +152,7 @@ impl Transport {
         let request = request.headers(headers).body(body_of(&claim.body));
         let mut response = match timeout_at(deadline, request.send()).await {
             Err(_) => return Outcome::TimedOut,
-            Ok(Err(error)) => return outcome_of(&error),
+            Ok(Err(error)) => return trouble::outcome_of(&error),
             Ok(Ok(response)) => response,
         };
         let mut excerpt = Vec::new();
@@ -224,22 +224,4 @@ fn body_of(body: &Body) -> reqwest::Body {
             reqwest::Body::wrap_stream(futures_util::stream::iter(parts))
         }
     }
-}
-
-/// What an error of the client says of the endpoint.
-fn outcome_of(error: &reqwest::Error) -> Outcome {
-    let causes = || std::iter::successors(error.source(), |&cause| cause.source());
-    if let Some(forbidden) = causes().find_map(|cause| cause.downcast_ref::<Forbidden>()) {
-        return Outcome::Refused { reason: forbidden.to_string() };
-    }
-    if error.is_timeout() {
-        return Outcome::TimedOut;
-    }
-    // the innermost cause is what an operator understands: `Connection refused (os error 111)`
-    let cause = causes().last().map_or_else(|| "the request failed".to_owned(), ToString::to_string);
-    if error.is_builder() {
-        return Outcome::Refused { reason: format!("could not make the request: {cause}") };
-    }
-    let what = if error.is_connect() { "could not connect" } else { "connection broke" };
-    Outcome::Unreachable { reason: format!("{what}: {cause}") }
 }

@@ -15,7 +15,8 @@ use guard::Guard;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use reqwest::{Client, Url};
+use reqwest::{Certificate, Client, Url};
+use rustls::pki_types::CertificateDer;
 use signature::{KeyError, Signer};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,9 @@ const WALHOOK_REPLAY: HeaderName = HeaderName::from_static("walhook-replay");
 /// Up to this size, head and tail of a body are copied together: cheaper than two writes.
 const JOINED_BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// How much the streams of one HTTP/2 connection may have sent that is not read yet, in bytes.
+const UNREAD_BYTES_MAX: u32 = 1 << 20;
+
 /// How the transport works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -48,6 +52,12 @@ pub struct Settings {
     pub idle_per_host_max: usize,
     /// How much of an answer is read, in bytes.
     pub answer_bytes_max: usize,
+    /// After how long a silence an HTTP/2 connection is asked whether it lives, and how long it may take to say
+    /// so. Other than in HTTP/1.1, a request that had no answer in time does not end its connection: without
+    /// the question, all later ones would follow it into a connection that is dead.
+    pub ping_interval: Duration,
+    /// Authorities whose certificates are trusted, in addition to the system's.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Default for Settings {
@@ -58,6 +68,8 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(30),
             idle_per_host_max: 64,
             answer_bytes_max: 64 * 1024,
+            ping_interval: Duration::from_secs(10),
+            authorities: Vec::new(),
         }
     }
 }
@@ -175,7 +187,9 @@ impl Transport {
 }
 
 fn client(settings: &Settings, guard: Guard) -> reqwest::Result<Client> {
+    let authorities = settings.authorities.iter().map(|authority| Certificate::from_der(authority));
     Client::builder()
+        .tls_certs_merge(authorities.collect::<Result<Vec<_>, _>>()?)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         // a proxy would resolve names itself, behind the guard's back
@@ -186,6 +200,15 @@ fn client(settings: &Settings, guard: Guard) -> reqwest::Result<Client> {
         .pool_idle_timeout(settings.idle_timeout)
         .pool_max_idle_per_host(settings.idle_per_host_max)
         .tcp_nodelay(true)
+        // what an answer's stream may hold unread is what would be read of it
+        .http2_initial_stream_window_size(
+            u32::try_from(settings.answer_bytes_max).unwrap_or(u32::MAX).min(UNREAD_BYTES_MAX),
+        )
+        .http2_initial_connection_window_size(UNREAD_BYTES_MAX)
+        .http2_keep_alive_interval(settings.ping_interval)
+        .http2_keep_alive_timeout(settings.ping_interval)
+        // a short timeout leaves a dead connection idle before it was asked
+        .http2_keep_alive_while_idle(true)
         .build()
 }
 

@@ -4,7 +4,7 @@ use super::peer::{Log, Peer, Request};
 use super::tls::good;
 use super::{Case, case, run, settings};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use walhook::transport::Settings;
@@ -259,7 +259,7 @@ async fn a_delivery_arrives_by_http2() {
     assert_eq!(reports[0].connections, 1);
     for (request, sequence) in reports[0].requests.iter().zip(["1", "2"]) {
         assert_eq!(request.line, "POST /hook HTTP/2.0");
-        assert_eq!(request.body, [b"{".as_slice(), &[b'x'; 300_000]].concat());
+        assert_eq!(request.body, format!("{{{}", "x".repeat(300_000)).into_bytes());
         assert_eq!(request.headers["content-type"], "application/json");
         assert_eq!(request.headers["content-length"], "300001");
         assert_eq!(request.headers["walhook-sequence"], sequence);
@@ -285,6 +285,34 @@ async fn a_connection_that_died_in_silence_is_left() {
     let dies = dies.tls(&good(&["h2"]));
     let reports = run(vec![dies.retried("timeout").taken("200 OK")], settings).await;
     assert_eq!(reports[0].connections, 2);
+}
+
+/// What may arrive unread is what the windows say at the beginning: an answer's limit for each stream, a megabyte
+/// for all. The usual ones would let a thousand streams have gigabytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_windows_are_made_for_answers() {
+    let windows = Arc::new(Mutex::new(vec![]));
+    let seen = Arc::clone(&windows);
+    let measures = case("measures the windows", move |mut peer| {
+        let seen = Arc::clone(&seen);
+        async move {
+            peer.read(24).await?;
+            for _ in 0..2 {
+                let head = peer.read(9).await?;
+                let payload = peer.read(usize::from(head[2])).await?;
+                seen.lock().unwrap().push((head[3], payload));
+            }
+            Ok(())
+        }
+    });
+    run(vec![measures.tls(&good(&["h2"])).retried("connection broke: *")], settings()).await;
+    let windows = windows.lock().unwrap();
+    let [(SETTINGS, settings), (WINDOW_UPDATE, connection)] = &windows[..] else { panic!("{windows:?}") };
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+    // SETTINGS_INITIAL_WINDOW_SIZE
+    let stream = settings.chunks(6).find(|setting| setting[..2] == [0, 4]).unwrap();
+    assert_eq!(number(&stream[2..]), 64 * 1024);
+    assert_eq!(number(connection) + 65_535, 1 << 20);
 }
 
 async fn greet_or_next(peer: &mut Peer) -> io::Result<u32> {

@@ -104,8 +104,7 @@ fn statuses() -> Vec<Case> {
         says("204 with a body", "204 No Content", b"body").taken("204 No Content"),
         says("304 with a body", "304 Not Modified", b"body").dead("304 Not Modified"),
         redirect("301 elsewhere", "301 Moved", "http://healthy.test/").dead("301 Moved Permanently"),
-        redirect("302 to metadata", "302 Found", "http://169.254.169.254/latest/meta-data/")
-            .dead("302 Found"),
+        redirect("302 inside", "302 Found", "http://127.0.0.3/").dead("302 Found"),
         redirect("303 to a file", "303 See Other", "file:///etc/passwd").dead("303 See Other"),
         redirect("307 to itself", "307 Temporary", "/hook").dead("307 Temporary Redirect"),
         redirect("308 to itself without end", "308 Permanent", "?again").dead("308 Permanent Redirect"),

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 const HERE: &str = "127.0.0.1";
 /// Where nobody listens, and where strangers may not go.
 const BESIDE: &str = "127.0.0.2";
-const METADATA: &str = "169.254.169.254";
+/// Refused always; whoever breaks the guard connects to this machine by it, and bothers nobody outside.
+const NEVER: &str = "0.0.0.0";
 
 fn cases() -> Vec<Case> {
     let busy = "HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -39,26 +40,25 @@ fn cases() -> Vec<Case> {
             "address ::ffff:127.0.0.2 of \"a-mapped-inner-address.walhook.test\" is not public, and [dispatch] allow does \
              not contain it",
         ),
-        ends_with("a metadata service", OK).looks(&[&[METADATA]]).dead(
-            "address 169.254.169.254 of \"a-metadata-service.walhook.test\" is refused always: a cloud's metadata service",
+        ends_with("an address of no host", OK).looks(&[&[NEVER]]).dead(
+            "address 0.0.0.0 of \"an-address-of-no-host.walhook.test\" is refused always: not the address of a host",
         ),
-        ends_with("a translated metadata service", OK).looks(&[&["64:ff9b:1::a9fe:a9fe"]]).dead(
-            "address 64:ff9b:1::a9fe:a9fe of \"a-translated-metadata-service.walhook.test\" is refused always: a cloud's \
-             metadata service",
+        ends_with("a mapped address of no host", OK).looks(&[&["::ffff:0.0.0.0"]]).dead(
+            "address ::ffff:0.0.0.0 of \"a-mapped-address-of-no-host.walhook.test\" is refused always: not the address of a host",
         ),
         ends_with("a forbidden address among others", OK)
             .stranger()
-            .looks(&[&[METADATA, BESIDE, HERE]])
+            .looks(&[&[NEVER, BESIDE, HERE]])
             .taken("200 OK"),
         case("the allowed one of several refuses", |_| async { Ok(()) })
             .refuses()
             .stranger()
-            .looks(&[&[METADATA, HERE]])
+            .looks(&[&[NEVER, HERE]])
             .retried("could not connect: Connection refused (os error 111)"),
-        ends_with("metadata at the second look", busy)
-            .looks(&[&[HERE], &[METADATA]])
+        ends_with("no host at the second look", busy)
+            .looks(&[&[HERE], &[NEVER]])
             .retried("503 Service Unavailable")
-            .dead("address 169.254.169.254 of \"metadata-at-the-second-look.walhook.test\" is refused always: a cloud's metadata service"),
+            .dead("address 0.0.0.0 of \"no-host-at-the-second-look.walhook.test\" is refused always: not the address of a host"),
         ends_with("an inner address at the second look", busy)
             .stranger()
             .looks(&[&[HERE], &[BESIDE]])

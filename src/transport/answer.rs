@@ -37,13 +37,32 @@ pub(super) async fn read(response: &mut Response, bytes_max: usize, excerpt: &mu
     }
 }
 
-/// The excerpt as text. A character that the limit cut in two is left out, other broken ones are replaced.
+/// The excerpt as text that can be shown: a character that the limit cut in two is left out, broken ones and
+/// those that would act on a terminal or hide text are replaced.
 pub(super) fn text(excerpt: &[u8]) -> String {
     let whole = match std::str::from_utf8(excerpt) {
         Err(error) if error.error_len().is_none() => &excerpt[..error.valid_up_to()],
         _ => excerpt,
     };
-    String::from_utf8_lossy(whole).into_owned()
+    let text = String::from_utf8_lossy(whole).replace("\r\n", "\n");
+    text.chars().map(|char| if matches!(char, '\n' | '\t') { char } else { shown(char) }).collect()
+}
+
+/// The beginning of a text, in one line that can be shown.
+pub(super) fn one_line(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => text[..end].chars().map(shown).chain(['…']).collect(),
+        None => text.chars().map(shown).collect(),
+    }
+}
+
+/// A character, or its replacement if it is a control character or turns the direction of writing.
+fn shown(char: char) -> char {
+    match char {
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        _ if char.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => char,
+    }
 }
 
 #[cfg(test)]
@@ -78,5 +97,19 @@ mod tests {
         assert_eq!(text("na\u{ef}ve".as_bytes()), "naïve");
         assert_eq!(text(&"na\u{ef}".as_bytes()[..3]), "na");
         assert_eq!(text(b"\xff!"), "\u{fffd}!");
+    }
+
+    #[test]
+    fn an_excerpt_does_nothing_to_a_terminal() {
+        assert_eq!(text(b"line\r\nline\n\ttab"), "line\nline\n\ttab");
+        assert_eq!(text(b"\x1b[2Jgone\0\x7f\r"), "\u{fffd}[2Jgone\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(text("\u{9b}31m\u{202e}txt".as_bytes()), "\u{fffd}31m\u{fffd}txt");
+    }
+
+    #[test]
+    fn a_reason_is_a_short_line() {
+        assert_eq!(one_line("short", 5), "short");
+        assert_eq!(one_line("naïver", 5), "naïve…");
+        assert_eq!(one_line("two\nlines\x1b", 99), "two\u{fffd}lines\u{fffd}");
     }
 }

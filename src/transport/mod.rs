@@ -3,8 +3,9 @@
 mod answer;
 mod guard;
 pub mod signature;
+mod trouble;
 
-pub use guard::{Forbidden, Trust};
+pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
 use crate::delivery::{Body, Claim, Outcome};
 use crate::remedy::{Remediable, Remedy};
@@ -14,9 +15,9 @@ use guard::Guard;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use reqwest::{Client, Url};
+use reqwest::{Certificate, Client, Url};
+use rustls::pki_types::CertificateDer;
 use signature::{KeyError, Signer};
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -34,6 +35,9 @@ const WALHOOK_REPLAY: HeaderName = HeaderName::from_static("walhook-replay");
 /// Up to this size, head and tail of a body are copied together: cheaper than two writes.
 const JOINED_BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// How much the streams of one HTTP/2 connection may have sent that is not read yet, in bytes.
+const UNREAD_BYTES_MAX: u32 = 1 << 20;
+
 /// How the transport works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -48,6 +52,12 @@ pub struct Settings {
     pub idle_per_host_max: usize,
     /// How much of an answer is read, in bytes.
     pub answer_bytes_max: usize,
+    /// After how long a silence an HTTP/2 connection is asked whether it lives, and how long it may take to say
+    /// so. Other than in HTTP/1.1, a request that had no answer in time does not end its connection: without
+    /// the question, all later ones would follow it into a connection that is dead.
+    pub ping_interval: Duration,
+    /// Authorities whose certificates are trusted, in addition to the system's.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Default for Settings {
@@ -58,6 +68,8 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(30),
             idle_per_host_max: 64,
             answer_bytes_max: 64 * 1024,
+            ping_interval: Duration::from_secs(10),
+            authorities: Vec::new(),
         }
     }
 }
@@ -102,9 +114,14 @@ pub struct Endpoint {
 impl Transport {
     /// A transport without any connection yet.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
+        Self::resolving_by(settings, Arc::new(SystemResolver))
+    }
+
+    /// A transport that asks this resolver for the addresses of names.
+    pub fn resolving_by(settings: &Settings, resolver: Arc<dyn Resolver>) -> Result<Self, Error> {
         let allow: Arc<[IpNet]> = settings.allow.clone().into();
         let client = |trust| {
-            let guard = Guard::new(trust, Arc::clone(&allow));
+            let guard = Guard::new(trust, Arc::clone(&allow), Arc::clone(&resolver));
             let client = client(settings, guard.clone()).map_err(Error::Client)?;
             Ok((client, guard))
         };
@@ -147,7 +164,7 @@ impl Transport {
         let request = request.headers(headers).body(body_of(&claim.body));
         let mut response = match timeout_at(deadline, request.send()).await {
             Err(_) => return Outcome::TimedOut,
-            Ok(Err(error)) => return outcome_of(&error),
+            Ok(Err(error)) => return trouble::outcome_of(&error),
             Ok(Ok(response)) => response,
         };
         let mut excerpt = Vec::new();
@@ -170,7 +187,9 @@ impl Transport {
 }
 
 fn client(settings: &Settings, guard: Guard) -> reqwest::Result<Client> {
+    let authorities = settings.authorities.iter().map(|authority| Certificate::from_der(authority));
     Client::builder()
+        .tls_certs_merge(authorities.collect::<Result<Vec<_>, _>>()?)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         // a proxy would resolve names itself, behind the guard's back
@@ -181,6 +200,15 @@ fn client(settings: &Settings, guard: Guard) -> reqwest::Result<Client> {
         .pool_idle_timeout(settings.idle_timeout)
         .pool_max_idle_per_host(settings.idle_per_host_max)
         .tcp_nodelay(true)
+        // what an answer's stream may hold unread is what would be read of it
+        .http2_initial_stream_window_size(
+            u32::try_from(settings.answer_bytes_max).unwrap_or(u32::MAX).min(UNREAD_BYTES_MAX),
+        )
+        .http2_initial_connection_window_size(UNREAD_BYTES_MAX)
+        .http2_keep_alive_interval(settings.ping_interval)
+        .http2_keep_alive_timeout(settings.ping_interval)
+        // a short timeout leaves a dead connection idle before it was asked
+        .http2_keep_alive_while_idle(true)
         .build()
 }
 
@@ -219,22 +247,4 @@ fn body_of(body: &Body) -> reqwest::Body {
             reqwest::Body::wrap_stream(futures_util::stream::iter(parts))
         }
     }
-}
-
-/// What an error of the client says of the endpoint.
-fn outcome_of(error: &reqwest::Error) -> Outcome {
-    let causes = || std::iter::successors(error.source(), |&cause| cause.source());
-    if let Some(forbidden) = causes().find_map(|cause| cause.downcast_ref::<Forbidden>()) {
-        return Outcome::Refused { reason: forbidden.to_string() };
-    }
-    if error.is_timeout() {
-        return Outcome::TimedOut;
-    }
-    // the innermost cause is what an operator understands: `Connection refused (os error 111)`
-    let cause = causes().last().map_or_else(|| "the request failed".to_owned(), ToString::to_string);
-    if error.is_builder() {
-        return Outcome::Refused { reason: format!("could not make the request: {cause}") };
-    }
-    let what = if error.is_connect() { "could not connect" } else { "connection broke" };
-    Outcome::Unreachable { reason: format!("{what}: {cause}") }
 }

@@ -6,7 +6,7 @@ mod http;
 mod paused;
 mod stored;
 
-use double::MemoryQueue;
+pub(crate) use double::MemoryQueue;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -114,15 +114,15 @@ impl Ears {
 }
 
 /// A dispatch that runs until it is stopped.
-struct Running {
-    ears: Arc<Ears>,
+pub(crate) struct Running {
+    pub(crate) ears: Arc<Ears>,
     webhooks: watch::Sender<Arc<Webhooks>>,
     shutdown: CancellationToken,
     task: JoinSet<Result<(), queue::Error>>,
 }
 
 impl Running {
-    fn start(
+    pub(crate) fn start(
         queue: Arc<impl Queue + 'static>,
         webhooks: Vec<Webhook>,
         courier: Arc<dyn Courier>,
@@ -161,7 +161,7 @@ impl Running {
     }
 
     /// Begins the shutdown and waits for its end.
-    async fn stop(mut self) -> Result<(), queue::Error> {
+    pub(crate) async fn stop(mut self) -> Result<(), queue::Error> {
         self.shutdown.cancel();
         self.task.join_next().await.unwrap().unwrap()
     }

@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod dispatch;
 mod doctor;
+mod endpoints;
 mod matching;
 mod operations;
 mod patterns;

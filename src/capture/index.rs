@@ -34,6 +34,8 @@ pub struct Index {
     /// Distinct conditions with those who have them.
     groups: Vec<Group>,
     by_verb: [Shelf; Verb::ALL.len()],
+    /// The group of each webhook.
+    group_of: HashMap<usize, usize>,
     /// Which webhooks' conditions do not fit, and why, drawn.
     faults: Vec<(usize, String)>,
 }
@@ -80,6 +82,7 @@ impl Index {
     /// Compiles the conditions of those webhooks that listen to the form. They are known by their numbers.
     pub fn new<'w>(form: &BoundForm, webhooks: impl IntoIterator<Item = (usize, &'w Webhook)>) -> Self {
         let mut groups: Vec<Group> = Vec::new();
+        let mut group_of = HashMap::new();
         let mut faults = Vec::new();
         let mut listening: Vec<&'w [Verb]> = Vec::new();
         let mut known: HashMap<(&'w str, &'w [Verb]), usize> = HashMap::new();
@@ -99,6 +102,7 @@ impl Index {
                 groups.len() - 1
             });
             groups[group].webhooks.push(number);
+            group_of.insert(number, group);
         }
         let of_webhooks = |(group, fault): (usize, String)| {
             let webhooks: &Vec<usize> = &groups[group].webhooks;
@@ -115,7 +119,7 @@ impl Index {
             }
             shelf
         });
-        Self { groups, by_verb, faults }
+        Self { groups, by_verb, group_of, faults }
     }
 
     /// The webhooks whose conditions do not fit the form, with the faults drawn.
@@ -140,8 +144,7 @@ impl Index {
     /// What an event is to one webhook that listens to it; none if it does not want it. It counts for no row of
     /// failures: those who judge what was held meet failures only.
     pub fn judge_again(&self, webhook: usize, event: &FormEvent) -> Option<Verdict> {
-        let group = self.groups.iter().find(|group| group.webhooks.binary_search(&webhook).is_ok())?;
-        group.verdict(&facts_of(event))
+        self.groups[*self.group_of.get(&webhook)?].verdict(&facts_of(event))
     }
 }
 

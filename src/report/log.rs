@@ -120,7 +120,7 @@ impl Log {
             Observation::ConditionFailed { webhook, form, entry_id, reason } => {
                 let Some(left_out) = self.condition_failures.says(webhook, Instant::now()) else { return };
                 let unsaid = (left_out > 0).then_some(left_out);
-                let hint = "once the cause is mended: the event is judged again; walhook queue held";
+                let hint = "a condition or a table that is mended lets it flow, walhook queue drop-held gives it up; walhook queue held lists all";
                 tracing::error!(
                     webhook,
                     form,

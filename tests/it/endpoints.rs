@@ -35,8 +35,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_secs(2);
 /// How much an endpoint may get rid of in an attempt: what is read of an answer, and the kernel's buffers.
 const TAKEN_BYTES_MAX: usize = 16 << 20;
-/// How long a delivery to the neighbour may take.
-const NEIGHBOUR_MAX: Duration = Duration::from_secs(2);
+/// How long a delivery to the neighbour may take; usually it is a twentieth of a second.
+const NEIGHBOUR_MAX: Duration = Duration::from_secs(4);
 const NEIGHBOUR: u64 = 1;
 const NEIGHBOUR_DELIVERIES: u64 = 48;
 /// An answer that nobody can complain about.

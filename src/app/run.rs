@@ -1,6 +1,7 @@
 //! `walhook run`: the tasks side by side, until the signal to stop.
 
 use super::config::{Config, Problems};
+use super::signals::{Request, Requests};
 use super::supervise::{supervise, with_causes};
 use crate::admin::{Admin, Shown};
 use crate::capture;
@@ -15,7 +16,6 @@ use crate::upkeep::{self, Upkeep};
 use crate::webhook::Webhooks;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,8 @@ const MISFITS_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What the tasks are made of.
 pub(super) struct Parts {
+    /// What the process is told by signals.
+    pub(super) requests: Requests,
     /// The configuration at the start.
     pub(super) config: Arc<Config>,
     /// Whether a slot that the queue knows nothing of may be taken over.
@@ -39,7 +41,7 @@ pub(super) struct Parts {
 
 /// Runs until SIGTERM or SIGINT. Trouble of one task does not end the others.
 pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
-    let Parts { config, adopt_slot, queue, observers, shown } = parts;
+    let Parts { requests, config, adopt_slot, queue, observers, shown } = parts;
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
@@ -93,7 +95,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
             supervise("admin", &observers, &shutdown, start).await;
         }
     });
-    tasks.spawn(follow_signals(configs, webhooks, queue, observers, shutdown));
+    tasks.spawn(follow_signals(requests, configs, webhooks, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
             std::panic::resume_unwind(panicked.into_panic());
@@ -158,6 +160,7 @@ async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) 
 
 /// SIGHUP takes the configuration file over, SIGTERM and SIGINT end the process.
 async fn follow_signals(
+    mut requests: Requests,
     configs: watch::Sender<Arc<Config>>,
     webhooks: watch::Sender<Arc<Webhooks>>,
     queue: Arc<dyn Queue>,
@@ -165,16 +168,7 @@ async fn follow_signals(
     shutdown: CancellationToken,
 ) {
     let started = Arc::clone(&configs.borrow());
-    let open = |kind| -> Signal { signal(kind).expect("signals can be listened to") };
-    let mut hangup = open(SignalKind::hangup());
-    let mut terminate = open(SignalKind::terminate());
-    let mut interrupt = open(SignalKind::interrupt());
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {}
-        }
+    while requests.next().await == Request::Reload {
         let path = configs.borrow().path.clone();
         match Config::load(&path) {
             Ok(config) => {

@@ -40,3 +40,41 @@ impl Shutdown {
         self.token.cancel();
     }
 }
+
+/// What `walhook run` is told by signals.
+#[derive(Debug)]
+pub struct Requests {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// SIGHUP: to read the configuration anew.
+    Reload,
+    /// SIGTERM, SIGINT: to end.
+    End,
+}
+
+impl Requests {
+    /// Listens from now on: what arrives before it is asked for is kept. To be called first of all, for a process
+    /// that does not listen yet is ended by SIGHUP.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Request {
+        tokio::select! {
+            _ = self.interrupt.recv() => Request::End,
+            _ = self.terminate.recv() => Request::End,
+            _ = self.hangup.recv() => Request::Reload,
+        }
+    }
+}

@@ -5,6 +5,7 @@ use crate::admin::Shown;
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
 use crate::app::run::{Parts, run};
+use crate::app::signals::Requests;
 use crate::observe::{Observer, Observers};
 use crate::queue::Queue;
 use crate::queue::sqlite::{Options, SqliteQueue};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 /// Reads the log and delivers webhooks, until told to stop.
 pub async fn perform(context: &Context, arguments: &cli::Run) -> Result<Exit, Failure> {
+    let requests = Requests::listen().map_err(|error| Failure::new(Exit::Bug, error))?;
     let config = Arc::new(context.load()?);
     let _flush = log::init(log_format(context)).map_err(|error| Failure::new(Exit::Usage, error))?;
     let (health, metrics) = (Arc::new(Health::new()), Arc::new(Metrics::new()));
@@ -26,7 +28,7 @@ pub async fn perform(context: &Context, arguments: &cli::Run) -> Result<Exit, Fa
         Options { bytes_max: config.queue.bytes_max, observers: observers.clone(), ..Options::default() };
     let queue: Arc<dyn Queue> = SqliteQueue::open(&config.queue.path, options)?;
     let shown = Shown { health, metrics, queue: Arc::clone(&queue) };
-    run(Parts { config, adopt_slot: arguments.adopt_slot, queue, observers, shown }).await?;
+    run(Parts { requests, config, adopt_slot: arguments.adopt_slot, queue, observers, shown }).await?;
     Ok(Exit::Well)
 }
 

@@ -32,11 +32,11 @@ use walhook::webhook::WebhookId;
 /// The hostile webhooks' timeout.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an attempt may take beyond it, where two processors play all sides.
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(5);
 /// How much an endpoint may get rid of in an attempt: what is read of an answer, and the kernel's buffers.
 const TAKEN_BYTES_MAX: usize = 16 << 20;
 /// How long a delivery to the neighbour may take; usually it is a twentieth of a second.
-const NEIGHBOUR_MAX: Duration = Duration::from_secs(4);
+const NEIGHBOUR_MAX: Duration = Duration::from_secs(8);
 const NEIGHBOUR: u64 = 1;
 const NEIGHBOUR_DELIVERIES: u64 = 48;
 /// An answer that nobody can complain about.

@@ -277,7 +277,11 @@ async fn kills_while_held_events_flow_lose_and_repeat_nothing() {
     let running = desk.site.start_again(&[]).await;
     // the even half: create, update of the count; the odd half: create, its count stays; then the rounds
     let expected = ENTRIES + ENTRIES / 2 + 8 * ENTRIES;
-    let wait = desk.receiver.wait_until(|arrivals| bodies(arrivals, "ratio").len() as u64 >= expected);
+    // read only when there may be enough: they are large; the witness has its creates beside them
+    let enough = (expected + ENTRIES) as usize;
+    let wait = desk.receiver.wait_until(|arrivals| {
+        arrivals.len() >= enough && bodies(arrivals, "ratio").len() as u64 >= expected
+    });
     let arrived = tokio::time::timeout(PATIENCE, wait).await;
     let bodies = bodies(&desk.receiver.arrivals_from(0), "ratio");
     assert!(arrived.is_ok(), "{} of {expected}, {}", bodies.len(), desk.standing("ratio"));

@@ -147,15 +147,6 @@ impl Selection {
         Self { choices: self.choices.iter().map(relabel).collect() }
     }
 
-    /// The choice that people call so: exactly, else the only one that is called so in another letter case.
-    pub fn by_label(&self, label: &str) -> Option<&Choice> {
-        self.choices.iter().find(|choice| choice.label == label).or_else(|| {
-            let folded = label.to_lowercase();
-            let mut alike = self.choices.iter().filter(|choice| choice.label.to_lowercase() == folded);
-            alike.next().filter(|_| alike.next().is_none())
-        })
-    }
-
     /// The choice that stands in the column as this text. Blanks at the end, with which `character(n)` fills up,
     /// do not count; a `boolean` is `t` where PostgreSQL prints it, and `true` where it becomes text or JSON.
     pub fn by_stored(&self, stored: &str) -> Option<&Choice> {
@@ -165,17 +156,6 @@ impl Selection {
             "false" => find("f"),
             stored => find(stored.trim_end_matches(' ')),
         })
-    }
-
-    /// The choice of a number; of several with one number, the first.
-    pub fn by_number(&self, number: i64) -> Option<&Choice> {
-        self.choices.iter().find(|choice| choice.number == number)
-    }
-
-    /// The number of what stands in a column: its choice's, else the text itself if it is a whole number, for a
-    /// table can have values that nobody has given a label.
-    pub fn number_of(&self, stored: &str) -> Option<i64> {
-        self.by_stored(stored).map(|choice| choice.number).or_else(|| stored.trim_ascii().parse().ok())
     }
 }
 
@@ -195,15 +175,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_found_exactly_else_in_another_letter_case_if_only_one_is_meant() {
-        let labels = ["New", "new", "Assigned", "ÄRGER"].map(str::to_owned);
-        let selection = Selection::of_enum(&labels);
-        let number = |label| selection.by_label(label).map(|choice| choice.number);
-        assert_eq!((number("New"), number("new"), number("NEW")), (Some(0), Some(1), None));
-        assert_eq!((number("assigned"), number("ärger"), number("closed")), (Some(2), Some(3), None));
-    }
-
-    #[test]
     fn configured_choices_are_numbered_by_what_is_stored_or_by_their_place() {
         let labels = |pairs: &[(&str, &str)]| {
             let pairs: Vec<_> =
@@ -211,14 +182,20 @@ mod tests {
             Selection::of_labels(&pairs)
         };
         let impact = labels(&[("1000", "1-Extensive"), ("2000", "2-Significant")]);
-        assert_eq!(impact.by_label("2-significant").map(|choice| choice.number), Some(2000));
-        assert_eq!((impact.number_of("1000"), impact.number_of("3000")), (Some(1000), Some(3000)));
+        let stored = |selection: &Selection, text| selection.by_stored(text).map(|choice| choice.number);
+        let numbers: Vec<i64> = impact.choices.iter().map(|choice| choice.number).collect();
+        assert_eq!(numbers, [1000, 2000]);
+        assert_eq!((stored(&impact, "1000"), stored(&impact, "3000")), (Some(1000), None));
         let state = labels(&[("N", "New"), ("C", "Closed")]);
-        assert_eq!((state.number_of("C "), state.number_of("X")), (Some(1), None));
-        assert_eq!(state.by_number(0).map(|choice| choice.label.as_str()), Some("New"));
+        assert_eq!(
+            (stored(&state, "N"), stored(&state, "C "), stored(&state, "X")),
+            (Some(0), Some(1), None)
+        );
         let boolean = Selection::boolean();
-        assert_eq!((boolean.number_of("true"), boolean.number_of("f")), (Some(1), Some(0)));
-        assert_eq!((boolean.number_of("t"), boolean.by_label("FALSE").map(|c| c.number)), (Some(1), Some(0)));
+        assert_eq!(
+            (stored(&boolean, "true"), stored(&boolean, "t"), stored(&boolean, "f")),
+            (Some(1), Some(1), Some(0))
+        );
     }
 
     #[test]
@@ -230,8 +207,8 @@ mod tests {
         let mood = Selection::of_enum(&["calm".to_owned(), "cross".to_owned()]);
         let labels = [("cross".to_owned(), "Cross!".to_owned())];
         let mood = mood.relabelled(&labels);
-        assert_eq!(mood.by_label("cross!").map(|choice| choice.number), Some(1));
-        assert_eq!(mood.by_number(0).map(|choice| &*choice.label), Some("calm"));
+        let shown: Vec<_> = mood.choices.iter().map(|c| (c.number, &*c.stored, &*c.label)).collect();
+        assert_eq!(shown, [(0, "calm", "calm"), (1, "cross", "Cross!")]);
     }
 
     #[test]

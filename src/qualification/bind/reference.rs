@@ -343,3 +343,16 @@ fn listed(words: impl Iterator<Item = String>) -> String {
         None => "none: it has no choices".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_found_exactly_else_in_another_letter_case_if_only_one_is_meant() {
+        let selection = Selection::of_enum(&["New", "new", "Assigned", "ÄRGER"].map(str::to_owned));
+        let number = |label| choice_number(&selection, label).ok();
+        assert_eq!((number("New"), number("new"), number("NEW")), (Some(0), Some(1), None));
+        assert_eq!((number("assigned"), number("ärger"), number("closed")), (Some(2), Some(3), None));
+    }
+}

@@ -19,8 +19,9 @@ type Verdict = Result<Truth, Failure>;
 /// The verdict of a whole condition.
 ///
 /// Something that could not be judged counts only where it decides: `false AND` a failure is false, `true OR` a
-/// failure is true. At the top, where only true delivers, an unknown operand of AND decides as well. So neither the
-/// order of the operands nor an index that has looked at one of them makes a difference.
+/// failure is true. At the top, where only true delivers, an unknown operand of AND decides as well. So the order of
+/// the operands makes no difference. An index that has looked at one of them may spare an event a failure (`TR.` of a
+/// field without old row, compared with a value that it does not have), and changes no delivery.
 pub(super) fn judge(program: &Node, facts: &Facts<'_>) -> Verdict {
     let Node::All(nodes) = program else { return node(program, facts) };
     let mut first_failure = None;

@@ -6,23 +6,17 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
-mod history;
-mod laws;
 mod neighbours;
-mod oracle;
-mod process;
-mod random;
+#[path = "../proof/mod.rs"]
+mod proof;
 mod scenes;
-mod stage;
-mod stored;
-mod workload;
-mod world;
 
-use history::in_commit_order;
-use stage::setting;
+use proof::history::in_commit_order;
+use proof::stage::setting;
+use proof::workload::{Workload, connect};
+use proof::{oracle, world};
 use std::sync::Arc;
 use walhook::demo::cluster::Cluster;
-use workload::{Workload, connect};
 
 /// What the sessions told, put in the witness's order, is what the server holds: the ground that the oracle
 /// stands on, checked through a crash of the server.

@@ -1,9 +1,9 @@
 //! Scenes about those who live beside walhook: other endpoints, the server's disk, the machine's memory.
 
+use crate::proof::stage::{Stage, setting};
+use crate::proof::workload::connect;
+use crate::proof::world::{ALIVE, ALIVE_AND_DEAD, Hook};
 use crate::scenes::MEMORY_KB_MAX;
-use crate::stage::{Stage, setting};
-use crate::workload::connect;
-use crate::world::{ALIVE, ALIVE_AND_DEAD, Hook};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use walhook::demo::receiver::{Answer, Judge};

@@ -1,6 +1,6 @@
 //! The laws that a receiver's record must keep, judged against the oracle.
 
-use crate::oracle::Expected;
+use super::oracle::Expected;
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,6 +45,12 @@ pub enum Law {
     Same,
     /// The body says what the history says.
     True,
+}
+
+impl Law {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Complete, Self::Nothing, Self::Ordered, Self::Single, Self::Same, Self::True];
 }
 
 #[derive(Debug)]
@@ -271,10 +277,10 @@ pub fn perfect(expected: &[Expected]) -> Record {
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::{Committed, Key, Op};
+    use super::super::oracle::{expect, foretell};
+    use super::super::world::{ASSET, HOOKS, INCIDENT, Val, column};
     use super::*;
-    use crate::history::{Committed, Key, Op};
-    use crate::oracle::{expect, foretell};
-    use crate::world::{ASSET, HOOKS, INCIDENT, Val, column};
     use std::sync::Arc;
 
     fn scene() -> Vec<Expected> {

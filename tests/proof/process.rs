@@ -2,12 +2,17 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// `walhook run` in a folder of its own, with its output in `walhook.log` there. Killed when dropped.
 pub struct Walhook {
     folder: PathBuf,
     child: Option<Child>,
+    /// Set for every process that is started from now on.
+    pub environment: Vec<(String, String)>,
+    /// What it is started through, such as `strace` with its arguments; empty for nothing.
+    pub through: Vec<String>,
     /// The greatest resident memory of any of its lives so far, in kB.
     pub peak_kb: u64,
 }
@@ -16,7 +21,7 @@ impl Walhook {
     /// Writes the configuration; the process is started by [`Walhook::start`].
     pub fn new(folder: &Path, configuration: &str) -> Self {
         fs::write(folder.join("walhook.toml"), configuration).unwrap();
-        Self { folder: folder.to_owned(), child: None, peak_kb: 0 }
+        Self { folder: folder.to_owned(), child: None, environment: vec![], through: vec![], peak_kb: 0 }
     }
 
     pub fn command(&self) -> Command {
@@ -26,11 +31,32 @@ impl Walhook {
         command
     }
 
+    /// The command that runs it, with what the test has set.
+    fn running(&self) -> Command {
+        let plain = self.command();
+        let mut command = match self.through.split_first() {
+            None => plain,
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(plain.get_program()).args(plain.get_args());
+                command.current_dir(&self.folder).stdin(Stdio::null());
+                command
+            }
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Writes another configuration, for the next start or a SIGHUP.
+    pub fn configure(&self, configuration: &str) {
+        fs::write(self.folder.join("walhook.toml"), configuration).unwrap();
+    }
+
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "walhook runs already");
         let log: File =
             OpenOptions::new().create(true).append(true).open(self.folder.join("walhook.log")).unwrap();
-        let mut command = self.command();
+        let mut command = self.running();
         command.arg("run").stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
@@ -77,6 +103,25 @@ impl Walhook {
         child.wait().unwrap().code()
     }
 
+    /// Waits until it ends by itself, and gives its status; none if it still runs after that time.
+    pub fn wait_until_ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        self.note_memory();
+        let began = Instant::now();
+        while began.elapsed() < within {
+            if let Some(status) = self.child.as_mut()?.try_wait().unwrap() {
+                self.child = None;
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    /// All that it has said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("walhook.log")).unwrap_or_default()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
@@ -99,7 +144,7 @@ impl Walhook {
     }
 
     pub fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.folder.join("walhook.log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }

@@ -1,10 +1,10 @@
 //! The workload: several sessions that do to the tables what real applications do, from a seed.
 
-use crate::history::{Key, Op, Outcome, Row, Told};
-use crate::random::Random;
-use crate::world::{ASSET, INCIDENT, LARGE_BYTES, PERSON, TABLES, Val, column};
+use super::history::{Key, Op, Outcome, Row, Told};
+use super::random::Random;
+use super::world::{ASSET, INCIDENT, LARGE_BYTES, PERSON, TABLES, Val, column};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
@@ -17,6 +17,8 @@ pub struct Workload {
     pub changes: AtomicU64,
     /// How many they may make for now: the faults open the gate step by step.
     pub gate: watch::Sender<u64>,
+    /// Whether the sessions are to end at their gate.
+    pub over: AtomicBool,
     next_incident: AtomicI64,
     next_asset: AtomicI64,
     next_person: AtomicI64,
@@ -32,6 +34,7 @@ impl Workload {
             seed,
             changes: AtomicU64::new(0),
             gate: watch::Sender::new(0),
+            over: AtomicBool::new(false),
             next_incident: AtomicI64::new(1),
             next_asset: AtomicI64::new(1),
             next_person: AtomicI64::new(1),
@@ -47,7 +50,7 @@ impl Workload {
         for number in 0.. {
             loop {
                 let made = self.changes.load(Ordering::Relaxed);
-                if made >= changes {
+                if made >= changes || self.over.load(Ordering::Relaxed) {
                     return told;
                 }
                 if made < *gate.borrow_and_update() {

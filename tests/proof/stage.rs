@@ -1,9 +1,9 @@
 //! Where a scene is played: a server with the tables, a receiver, walhook between them, a folder for its files.
 
-use crate::laws::Attempt;
-use crate::process::Walhook;
-use crate::workload::connect;
-use crate::world::{HOOKS, Hook, SCHEMA, configuration};
+use super::laws::Attempt;
+use super::process::Walhook;
+use super::workload::connect;
+use super::world::{HOOKS, Hook, SCHEMA, configuration};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub struct Stage {
     pub walhook: Walhook,
     pub folder: PathBuf,
     pub began: Instant,
+    admin: String,
+    hooks: &'static [Hook],
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -46,7 +48,17 @@ impl Stage {
         let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let toml = configuration(&cluster.url("postgres"), "walhook.db", &receiver.url(""), &admin, hooks);
         let walhook = Walhook::new(&folder, &toml);
-        Self { cluster, client, receiver, walhook, folder, began: Instant::now(), _alone: alone }
+        Self {
+            cluster,
+            client,
+            receiver,
+            walhook,
+            folder,
+            began: Instant::now(),
+            admin,
+            hooks,
+            _alone: alone,
+        }
     }
 
     /// Starts walhook for the first time and waits until its slot stands: changes count from there on.
@@ -59,6 +71,17 @@ impl Stage {
             assert!(began.elapsed() < Duration::from_secs(30), "no slot:\n{}", self.walhook.log_tail());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The configuration with another address of the source database: a proxy's, for instance. To be changed and
+    /// given to [`Walhook::configure`].
+    pub fn configuration(&self, source_url: &str) -> String {
+        configuration(source_url, "walhook.db", &self.receiver.url(""), &self.admin, self.hooks)
+    }
+
+    /// What walhook's port for health and metrics is: `127.0.0.1:12345`.
+    pub fn admin(&self) -> &str {
+        &self.admin
     }
 
     /// Restarts PostgreSQL as after a crash.

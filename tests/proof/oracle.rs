@@ -3,8 +3,8 @@
 //! It knows walhook's documented rules (fold, ignored and hidden columns, what the log cannot know) and none of
 //! its code.
 
-use crate::history::{Committed, Key, Op, Row, State};
-use crate::world::{HOOKS, Hook, TABLES, Val, is_refused};
+use super::history::{Committed, Key, Op, Row, State};
+use super::world::{HOOKS, Hook, TABLES, Val, is_refused};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -308,8 +308,8 @@ fn arsys(event: &Event, hook: &Hook) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::world::{ASSET, INCIDENT, LARGE_BYTES, PERSON, column};
     use super::*;
-    use crate::world::{ASSET, INCIDENT, LARGE_BYTES, PERSON, column};
 
     fn incident(number: &str) -> Op {
         let text = |text: &str| Val::text(text);

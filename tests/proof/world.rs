@@ -1,6 +1,6 @@
 //! The tables of the soak: what they are in SQL, to the oracle, and to walhook.
 
-use crate::oracle::Event;
+use super::oracle::Event;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;

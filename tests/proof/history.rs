@@ -6,7 +6,7 @@
 //! released after the commit record is written. So replaying what was hit in commit order gives every row as it
 //! was at every moment, and that is checked against the tables at the end.
 
-use crate::world::{TABLES, Val};
+use super::world::{TABLES, Val};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_postgres::Client;

@@ -62,6 +62,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
             grace: config.dispatch.grace,
             ..Limits::default()
         },
+        jitter: rand::random,
     };
     let upkeep = Upkeep {
         queue: Arc::clone(&queue),
@@ -118,6 +119,7 @@ pub(super) fn capture_settings(
         webhooks: Arc::new(config.webhooks.clone()),
         staging_bytes_max: config.capture.staging_bytes_max,
         adopt_slot,
+        bounds: capture::Bounds::default(),
     })
 }
 

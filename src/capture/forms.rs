@@ -1,7 +1,8 @@
 //! The forms as the stream meets them: bound by what the log says, remembered in the queue, told of.
 
 use super::Error;
-use crate::catalog::{BindingStatus, Catalog, Standing};
+use super::database::Bindings;
+use crate::catalog::{BindingStatus, Standing};
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm};
 use crate::observe::{Observation, Observers};
@@ -10,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The forms of a stream.
-pub(super) struct Forms<'q> {
-    catalog: Catalog,
+pub(super) struct Forms<'q, B> {
+    catalog: B,
     queue: &'q dyn Queue,
     observers: Observers,
     /// What the queue remembers of each form's table.
@@ -20,11 +21,11 @@ pub(super) struct Forms<'q> {
     told: BTreeMap<String, BindingStatus>,
 }
 
-impl<'q> Forms<'q> {
+impl<'q, B: Bindings> Forms<'q, B> {
     /// Takes the forms into service. A form that is broken and never was otherwise is a mistake of the
     /// configuration, and refused; one that worked before is told of, and the others go on.
     pub(super) async fn open(
-        catalog: Catalog,
+        catalog: B,
         records: Vec<BindingRecord>,
         queue: &'q dyn Queue,
         observers: Observers,

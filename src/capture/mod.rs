@@ -10,6 +10,7 @@
 //! Capture keeps nothing that is not in the queue or on the server: it may be dropped at any await and
 //! started again. It never waits for endpoints, for then the source database would pay.
 
+mod database;
 mod error;
 mod fold;
 mod forms;
@@ -21,9 +22,10 @@ mod start;
 mod subscriptions;
 mod transaction;
 
+pub use database::{Bindings, Database, Server};
 pub use error::Error;
 pub use index::{Index, Scratch, Verdict};
-pub use opening::{Settings, accept_gap, refuse_unfit_settings, run};
+pub use opening::{Bounds, Settings, accept_gap, refuse_unfit_settings, run, run_on};
 
 use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, NewHeld, Quarantined};
@@ -47,21 +49,13 @@ use transaction::Open;
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the bindings are compared with the catalogue.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
-/// How many events go into a batch at most, but for a transaction that has more.
-const BATCH_EVENTS_MAX: usize = 1024;
-/// How many bytes of bodies go into a batch, near enough.
-const BATCH_BYTES_MAX: usize = 2 << 20;
 /// How many batches may be on their way to the disk at once: they share an fsync.
 const UNDER_WAY_MAX: usize = 4;
-/// How much of a transaction is kept in memory; beyond it is staged on disk.
-const IN_MEMORY_BYTES_MAX: usize = 4 << 20;
-/// How much of a staged transaction is rendered in one step.
-const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// The loop with its books.
-struct Capture<'q, S> {
+struct Capture<'q, S, B> {
     source: S,
-    forms: Forms<'q>,
+    forms: Forms<'q, B>,
     queue: &'q dyn Queue,
     subscriptions: Subscriptions,
     /// The forms as the catalogue described them when held events were judged last.
@@ -70,6 +64,7 @@ struct Capture<'q, S> {
     /// Counts accepted gaps.
     epoch: u32,
     staging_bytes_max: u64,
+    bounds: Bounds,
     /// The transaction that is being read; none between transactions and inside one that is dropped.
     open: Option<Open>,
     /// What is to be handed to the queue next.
@@ -94,7 +89,7 @@ struct Tally {
     committed_at_us: i64,
 }
 
-impl<S: Source> Capture<'_, S>
+impl<S: Source, B: Bindings> Capture<'_, S, B>
 where
     Error: From<S::Error>,
 {
@@ -191,8 +186,8 @@ where
     }
 
     fn batch_is_full(&self) -> bool {
-        self.batch.events.len() + self.batch.held.len() >= BATCH_EVENTS_MAX
-            || self.batch_bytes >= BATCH_BYTES_MAX
+        self.batch.events.len() + self.batch.held.len() >= self.bounds.batch_events_max
+            || self.batch_bytes >= self.bounds.batch_bytes_max
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Error> {
@@ -243,7 +238,7 @@ where
             }
             open.push(ordinal, last, change);
         }
-        if open.collected_bytes() <= IN_MEMORY_BYTES_MAX {
+        if open.collected_bytes() <= self.bounds.in_memory_bytes_max {
             return Ok(());
         }
         let changes = open.take_for_staging();
@@ -327,7 +322,7 @@ where
         self.queue.stage(open.take_for_staging()).await?;
         let mut after = None;
         loop {
-            let entries = self.queue.staged(after, PAGE_BYTES_MAX).await?;
+            let entries = self.queue.staged(after, self.bounds.page_bytes_max).await?;
             let Some(last) = entries.last() else { return Ok(()) };
             after = Some(last.first);
             let (events, held) = self.deliveries_of(open, entries);

@@ -1,5 +1,6 @@
 //! From a connection to a running stream: compares, creates, binds, starts.
 
+use super::database::{APPLICATION_NAME, Database, Server as Asked};
 use super::forms::{Forms, refuse_unfit};
 use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
@@ -11,7 +12,7 @@ use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
 use crate::queue::{Queue, WebhookRecord};
-use crate::source::{self, Control, Message, Source as _, Stream};
+use crate::source::{self, Control, Message, Source as _};
 use crate::webhook::{WebhookId, Webhooks};
 use futures_util::stream::FuturesOrdered;
 use std::collections::BTreeMap;
@@ -21,9 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 /// The output plugin that is read.
 const PLUGIN: &str = "pgoutput";
-/// What the server shows of our sessions.
-const APPLICATION_NAME: &str = "walhook";
-
 /// The pause before a slot that somebody else reads is asked for again.
 const SLOT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,11 +47,48 @@ pub struct Settings {
     pub staging_bytes_max: u64,
     /// Whether a slot that this queue knows nothing of may be taken over.
     pub adopt_slot: bool,
+    /// What is kept in memory.
+    pub bounds: Bounds,
+}
+
+/// How much capture keeps in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// How much of a transaction, in bytes; beyond it is staged on disk.
+    pub in_memory_bytes_max: usize,
+    /// How much of a staged transaction is rendered in one step, in bytes.
+    pub page_bytes_max: usize,
+    /// How many events go into a batch at most, but for a transaction that has more.
+    pub batch_events_max: usize,
+    /// How many bytes of bodies go into a batch, near enough.
+    pub batch_bytes_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            in_memory_bytes_max: 4 << 20,
+            page_bytes_max: 2 << 20,
+            batch_events_max: 1024,
+            batch_bytes_max: 2 << 20,
+        }
+    }
 }
 
 /// Runs capture until the shutdown. Whatever stops it, it may be started again: it goes on from what the
 /// queue holds.
 pub async fn run(
+    settings: &Settings,
+    queue: &dyn Queue,
+    observers: &Observers,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    run_on(&settings.address, settings, queue, observers, shutdown).await
+}
+
+/// The same on whatever plays the database.
+pub async fn run_on<D: Database>(
+    database: &D,
     settings: &Settings,
     queue: &dyn Queue,
     observers: &Observers,
@@ -66,7 +101,7 @@ pub async fn run(
         queue.register(records.clone()).await?;
     }
     let opened = tokio::select! {
-        opened = open(settings, queue, observers) => opened?,
+        opened = open(database, settings, queue, observers) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
     let Opened { source, forms, stream } = opened;
@@ -90,6 +125,7 @@ pub async fn run(
         observers: observers.clone(),
         epoch: stream.epoch,
         staging_bytes_max: settings.staging_bytes_max,
+        bounds: settings.bounds,
         open: None,
         batch: Batch::default(),
         batch_bytes: 0,
@@ -247,23 +283,23 @@ fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {
     }
 }
 
-struct Opened<'q> {
-    source: Stream,
-    forms: Forms<'q>,
+struct Opened<'q, S, B> {
+    source: S,
+    forms: Forms<'q, B>,
     stream: StreamRecord,
 }
 
-async fn open<'q>(
+async fn open<'q, D: Database>(
+    database: &D,
     settings: &Settings,
     queue: &'q dyn Queue,
     observers: &Observers,
-) -> Result<Opened<'q>, Error> {
-    let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+) -> Result<Opened<'q, <D::Server as Asked>::Stream, D::Bindings>, Error> {
+    let mut control = database.connect().await?;
     let publications = publications(settings, &mut control).await?;
     let stream = place(settings, queue, observers, &mut control).await?;
     let records = queue.bindings().await?;
-    let catalog =
-        Catalog::open(&settings.address, settings.forms.clone(), &publications, records.clone()).await?;
+    let catalog = database.bind(settings.forms.clone(), &publications, records.clone()).await?;
     let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
     let source = loop {
         match control.start(&settings.slot, stream.progress.end_lsn, &publications).await {
@@ -274,14 +310,14 @@ async fn open<'q>(
         }
         // often it is our own last session, which the server has not given up yet
         tokio::time::sleep(SLOT_PAUSE).await;
-        control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+        control = database.connect().await?;
     };
     Ok(Opened { source, forms, stream })
 }
 
 /// The publications to read: the first must be there, for a slot that reads a missing one fails while
 /// decoding; the second only if the database was set up with it.
-async fn publications(settings: &Settings, control: &mut Control) -> Result<Vec<String>, Error> {
+async fn publications(settings: &Settings, control: &mut impl Asked) -> Result<Vec<String>, Error> {
     let missing = control.missing_publications(&settings.publications).await?;
     if missing.contains(&settings.publications[0]) {
         return Err(Error::NoPublication { publication: settings.publications[0].clone() });
@@ -294,7 +330,7 @@ async fn place(
     settings: &Settings,
     queue: &dyn Queue,
     observers: &Observers,
-    control: &mut Control,
+    control: &mut impl Asked,
 ) -> Result<StreamRecord, Error> {
     let remembered = queue.stream().await?;
     let server = look(settings, remembered.as_ref(), control).await?;
@@ -331,7 +367,7 @@ async fn place(
 async fn look(
     settings: &Settings,
     remembered: Option<&StreamRecord>,
-    control: &mut Control,
+    control: &mut impl Asked,
 ) -> Result<Server, Error> {
     let identity = control.identify().await?;
     let slot = control.slot(&settings.slot).await?;

@@ -2,7 +2,7 @@
 //! webhook's by itself. Those that match become deliveries, those that do not vanish, the rest is held on.
 
 use super::subscriptions::{Again, Holding};
-use super::{Capture, Error, PAGE_BYTES_MAX, kept};
+use super::{Bindings, Capture, Error, kept};
 use crate::delivery::{Held, HeldWhat};
 use crate::observe::Observation;
 use crate::source::Source;
@@ -17,7 +17,7 @@ struct Judged {
     any_held_on: bool,
 }
 
-impl<S: Source> Capture<'_, S>
+impl<S: Source, B: Bindings> Capture<'_, S, B>
 where
     Error: From<S::Error>,
 {
@@ -40,7 +40,7 @@ where
             let mut judged = Judged::default();
             let mut after = None;
             loop {
-                let page = self.queue.held(id, after, PAGE_BYTES_MAX).await?;
+                let page = self.queue.held(id, after, self.bounds.page_bytes_max).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.held.number);
                 self.judge_page(number, page, &mut judged).await?;

@@ -57,6 +57,8 @@ pub struct Dispatch {
     pub clock: Clock,
     /// The limits.
     pub limits: Limits,
+    /// Gives a number from 0 to below 1 for each attempt, by which retries are spread; a simulation gives its own.
+    pub jitter: fn() -> f64,
 }
 
 impl Dispatch {
@@ -235,7 +237,7 @@ impl<'a> Round<'a> {
     async fn judge(&mut self, ended: Ended) -> Result<(), Error> {
         let Ended { claim, webhook, probe, started_at_us, duration, outcome } = ended;
         let now_us = self.dispatch.clock.now_us();
-        let random = rand::random();
+        let random = (self.dispatch.jitter)();
         let decide = |books: &Books| {
             let run = books.failure_run(webhook.id, now_us);
             retry::decide(&webhook, &outcome, claim.failures, run, random)

@@ -147,6 +147,7 @@ impl Running {
             observers: Observers::new(vec![Arc::clone(&ears) as Arc<dyn Observer>]),
             clock,
             limits,
+            jitter: rand::random,
         };
         let shutdown = CancellationToken::new();
         let mut task = JoinSet::new();

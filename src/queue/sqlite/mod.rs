@@ -45,13 +45,26 @@ use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::Semaphore;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 use writer::{Job, Shown, Writer};
 
 /// How many jobs may wait for the writer; beyond it, whoever brings another is held up until one is taken.
 const JOBS_WAITING_MAX: usize = 4096;
 /// How many connections read at once.
 const READERS_MAX: usize = 3;
+
+/// Where a queue works.
+#[derive(Clone, Default)]
+pub enum Workplace {
+    /// On threads of its own, beside the runtime.
+    #[default]
+    Threads,
+    /// On the runtime it is opened in, between other tasks, which wait for it: so everything happens in an order
+    /// that a simulation can repeat. The function says how long the next transaction or read takes.
+    Runtime(Arc<dyn Fn() -> Duration + Send + Sync>),
+}
 
 /// How a queue is kept.
 #[derive(Clone)]
@@ -63,11 +76,18 @@ pub struct Options {
     pub observers: Observers,
     /// The clock that pauses are measured by; tests turn it.
     pub clock: Clock,
+    /// Where it works.
+    pub workplace: Workplace,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bytes_max: 10 << 30, observers: Observers::default(), clock: Clock::system() }
+        Self {
+            bytes_max: 10 << 30,
+            observers: Observers::default(),
+            clock: Clock::system(),
+            workplace: Workplace::default(),
+        }
     }
 }
 
@@ -77,7 +97,12 @@ pub struct SqliteQueue {
     bytes_max: u64,
     clock: Clock,
     jobs: Option<SyncSender<Job>>,
+    /// Told when a job was brought, where the writer is a task.
+    brought: Arc<Notify>,
     writer: Option<JoinHandle<()>>,
+    /// The writer, where it is a task; it ends with the queue.
+    _writing: JoinSet<()>,
+    workplace: Workplace,
     shown: Arc<Shown>,
     readers: Arc<Readers>,
     staging: Arc<Mutex<Staging>>,
@@ -122,7 +147,8 @@ impl SqliteQueue {
         let shown = Arc::new(Shown::default());
         let path: Arc<Path> = path.into();
         let owned = lock.is_some();
-        let (bytes_max, clock) = (options.bytes_max, options.clock.clone());
+        let (bytes_max, clock, workplace) =
+            (options.bytes_max, options.clock.clone(), options.workplace.clone());
         let failed = |fault: Fault| fault.at(&path, "be opened");
         let mut writer =
             Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown)).map_err(failed)?;
@@ -130,10 +156,18 @@ impl SqliteQueue {
             writer.discard_all().map_err(failed)?;
         }
         let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
-        let thread = std::thread::Builder::new()
-            .name("queue".into())
-            .spawn(move || writer.run(&waiting))
-            .map_err(|source| Error::Unusable { path: path.to_path_buf(), source })?;
+        let (brought, mut writing) = (Arc::new(Notify::new()), JoinSet::new());
+        let thread = match &workplace {
+            Workplace::Threads => {
+                let thread =
+                    std::thread::Builder::new().name("queue".into()).spawn(move || writer.run(&waiting));
+                Some(thread.map_err(|source| Error::Unusable { path: path.to_path_buf(), source })?)
+            }
+            Workplace::Runtime(pace) => {
+                writing.spawn(writer.run_as_task(waiting, Arc::clone(&brought), Arc::clone(pace)));
+                None
+            }
+        };
         let staging = if owned { Staging::beside(&path) } else { Staging::refused() };
         Ok(Self {
             readers: Arc::new(Readers {
@@ -145,7 +179,10 @@ impl SqliteQueue {
             bytes_max,
             clock,
             jobs: Some(jobs),
-            writer: Some(thread),
+            brought,
+            writer: thread,
+            _writing: writing,
+            workplace,
             shown,
             staging: Arc::new(Mutex::new(staging)),
             owned,
@@ -162,6 +199,7 @@ impl SqliteQueue {
     ) -> Answer<'static, T> {
         let (job, answer) = Job::new(Arc::clone(&self.path), action, bytes, work);
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        self.brought.notify_one();
         Box::pin(async move {
             if !sent {
                 return Err(Error::Closed);
@@ -190,11 +228,11 @@ impl SqliteQueue {
         action: &'static str,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Answer<'static, T> {
-        let readers = Arc::clone(&self.readers);
+        let (readers, workplace) = (Arc::clone(&self.readers), self.workplace.clone());
         Box::pin(async move {
             let _permit = readers.permits.acquire().await.map_err(|_| Error::Closed)?;
             let readers = Arc::clone(&readers);
-            blocking(action, move || {
+            blocking(&workplace, action, move || {
                 let path = &readers.path;
                 let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let connection = match idle {
@@ -218,10 +256,14 @@ impl SqliteQueue {
         work: impl FnOnce(&mut Staging) -> Result<T, Fault> + Send + 'static,
     ) -> Answer<'static, T> {
         let (staging, path) = (Arc::clone(&self.staging), Arc::clone(&self.path));
-        Box::pin(blocking(action, move || {
-            let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut staging).map_err(|fault| fault.at(&path, action))
-        }))
+        let workplace = self.workplace.clone();
+        Box::pin(async move {
+            blocking(&workplace, action, move || {
+                let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
+                work(&mut staging).map_err(|fault| fault.at(&path, action))
+            })
+            .await
+        })
     }
 
     /// Does something to all deliveries that fit, in steps between which others have their turn.
@@ -250,9 +292,14 @@ impl SqliteQueue {
 }
 
 async fn blocking<T: Send + 'static>(
+    workplace: &Workplace,
     action: &'static str,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    if let Workplace::Runtime(pace) = workplace {
+        tokio::time::sleep(pace()).await;
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -448,7 +495,8 @@ impl Queue for SqliteQueue {
 
     fn backup<'a>(&'a self, path: &'a Path) -> Answer<'a, ()> {
         let (from, to) = (Arc::clone(&self.path), path.to_owned());
-        Box::pin(blocking("back up", move || backup(&from, &to)))
+        let workplace = self.workplace.clone();
+        Box::pin(async move { blocking(&workplace, "back up", move || backup(&from, &to)).await })
     }
 
     fn purge(&self, ended_before_us: i64) -> Answer<'_, u64> {

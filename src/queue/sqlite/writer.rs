@@ -18,7 +18,7 @@ use crate::webhook::WebhookId;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -176,6 +176,32 @@ impl Writer {
                     self.show();
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    }
+
+    /// The same between the tasks of a runtime: each transaction after the time that `pace` says.
+    pub(super) async fn run_as_task(
+        mut self,
+        jobs: Receiver<Job>,
+        brought: Arc<Notify>,
+        pace: Arc<dyn Fn() -> Duration + Send + Sync>,
+    ) {
+        let mut job = None;
+        loop {
+            if let Some(job) = job.take() {
+                tokio::time::sleep(pace()).await;
+                self.work(job, &jobs);
+            }
+            match jobs.try_recv() {
+                Ok(next) => job = Some(next),
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    if tokio::time::timeout(self.pause(), brought.notified()).await.is_err() {
+                        self.look_around();
+                        self.show();
+                    }
+                }
             }
         }
     }

@@ -1,0 +1,182 @@
+//! The source database as capture meets it. PostgreSQL is the real one; the simulation plays another, with the
+//! same code of ours on top.
+
+use crate::catalog::{self, BindingStatus, Catalog, Fault};
+use crate::change::{Relation, RelationId};
+use crate::form::{BindingRecord, BoundForm, Form};
+use crate::lsn::Lsn;
+use crate::postgres::Address;
+use crate::source::{self, Control, CreatedSlot, SlotState, Source, Stream, SystemIdentity, TimelineSwitch};
+use std::future::Future;
+use std::sync::Arc;
+
+/// What the server shows of our sessions.
+pub(super) const APPLICATION_NAME: &str = "walhook";
+
+/// A source database.
+pub trait Database: Sync {
+    /// A connection that asks for a stream.
+    type Server: Server;
+    /// The forms, bound by its catalogue.
+    type Bindings: Bindings;
+
+    /// Opens a connection that can become a stream.
+    fn connect(&self) -> impl Future<Output = Result<Self::Server, source::Error>> + Send;
+
+    /// Binds forms as its catalogue is now, see [`Catalog::open`].
+    fn bind(
+        &self,
+        forms: Vec<Arc<Form>>,
+        publications: &[String],
+        records: Vec<BindingRecord>,
+    ) -> impl Future<Output = Result<Self::Bindings, catalog::Error>> + Send;
+}
+
+/// A connection before it streams, see [`Control`].
+pub trait Server: Send {
+    /// What it becomes.
+    type Stream: Source<Error = source::Error>;
+
+    /// Who the server is.
+    fn identify(&mut self) -> impl Future<Output = Result<SystemIdentity, source::Error>> + Send;
+
+    /// The slot of that name, if there is one.
+    fn slot(&mut self, name: &str) -> impl Future<Output = Result<Option<SlotState>, source::Error>> + Send;
+
+    /// Makes a slot.
+    fn create_slot(
+        &mut self,
+        name: &str,
+        plugin: &str,
+    ) -> impl Future<Output = Result<CreatedSlot, source::Error>> + Send;
+
+    /// Where the timelines before the given one were left, the oldest first.
+    fn timeline_history(
+        &mut self,
+        timeline: u32,
+    ) -> impl Future<Output = Result<Vec<TimelineSwitch>, source::Error>> + Send;
+
+    /// Those of the publications that do not exist.
+    fn missing_publications(
+        &mut self,
+        names: &[String],
+    ) -> impl Future<Output = Result<Vec<String>, source::Error>> + Send;
+
+    /// Starts the stream of a slot at a position.
+    fn start(
+        self,
+        slot: &str,
+        from: Lsn,
+        publications: &[String],
+    ) -> impl Future<Output = Result<Self::Stream, source::Error>> + Send;
+}
+
+/// Forms and their tables, see [`Catalog`].
+pub trait Bindings: Send {
+    /// How every form stands to its table as the catalogue was read last.
+    fn statuses(&self) -> &[BindingStatus];
+
+    /// All forms, bound or not.
+    fn forms(&self) -> impl Iterator<Item = &Arc<Form>>;
+
+    /// A form bound to its table as the catalogue described it last.
+    fn described(&self, form: &str) -> Option<Result<Arc<BoundForm>, Fault>>;
+
+    /// Reads the catalogue anew.
+    fn compare(&mut self) -> impl Future<Output = Result<&[BindingStatus], catalog::Error>> + Send;
+
+    /// Takes note of a table as the log describes it, before its changes.
+    fn relation(
+        &mut self,
+        relation: Relation,
+    ) -> impl Future<Output = Result<&[BindingStatus], catalog::Error>> + Send;
+
+    /// The forms that are bound to a table.
+    fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>];
+
+    /// The forms that mean a table but could not be bound to it.
+    fn broken_of(&self, relation: RelationId) -> impl Iterator<Item = &BindingStatus>;
+
+    /// What the forms are bound to, to be remembered with the position.
+    fn binding_records(&self) -> Vec<BindingRecord>;
+}
+
+impl Database for Address {
+    type Server = Control;
+    type Bindings = Catalog;
+
+    async fn connect(&self) -> Result<Control, source::Error> {
+        Control::connect(self, APPLICATION_NAME).await
+    }
+
+    async fn bind(
+        &self,
+        forms: Vec<Arc<Form>>,
+        publications: &[String],
+        records: Vec<BindingRecord>,
+    ) -> Result<Catalog, catalog::Error> {
+        Catalog::open(self, forms, publications, records).await
+    }
+}
+
+impl Server for Control {
+    type Stream = Stream;
+
+    async fn identify(&mut self) -> Result<SystemIdentity, source::Error> {
+        self.identify().await
+    }
+
+    async fn slot(&mut self, name: &str) -> Result<Option<SlotState>, source::Error> {
+        self.slot(name).await
+    }
+
+    async fn create_slot(&mut self, name: &str, plugin: &str) -> Result<CreatedSlot, source::Error> {
+        self.create_slot(name, plugin).await
+    }
+
+    async fn timeline_history(&mut self, timeline: u32) -> Result<Vec<TimelineSwitch>, source::Error> {
+        self.timeline_history(timeline).await
+    }
+
+    async fn missing_publications(&mut self, names: &[String]) -> Result<Vec<String>, source::Error> {
+        self.missing_publications(names).await
+    }
+
+    async fn start(self, slot: &str, from: Lsn, publications: &[String]) -> Result<Stream, source::Error> {
+        self.start(slot, from, publications).await
+    }
+}
+
+impl Bindings for Catalog {
+    fn statuses(&self) -> &[BindingStatus] {
+        self.statuses()
+    }
+
+    fn forms(&self) -> impl Iterator<Item = &Arc<Form>> {
+        self.forms()
+    }
+
+    fn described(&self, form: &str) -> Option<Result<Arc<BoundForm>, Fault>> {
+        self.described(form)
+    }
+
+    async fn compare(&mut self) -> Result<&[BindingStatus], catalog::Error> {
+        self.compare().await
+    }
+
+    async fn relation(&mut self, relation: Relation) -> Result<&[BindingStatus], catalog::Error> {
+        self.relation(relation).await
+    }
+
+    fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {
+        self.forms_of(relation)
+    }
+
+    fn broken_of(&self, relation: RelationId) -> impl Iterator<Item = &BindingStatus> {
+        self.broken_of(relation)
+    }
+
+    fn binding_records(&self) -> Vec<BindingRecord> {
+        self.binding_records()
+    }
+}

@@ -27,6 +27,8 @@
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`clock`] |
 //! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`delivery`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
 
+#![forbid(unsafe_code)]
+
 pub mod app;
 
 pub mod admin;

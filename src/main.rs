@@ -1,5 +1,7 @@
 //! The program.
 
+#![forbid(unsafe_code)]
+
 fn main() -> std::process::ExitCode {
     walhook::app::main().into()
 }

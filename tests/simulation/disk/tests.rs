@@ -1,0 +1,4 @@
+//! The disk on trial, with SQLite and walhook's queue on it.
+
+mod queue;
+mod sqlite;

@@ -1,0 +1,1 @@
+//! walhook's queue on this disk.

@@ -8,6 +8,7 @@
 
 use super::world::{TABLES, Val};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use tokio_postgres::Client;
 
@@ -54,6 +55,27 @@ pub enum Op {
     Delete {
         key: Key,
     },
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Insert { table, row } => write!(f, "insert {}", Key::of(*table, row).entry_id),
+            Self::Update { key, set } => {
+                write!(
+                    f,
+                    "update {} columns {:?}",
+                    key.entry_id,
+                    set.iter().map(|(column, _)| column).collect::<Vec<_>>()
+                )
+            }
+            Self::Rename { key, set } => {
+                let parts: Vec<String> = set.iter().map(|(_, val)| val.key_text()).collect();
+                write!(f, "rename {} to {}", key.entry_id, parts.join("|"))
+            }
+            Self::Delete { key } => write!(f, "delete {}", key.entry_id),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

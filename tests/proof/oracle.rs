@@ -160,7 +160,7 @@ fn tell(folding: Folding, transaction: &Committed) -> Option<Event> {
         entry,
         changed,
         renamed_to: folding.renamed_to.filter(|_| verb == "delete"),
-        renamed_from: folding.renamed_from.filter(|_| verb == "create"),
+        renamed_from: folding.renamed_from.filter(|_| verb != "delete"),
         key: folding.key,
     })
 }

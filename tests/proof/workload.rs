@@ -431,7 +431,7 @@ fn by_key(table: usize, row: &Row) -> String {
     parts.join(" and ")
 }
 
-fn incident(number: &str, random: &mut Random) -> Row {
+pub fn incident(number: &str, random: &mut Random) -> Row {
     vec![
         Val::text(number),
         Val::text(format!(
@@ -452,7 +452,7 @@ fn incident(number: &str, random: &mut Random) -> Row {
     ]
 }
 
-fn incident_change(random: &mut Random) -> Vec<(usize, Val)> {
+pub fn incident_change(random: &mut Random) -> Vec<(usize, Val)> {
     let mut set = vec![(column::INCIDENT_SEEN, Val::Int(random.below(1000) as i64))];
     match random.below(5) {
         0 => set.push((column::INCIDENT_STATUS, Val::Int(random.below(6) as i64))),
@@ -488,7 +488,7 @@ fn site(tag: i64) -> &'static str {
     SITES[tag as usize % SITES.len()]
 }
 
-fn asset(tag: i64, random: &mut Random) -> Row {
+pub fn asset(tag: i64, random: &mut Random) -> Row {
     vec![
         Val::text(site(tag)),
         Val::Int(tag),
@@ -498,7 +498,7 @@ fn asset(tag: i64, random: &mut Random) -> Row {
     ]
 }
 
-fn asset_change(random: &mut Random) -> Vec<(usize, Val)> {
+pub fn asset_change(random: &mut Random) -> Vec<(usize, Val)> {
     match random.below(3) {
         0 => vec![(column::ASSET_NAME, Val::text(random.text(10)))],
         1 => vec![(column::ASSET_COST, Val::Cents(random.below(1_000_000) as i64))],
@@ -506,7 +506,7 @@ fn asset_change(random: &mut Random) -> Vec<(usize, Val)> {
     }
 }
 
-fn person(id: i64, random: &mut Random) -> Row {
+pub fn person(id: i64, random: &mut Random) -> Row {
     let tags = (0..random.below(3)).map(|number| format!("{} {number}, \"x\"", random.text(3))).collect();
     vec![
         Val::Int(id),

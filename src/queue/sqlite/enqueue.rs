@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 
 /// How many deliveries an unfinished transaction leaves behind that are thrown away at once.
 const DISCARD_STEP: i64 = 2000;
-/// How many new candidates are handed to a front; beyond it reads them itself.
-const READY_MAX: usize = 256;
 /// What finished deliveries are purged at once when the queue is full.
 const ROOM_STEPS_MAX: usize = 100;
 
@@ -247,8 +245,8 @@ impl Writer {
             self.now_us(),
         ])?;
         let part = self.unpublished.parts.get_mut(&delivery.webhook).expect("made with the event");
-        if state == State::Ready && part.ready.len() <= READY_MAX {
-            part.ready.push(delivery.sequence);
+        if state == State::Ready {
+            part.became_ready(delivery.sequence);
         }
         Ok(())
     }
@@ -274,12 +272,9 @@ impl Writer {
             for range in &part.ranges {
                 self.merge_range(range)?;
             }
-            if part.ready.len() > READY_MAX {
-                self.fronts.has_more(webhook);
-            } else {
-                for sequence in part.ready {
-                    self.fronts.became_ready(webhook, sequence);
-                }
+            match part.ready() {
+                None => self.fronts.has_more(webhook),
+                Some(ready) => ready.iter().for_each(|&sequence| self.fronts.became_ready(webhook, sequence)),
             }
         }
         self.published = Published {

@@ -79,9 +79,11 @@ impl Writer {
     }
 
     fn rouse_delivery(&mut self, webhook: WebhookId, sequence: u64) {
-        // what is not published is found when it is
         if self.books.find(webhook).is_some_and(|book| sequence < book.next_sequence) {
             self.fronts.became_ready(webhook, sequence);
+        } else if let Some(part) = self.unpublished.parts.get_mut(&webhook) {
+            // its transaction is not complete yet: a candidate when it is
+            part.became_ready(sequence);
         }
     }
 

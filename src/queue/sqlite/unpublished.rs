@@ -8,6 +8,9 @@ use crate::queue::SequenceRange;
 use crate::webhook::WebhookId;
 use std::collections::BTreeMap;
 
+/// How many new candidates are handed to a front; beyond it reads them itself.
+const READY_MAX: usize = 256;
+
 /// What is in the file but does not count yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unpublished {
@@ -35,7 +38,7 @@ pub(super) struct Part {
     /// What was kept without body.
     pub(super) ranges: Vec<SequenceRange>,
     /// The first that became ready.
-    pub(super) ready: Vec<u64>,
+    ready: Vec<u64>,
     pub(super) overflowing: bool,
     /// Whether the backlog went over its limit here.
     pub(super) overflowed: bool,
@@ -57,6 +60,18 @@ impl Part {
             overflowed: false,
             held: HeldPart::new(book),
         }
+    }
+
+    /// A delivery became ready: when it was made, or when the one before it ended in the meantime.
+    pub(super) fn became_ready(&mut self, sequence: u64) {
+        if self.ready.len() <= READY_MAX {
+            self.ready.push(sequence);
+        }
+    }
+
+    /// The deliveries that are ready; none if they are too many to be named.
+    pub(super) fn ready(&self) -> Option<&[u64]> {
+        (self.ready.len() <= READY_MAX).then_some(&self.ready)
     }
 
     /// Whether a delivery or a held event has to go without its body, and as what.

@@ -56,6 +56,7 @@ async fn for_people(make: &impl Factory) {
 
 async fn for_streams(make: &impl Factory) {
     an_unfinished_transaction_does_not_count(make).await;
+    a_lane_that_is_freed_while_its_transaction_is_unfinished_goes_on(make).await;
     contradictions_are_refused_and_change_nothing(make).await;
     streams_gaps_and_bindings_are_remembered(make).await;
     staged_changes_come_back_by_entry(make).await;
@@ -423,6 +424,21 @@ async fn an_unfinished_transaction_does_not_count(make: &impl Factory) {
     assert_eq!(queue.quarantined().await.unwrap(), last.quarantined);
     let in_order: Vec<_> = (2..=3001).map(|sequence| (7, sequence)).collect();
     assert_eq!(drain(queue).await, in_order);
+}
+
+/// A delivery of a large transaction that was not complete yet waited in its lane; the one before it ended; the
+/// delivery became ready, which nobody noted, and after the transaction was complete it lay there until the next
+/// start. The simulation found it. What becomes ready meanwhile is remembered with the transaction's part.
+async fn a_lane_that_is_freed_while_its_transaction_is_unfinished_goes_on(make: &impl Factory) {
+    let (queue, mut feed) = (make(&Turned::new()), Feed::new());
+    register(&*queue, &[7]).await;
+    queue.enqueue(feed.transaction(&[(1, &[7])])).await.unwrap();
+    let first = claim(&*queue, 10).await;
+    queue.enqueue(feed.part(&[(1, &[7]), (2, &[7])], 0, false)).await.unwrap();
+    queue.settle(first.into_iter().map(delivered).collect()).await.unwrap();
+    assert!(claim(&*queue, 10).await.is_empty(), "not before it is complete");
+    queue.enqueue(feed.part(&[], 2, true)).await.unwrap();
+    assert_eq!(drain(&*queue).await, [(7, 2), (7, 3)]);
 }
 
 async fn contradictions_are_refused_and_change_nothing(make: &impl Factory) {

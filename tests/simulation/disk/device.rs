@@ -4,7 +4,7 @@ use super::faults::{Counts, Faults, Kind, Moment, Trace};
 use super::file::File;
 use super::locks::{Locks, Region};
 use super::names::{FileId, Names};
-use crate::random::Random;
+use crate::proof::random::Random;
 use rusqlite::ffi;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -162,7 +162,8 @@ impl Device {
             return Err(ffi::SQLITE_CANTOPEN);
         }
         let real = mode.database.then(|| self.folder.join(name));
-        let create = mode.create || self.take_over(name, real.as_deref());
+        let taken_over = self.take_over(name, real.as_deref());
+        let create = mode.create || taken_over;
         let found = self.names.file(name);
         let file = match found {
             Some(_) if mode.create && mode.exclusive => return Err(ffi::SQLITE_CANTOPEN),

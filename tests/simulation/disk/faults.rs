@@ -1,7 +1,7 @@
 //! What is going to fail, and what has been done so far.
 
 use super::file::FailedSync;
-use crate::random::Random;
+use crate::proof::random::Random;
 use rusqlite::ffi;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;

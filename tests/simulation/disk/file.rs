@@ -1,6 +1,6 @@
 //! A file: what readers see, what is durable, and what was done in between.
 
-use crate::random::Random;
+use crate::proof::random::Random;
 
 /// What a drive writes whole or not at all.
 pub const SECTOR: usize = 512;

@@ -3,7 +3,7 @@
 //! As in ext4, changes of it are in one journal and become durable in the order in which they were made: all of
 //! them when the directory is synced, when a file is synced whose name is new, or after a while.
 
-use crate::random::Random;
+use crate::proof::random::Random;
 use std::collections::BTreeMap;
 
 /// A file, whatever its name.

@@ -7,7 +7,7 @@
 use super::device::{Code, Device, HandleId, Mode};
 use super::locks::Region;
 use super::{Shared, locked};
-use crate::random::Random;
+use crate::proof::random::Random;
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};

@@ -1,7 +1,7 @@
 //! SQLite's promise on this disk: what was committed is there after a power cut, and nothing half.
 
 use crate::disk::{Disk, Moment};
-use crate::random::Random;
+use crate::proof::random::Random;
 use rusqlite::Connection;
 use std::time::Instant;
 

@@ -39,6 +39,7 @@ pub struct Expected {
 }
 
 /// What one entry goes through in one transaction.
+#[derive(Clone)]
 struct Folding {
     key: Key,
     existed: bool,
@@ -98,7 +99,9 @@ fn fold(op: &Op, state: &mut State, number_of: &mut HashMap<Key, usize>, folding
         }
         Op::Rename { key, set } => {
             let number = open(key, before.as_ref(), foldings);
-            let known = known_after(&foldings[number], before.as_ref(), set);
+            // what the transaction has shown of the row it has shown under another key
+            let folding = Folding { current: None, ..foldings[number].clone() };
+            let known = known_after(&folding, before.as_ref(), set);
             let new_key = Key::of(key.table, after.as_deref().unwrap());
             foldings[number].current = None;
             foldings[number].deleted = true;

@@ -51,13 +51,28 @@ impl Courier for Network {
                 ));
                 (world.attempts.len() - 1, fate)
             };
+            let under_way = UnderWay { world: &self.world, number };
             sleep(Duration::from_micros(fate.way_us)).await;
+            drop(under_way);
             let mut world = self.world.lock();
             world.attempts[number].accepted = fate.accepted;
-            world.attempts[number].end = world.now_us();
             world.tell(format_args!("answer to {}: {}", claim.number, fate.outcome));
             fate.outcome
         })
+    }
+}
+
+/// A request on its way; it ends with its answer, or when walhook gives it up.
+struct UnderWay<'a> {
+    world: &'a Shared,
+    number: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut world = self.world.lock();
+        let now_us = world.now_us();
+        world.attempts[self.number].end = now_us;
     }
 }
 

@@ -73,11 +73,16 @@ pub fn config() -> Config {
 
 /// Plays it.
 pub fn play(plan: &Plan, config: &Config) -> Verdict {
+    play_on(&Disk::new(plan.seed), plan, config)
+}
+
+/// Plays it on a disk that is there.
+pub fn play_on(disk: &Disk, plan: &Plan, config: &Config) -> Verdict {
     let script = Arc::new(script::write(plan.seed, plan.transactions));
     let history: Vec<Committed> = script.iter().map(|transaction| transaction.committed.clone()).collect();
     let (events, _) = foretell(&history);
     let world = Shared::new(plan.seed, Cluster::new(plan.seed, Arc::clone(&script)), plan.traced);
-    let disk = Disk::new(plan.seed);
+    world.lock().folder = disk.folder().display().to_string();
     if plan.traced {
         disk.trace_on();
     }
@@ -101,13 +106,13 @@ pub fn play(plan: &Plan, config: &Config) -> Verdict {
         know(&mut expected);
         expected.as_ref().is_some_and(|expected| is_done(&world, expected))
     };
-    let fixtures = Fixtures { world: &world, disk: &disk, config, is_done: &is_done };
+    let fixtures = Fixtures { world: &world, disk, config, is_done: &is_done };
     let mut random = Random::new(plan.seed, 2);
     for number in 0..plan.lives {
-        let death = fate(plan, number, &disk, &world, &mut random);
+        let death = fate(plan, number, disk, &world, &mut random);
         world.tell(format_args!("=== life {number}, {death:?}"));
         let legacy = live(&fixtures, death, plan.seed + number);
-        bury(&legacy, &disk, &world, &mut random);
+        bury(&legacy, disk, &world, &mut random);
     }
     disk.heal();
     {
@@ -119,7 +124,7 @@ pub fn play(plan: &Plan, config: &Config) -> Verdict {
     let legacy = live(&fixtures, Death::Done, plan.seed + plan.lives);
     let mut expected = expected.into_inner().unwrap();
     know(&mut expected);
-    conclude(plan, &world, &disk, expected.unwrap_or_default(), &legacy)
+    conclude(plan, &world, disk, expected.unwrap_or_default(), &legacy)
 }
 
 /// How the next life goes, and what fails in it.
@@ -140,7 +145,7 @@ fn fate(plan: &Plan, number: u64, disk: &Disk, world: &Shared, random: &mut Rand
             world.outages.push((path, until_us));
         }
         if random.percent(10) {
-            world.clock_error_us = (random.below(7_200_000_000) as i64) - 3_600_000_000;
+            world.clock_error_us += (random.below(3_660_000_000) as i64) - 60_000_000;
         }
         if random.percent(20) {
             disk.failed_sync(*random.pick(&[FailedSync::KeepsPages, FailedSync::DropsPages]));

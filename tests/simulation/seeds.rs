@@ -1,12 +1,14 @@
 //! The plays that are played.
 
-use crate::disk::Moment;
-use crate::play::{Plan, Verdict, config, play};
+use crate::disk::{Disk, Kind, Moment};
+use crate::play::{Plan, Verdict, config, play, play_on};
 use crate::proof::stage::setting;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use walhook::queue::Error;
+use walhook::queue::sqlite::{Options, SqliteQueue};
 
 /// How many plays `cargo test` plays.
 const SEEDS: u64 = 150;
@@ -109,4 +111,33 @@ fn the_power_may_go_at_every_write() {
         .collect();
     play_all(&plans);
     println!("{} power cuts", plans.len());
+}
+
+/// A disk that failed to read one page while the queue was looked through made walhook call the queue damaged and ask
+/// for a backup, which would have lost what the file held. What cannot be read now is tried again.
+#[test]
+fn a_disk_that_stumbles_is_not_called_damage() {
+    let (config, plan) = (config(), Plan { transactions: 60, lives: 0, calm: true, ..Plan::of(4) });
+    let disk = Disk::new(4);
+    assert!(play_on(&disk, &plan, &config).violations.is_empty());
+    let open = || SqliteQueue::open(&disk.path("walhook.db"), Options::default());
+    let (mut refused, mut reads) = (0, 0);
+    loop {
+        let before = disk.counts().reads;
+        drop(open().unwrap());
+        reads = reads.max(disk.counts().reads - before);
+        refused += 1;
+        if refused > reads {
+            break;
+        }
+        disk.fail_nth(Kind::Read, refused);
+        if let Err(error) = open() {
+            assert!(
+                !matches!(error, Error::Damaged { .. } | Error::Foreign { .. }),
+                "read {refused}: {error}"
+            );
+        }
+        disk.heal();
+    }
+    assert!(refused > 20, "only {refused} reads");
 }

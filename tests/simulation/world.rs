@@ -32,6 +32,8 @@ pub struct World {
     pub fate: Random,
     /// What broke a law that only a witness inside can see.
     pub broken: Vec<String>,
+    /// What a trace does not show, for it differs each time.
+    pub folder: String,
     trace: Option<Vec<String>>,
 }
 
@@ -47,6 +49,7 @@ impl Shared {
             outages: Vec::new(),
             fate: Random::new(seed, 30),
             broken: Vec::new(),
+            folder: String::new(),
             trace: traced.then(Vec::new),
         })))
     }
@@ -95,6 +98,7 @@ impl World {
     pub fn tell(&mut self, line: fmt::Arguments<'_>) {
         let now_us = self.now_us();
         if let Some(trace) = &mut self.trace {
+            let line = line.to_string().replace(&self.folder, "");
             trace.push(format!("{:>12.6} {line}", now_us as f64 / 1e6));
         }
     }

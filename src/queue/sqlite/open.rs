@@ -184,8 +184,13 @@ fn migrate(connection: &Connection, version: i32, is_new: bool) -> Result<(), Fa
     Ok(())
 }
 
-/// Looks for damage as long as that may take.
+/// Looks for damage as long as that may take. What is found is looked at once more: a page that a disk could not read
+/// just now looks like a damaged one, and is no reason to ask for a backup.
 fn look_for_damage(connection: &Connection, path: &Path) -> Result<(), Error> {
+    look_once(connection, path).or_else(|_| look_once(connection, path))
+}
+
+fn look_once(connection: &Connection, path: &Path) -> Result<(), Error> {
     let interrupt = connection.get_interrupt_handle();
     let (done, is_done) = mpsc::channel::<()>();
     let timer = std::thread::spawn(move || {

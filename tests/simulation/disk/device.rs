@@ -162,7 +162,8 @@ impl Device {
             return Err(ffi::SQLITE_CANTOPEN);
         }
         let real = mode.database.then(|| self.folder.join(name));
-        let create = mode.create || self.take_over(name, real.as_deref());
+        let is_to_be_made = self.take_over(name, real.as_deref());
+        let create = mode.create || is_to_be_made;
         let found = self.names.file(name);
         let file = match found {
             Some(_) if mode.create && mode.exclusive => return Err(ffi::SQLITE_CANTOPEN),

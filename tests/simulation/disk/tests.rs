@@ -1,4 +1,7 @@
 //! The disk on trial, with SQLite and walhook's queue on it.
 
+#[allow(dead_code, reason = "shared with the tests of the queue, and not everything is used by both")]
+#[path = "../../it/queue/make.rs"]
+mod make;
 mod queue;
 mod sqlite;

@@ -25,6 +25,8 @@ mod faults;
 mod file;
 mod locks;
 mod names;
+mod node;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod vfs;

@@ -54,7 +54,7 @@ fn any_of_the_writes_since_the_last_sync_survive_a_power_cut() {
         let mut file = File::default();
         file.write(100, &[7; 3 * SECTOR]);
         file.crash(&mut Random::new(seed, 1));
-        let count = file.content().iter().filter(|&&byte| byte == 7).count();
+        let count: usize = file.content().iter().map(|&byte| usize::from(byte == 7)).sum();
         torn += usize::from(count > 0 && count < 3 * SECTOR);
     }
     assert_eq!(subsets.len(), 8, "{subsets:?}");
@@ -74,9 +74,9 @@ fn a_failed_sync_keeps_forgets_or_drops_the_pages() {
         file.crash(&mut Random::new(1, 0));
         (String::from_utf8(seen).unwrap(), String::from_utf8(file.content().to_vec()).unwrap())
     };
-    assert_eq!(after(FailedSync::KeepsPages), ("new".into(), "new".into()));
-    assert_eq!(after(FailedSync::ForgetsPages), ("new".into(), "old".into()));
-    assert_eq!(after(FailedSync::DropsPages), ("old".into(), "old".into()));
+    assert_eq!(after(FailedSync::Keeps), ("new".into(), "new".into()));
+    assert_eq!(after(FailedSync::Forgets), ("new".into(), "old".into()));
+    assert_eq!(after(FailedSync::Drops), ("old".into(), "old".into()));
 }
 
 /// A process that dies takes nothing of the page cache with it; a power cut after it does.

@@ -66,7 +66,7 @@ fn trouble(disk: &Disk, random: &mut Random) {
     for kind in [Kind::Write, Kind::Sync, Kind::Read, Kind::Truncate, Kind::Delete, Kind::Open] {
         disk.fail_percent(kind, *random.pick(&[0, 0, 1, 4]));
     }
-    let ways = [FailedSync::KeepsPages, FailedSync::ForgetsPages, FailedSync::DropsPages];
+    let ways = [FailedSync::Keeps, FailedSync::Forgets, FailedSync::Drops];
     disk.failed_sync(*random.pick(&ways));
 }
 

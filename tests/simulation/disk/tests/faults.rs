@@ -79,11 +79,11 @@ fn a_failed_sync_keeps_forgets_or_drops_the_pages() {
     assert_eq!(after(FailedSync::Drops), ("old".into(), "old".into()));
 }
 
-/// A process that dies takes nothing of the page cache with it; a power cut after it does.
+/// A process that dies takes nothing of the page cache with it; a power cut after it may.
 #[test]
 fn a_kill_keeps_what_a_power_cut_takes() {
-    for (cut, expected) in [(false, vec![1]), (true, vec![])] {
-        let disk = Disk::new(3);
+    let after = |seed, cut: bool| {
+        let disk = Disk::new(seed);
         let connection = open(&disk);
         connection.execute_batch("pragma wal_checkpoint; pragma synchronous = off").unwrap();
         insert(&connection, 1).unwrap();
@@ -94,8 +94,12 @@ fn a_kill_keeps_what_a_power_cut_takes() {
             disk.crash();
             disk.restart();
         }
-        assert_eq!(numbers(&open(&disk)), expected);
+        numbers(&open(&disk))
+    };
+    for seed in 0..10 {
+        assert_eq!(after(seed, false), [1]);
     }
+    assert!((0..10).any(|seed| after(seed, true).is_empty()));
 }
 
 #[test]

@@ -230,6 +230,7 @@ fn a_queue_that_is_new_survives_every_power_cut() {
     let disk = Disk::new(1);
     drop(open(&disk.path("queue.db"), &Turned::new()).unwrap());
     let changes = disk.counts().changes;
+    let mut zeros = 0;
     // the first page is written between the sixth and the eighth
     for (seeds, from, until) in [(40, 6, 8), (2, 9, changes)] {
         for (seed, at) in (0..seeds).flat_map(|seed| (from..=until).map(move |at| (seed, at))) {
@@ -238,6 +239,8 @@ fn a_queue_that_is_new_survives_every_power_cut() {
             disk.crash_at(at, Moment::After);
             drop(open(&disk.path("queue.db"), &Turned::new()));
             disk.restart();
+            let beginning = std::fs::read(disk.path("queue.db")).unwrap_or_default();
+            zeros += usize::from(beginning.first() == Some(&0));
             let opened = open(&disk.path("queue.db"), &Turned::new());
             assert!(
                 opened.is_ok(),
@@ -247,6 +250,7 @@ fn a_queue_that_is_new_survives_every_power_cut() {
             );
         }
     }
+    assert!(zeros > 0, "no seed leaves a first page of zeros");
 }
 
 /// The check finds what a disk loses that only says it syncs.

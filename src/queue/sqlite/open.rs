@@ -77,13 +77,14 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
         "linked with SQLite {}, which can lose data",
         rusqlite::version()
     );
-    look_at_beginning(path, purpose)?;
-    let connection = connect(path, purpose).map_err(|fault| damaged_or(fault, path))?;
+    let beginning = look_at_beginning(path, purpose)?;
+    let damaged = |fault| damaged_or(fault, path, beginning);
+    let connection = connect(path, purpose).map_err(damaged)?;
     let tables: i64 = connection
         .query_row("select count(*) from sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| damaged_or(error.into(), path))?;
+        .map_err(|error| damaged(error.into()))?;
     let number = |pragma| -> Result<i32, Error> {
-        connection.query_row(pragma, [], |row| row.get(0)).map_err(|error| damaged_or(error.into(), path))
+        connection.query_row(pragma, [], |row| row.get(0)).map_err(|error| damaged(error.into()))
     };
     if tables == 0 && purpose != Purpose::Own {
         return Err(Error::Missing { path: path.to_owned() });
@@ -120,8 +121,18 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// How a file begins that may be ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// With nothing, or as every SQLite database does.
+    Usual,
+    /// With what a file system leaves of a page that never reached the disk. Where SQLite was about to write that
+    /// page when the power went, its journal is beside the file and undoes it.
+    Zeros,
+}
+
 /// Looks at the file as a file, for clear words about what SQLite only calls "unable to open".
-fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<(), Error> {
+fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<Beginning, Error> {
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
     let opened = match purpose {
         Purpose::Own => private().read(true).create(true).truncate(false).open(path),
@@ -137,12 +148,10 @@ fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<(), Error> {
     let mut beginning = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut beginning).map_err(unusable)?;
     if beginning.is_empty() || beginning == MAGIC {
-        return Ok(());
+        return Ok(Beginning::Usual);
     }
     if beginning.iter().all(|&byte| byte == 0) {
-        // what a file system leaves of a page that never reached the disk
-        let reason = "it begins with zeros".to_owned();
-        return Err(Error::Damaged { path: path.to_owned(), reason });
+        return Ok(Beginning::Zeros);
     }
     Err(Error::Foreign { path: path.to_owned() })
 }
@@ -205,16 +214,20 @@ fn look_once(connection: &Connection, path: &Path) -> Result<(), Error> {
         Ok(found) if found == "ok" => Ok(()),
         Ok(reason) => Err(Error::Damaged { path: path.to_owned(), reason }),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(()),
-        Err(error) => Err(damaged_or(error.into(), path)),
+        Err(error) => Err(damaged_or(error.into(), path, Beginning::Usual)),
     }
 }
 
 /// The error for what fails before the file is known to be sound.
-fn damaged_or(fault: Fault, path: &Path) -> Error {
+fn damaged_or(fault: Fault, path: &Path, beginning: Beginning) -> Error {
     match fault {
         Fault::Engine(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-            // it begins as a database does, so the rest of its header is broken
-            Error::Damaged { path: path.to_owned(), reason: error.to_string() }
+            let reason = match beginning {
+                // so the rest of its header is broken
+                Beginning::Usual => error.to_string(),
+                Beginning::Zeros => "it begins with zeros".to_owned(),
+            };
+            Error::Damaged { path: path.to_owned(), reason }
         }
         fault => fault.at(path, "be opened"),
     }

@@ -1,9 +1,9 @@
 //! The machine's view of a disk: files by name, connections with their locks, operations that fail, power cuts.
 
 use super::faults::{Counts, Faults, Kind, Moment, Trace};
-use super::file::File;
-use super::locks::{Locks, Region};
+use super::locks::Locks;
 use super::names::{FileId, Names};
+use super::node::{MIRRORED, Node};
 use crate::proof::random::Random;
 use rusqlite::ffi;
 use std::collections::BTreeMap;
@@ -15,19 +15,6 @@ use std::path::{Path, PathBuf};
 pub type Code = i32;
 /// An open file. Numbers are not used again, so one from before a power cut is known to nobody.
 pub type HandleId = u64;
-
-/// How much of a database's beginning is in the real file of its name.
-const MIRRORED: usize = 16;
-
-#[derive(Debug, Default)]
-struct Node {
-    file: File,
-    locks: Locks,
-    handles: usize,
-    /// The real file that shows the beginning to those who look at it without SQLite.
-    mirror: Option<PathBuf>,
-    mirrored: Vec<u8>,
-}
 
 #[derive(Debug)]
 struct Handle {
@@ -100,7 +87,7 @@ impl Device {
         self.last_id
     }
 
-    fn node(&mut self, handle: HandleId, kind: Kind) -> Result<&mut Node, Code> {
+    pub(super) fn node(&mut self, handle: HandleId, kind: Kind) -> Result<&mut Node, Code> {
         if self.is_down {
             return Err(kind.failed());
         }
@@ -162,8 +149,8 @@ impl Device {
             return Err(ffi::SQLITE_CANTOPEN);
         }
         let real = mode.database.then(|| self.folder.join(name));
-        let taken_over = self.take_over(name, real.as_deref());
-        let create = mode.create || taken_over;
+        let is_to_be_made = self.take_over(name, real.as_deref());
+        let create = mode.create || is_to_be_made;
         let found = self.names.file(name);
         let file = match found {
             Some(_) if mode.create && mode.exclusive => return Err(ffi::SQLITE_CANTOPEN),
@@ -362,60 +349,6 @@ impl Device {
         !self.faults.read_only && self.names.file(name).is_some()
     }
 
-    pub fn lock(&mut self, handle: HandleId, level: i32) -> Result<(), Code> {
-        self.node(handle, Kind::Read).map_err(|_| ffi::SQLITE_IOERR_LOCK)?.locks.lock(handle, level)
-    }
-
-    pub fn unlock(&mut self, handle: HandleId, level: i32) {
-        // what is not there any more holds nothing
-        if let Ok(node) = self.node(handle, Kind::Read) {
-            node.locks.unlock(handle, level);
-        }
-    }
-
-    pub fn is_reserved(&mut self, handle: HandleId) -> Result<bool, Code> {
-        let node = self.node(handle, Kind::Read).map_err(|_| ffi::SQLITE_IOERR_CHECKRESERVEDLOCK)?;
-        Ok(node.locks.is_reserved())
-    }
-
-    pub fn map(
-        &mut self,
-        handle: HandleId,
-        number: usize,
-        bytes: usize,
-        extend: bool,
-    ) -> Result<Option<Region>, Code> {
-        let read_only = self.faults.read_only;
-        let node = self.node(handle, Kind::Read).map_err(|_| ffi::SQLITE_IOERR_SHMMAP)?;
-        if read_only && !node.locks.has_shared_memory() {
-            return Err(ffi::SQLITE_READONLY_CANTINIT);
-        }
-        Ok(node.locks.map(handle, number, bytes, extend))
-    }
-
-    pub fn lock_slots(
-        &mut self,
-        handle: HandleId,
-        from: usize,
-        count: usize,
-        exclusive: bool,
-    ) -> Result<(), Code> {
-        let node = self.node(handle, Kind::Read).map_err(|_| ffi::SQLITE_IOERR_SHMLOCK)?;
-        node.locks.lock_slots(handle, from, count, exclusive)
-    }
-
-    pub fn unlock_slots(&mut self, handle: HandleId, from: usize, count: usize) {
-        if let Ok(node) = self.node(handle, Kind::Read) {
-            node.locks.unlock_slots(handle, from, count);
-        }
-    }
-
-    pub fn unmap(&mut self, handle: HandleId) {
-        if let Ok(node) = self.node(handle, Kind::Read) {
-            node.locks.unmap(handle);
-        }
-    }
-
     /// The process is gone: its handles, locks and shared memory. The page cache stays.
     pub fn kill(&mut self) {
         self.is_down = true;
@@ -463,30 +396,5 @@ impl Device {
         self.is_down = false;
         self.faults.crash_at = None;
         self.trace.tell(format_args!("restart"));
-    }
-}
-
-impl Node {
-    /// From now on the beginning is shown in a real file.
-    fn show_at(&mut self, real: PathBuf) {
-        if self.mirror.is_none() {
-            if !real.exists() {
-                drop(fs::File::create(&real));
-            }
-            self.mirror = Some(real);
-            self.show();
-        }
-    }
-
-    /// Shows the beginning as it is now, in the real file if that is still there.
-    fn show(&mut self) {
-        let content = self.file.content();
-        let beginning = &content[..content.len().min(MIRRORED)];
-        let Some(mirror) = self.mirror.as_ref().filter(|_| self.mirrored != beginning) else { return };
-        self.mirrored = beginning.to_vec();
-        // one that was removed meanwhile is not made again
-        if let Ok(mut file) = fs::File::options().write(true).truncate(true).open(mirror) {
-            drop(std::io::Write::write_all(&mut file, beginning));
-        }
     }
 }

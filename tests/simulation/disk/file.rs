@@ -27,12 +27,12 @@ impl Change {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailedSync {
     /// They wait for the next one, as people believe.
-    KeepsPages,
+    Keeps,
     /// They count as written, and the next fsync says so, but only the page cache has them (ext4 on Linux).
     #[default]
-    ForgetsPages,
+    Forgets,
     /// They are gone at once, and readers see what the drive has (XFS and btrfs on Linux, or ext4 a little later).
-    DropsPages,
+    Drops,
 }
 
 /// A file's content.
@@ -92,7 +92,7 @@ impl File {
 
     /// What a sync leaves that fails.
     pub fn fail_sync(&mut self, how: FailedSync) {
-        if how == FailedSync::KeepsPages {
+        if how == FailedSync::Keeps {
             return;
         }
         // a new length is in the file system's journal, which is not what failed
@@ -102,7 +102,7 @@ impl File {
             }
         }
         self.unsynced_bytes = 0;
-        if how == FailedSync::DropsPages {
+        if how == FailedSync::Drops {
             self.cached.clone_from(&self.durable);
         }
     }
@@ -112,27 +112,21 @@ impl File {
         let unsynced = std::mem::take(&mut self.unsynced);
         self.unsynced_bytes = 0;
         let count = unsynced.len();
-        let survivors: Box<dyn Fn(usize, &mut Random) -> bool> = match random.below(8) {
-            0 => Box::new(|_, _| false),
-            1 => Box::new(|_, _| true),
-            2 => {
-                let until = random.below(count as u64 + 1) as usize;
-                Box::new(move |number, _| number < until)
-            }
-            3 => Box::new(move |number, _| number + 1 == count),
-            4 => {
-                let from = random.below(count as u64 + 1) as usize;
-                Box::new(move |number, _| number >= from)
-            }
-            _ => {
-                let percent = random.below(101);
-                Box::new(move |_, random| random.percent(percent))
-            }
+        let cut = random.below(count as u64 + 1) as usize;
+        let percent = random.below(101);
+        let way = random.below(8);
+        let survives = |number: usize, random: &mut Random| match way {
+            0 => false,
+            1 => true,
+            2 => number < cut,
+            3 => number >= cut,
+            4 => number + 1 == count,
+            _ => random.percent(percent),
         };
-        // in most crashes every write is torn a little, in the others none is
+        // in one crash of two no write is torn, in the others some or each
         let torn_percent = *random.pick(&[0, 0, 20, 100]);
         for (number, change) in unsynced.into_iter().enumerate() {
-            if !survivors(number, random) {
+            if !survives(number, random) {
                 if random.percent(5) {
                     self.grow_for(&change);
                 }

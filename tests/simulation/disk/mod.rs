@@ -25,6 +25,8 @@ mod faults;
 mod file;
 mod locks;
 mod names;
+mod node;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod vfs;
@@ -34,7 +36,7 @@ use device::Device;
 pub use faults::{Counts, Kind, Moment};
 #[allow(unused_imports, reason = "for whoever sets faults")]
 pub use file::FailedSync;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A disk, shared with the connections on it.
@@ -47,18 +49,21 @@ fn locked(shared: &Shared) -> MutexGuard<'_, Device> {
 /// A disk. It goes, with its folder, when it is dropped; what is still open on it then works on without it.
 #[derive(Debug)]
 pub struct Disk {
-    folder: tempfile::TempDir,
+    /// As SQLite spells it: without symbolic links.
+    folder: PathBuf,
     device: Shared,
+    _real: tempfile::TempDir,
 }
 
 #[allow(dead_code, reason = "each simulation uses some")]
 impl Disk {
     /// An empty disk whose fate follows a seed.
     pub fn new(seed: u64) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let device = Arc::new(Mutex::new(Device::new(folder.path(), seed)));
-        vfs::attach(folder.path(), &device, seed);
-        Self { folder, device }
+        let real = tempfile::tempdir().unwrap();
+        let folder = real.path().canonicalize().unwrap();
+        let device = Arc::new(Mutex::new(Device::new(&folder, seed)));
+        vfs::attach(&folder, &device, seed);
+        Self { folder, device, _real: real }
     }
 
     fn device(&self) -> MutexGuard<'_, Device> {
@@ -67,12 +72,12 @@ impl Disk {
 
     /// A real directory, for files on this disk and for real ones beside them.
     pub fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
+        self.folder.clone()
     }
 
     /// A path on this disk.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// Cuts the power. The disk is down until [`restart`](Self::restart).
@@ -177,7 +182,6 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let folder: &Path = self.folder.path();
-        vfs::detach(folder);
+        vfs::detach(&self.folder);
     }
 }

@@ -85,12 +85,14 @@ fn wrong(disk: &Disk, way: Way, committed: i64, begun: i64) -> Option<String> {
     (ended != Ok(last)).then(|| format!("the last is {last}, and the last that ended {ended:?}"))
 }
 
-/// Cuts the power at every `every`-th change of a story and tells the first thing that is wrong.
-fn cut_everywhere(way: Way, seed: u64, transactions: i64, every: u64, lies: bool) -> Option<String> {
+/// Cuts the power at every third change of a story, at all of them with `DISK_SEEDS`, and tells the first thing that
+/// is wrong.
+fn cut_everywhere(way: Way, seed: u64, transactions: i64, lies: bool) -> Option<String> {
     let whole = Disk::new(seed);
     assert_eq!(work(&whole, way, seed, transactions), (transactions, transactions));
     let changes = whole.counts().changes;
-    for at in (1..=changes).step_by(every as usize) {
+    let every = if std::env::var_os("DISK_SEEDS").is_some() { 1 } else { 3 };
+    for at in (1 + seed % every..=changes).step_by(every as usize) {
         for moment in [Moment::Before, Moment::After] {
             let disk = Disk::new(seed.wrapping_mul(1_000_003).wrapping_add(at));
             disk.lies_about_sync(lies);
@@ -111,23 +113,26 @@ fn cut_everywhere(way: Way, seed: u64, transactions: i64, every: u64, lies: bool
 
 #[test]
 fn what_was_committed_to_a_log_survives_every_power_cut() {
-    for seed in 1..=2 {
-        assert_eq!(cut_everywhere(WAL, seed, 12, 1, false), None);
+    for seed in 1..=3 {
+        assert_eq!(cut_everywhere(WAL, seed, 12, false), None);
     }
 }
 
 #[test]
 fn what_was_committed_with_a_rollback_journal_survives_every_power_cut() {
+    // with `full` a journal whose removal is not durable may undo the last commit
     let way = Way { journal: "delete", synchronous: "extra", ..WAL };
-    assert_eq!(cut_everywhere(way, 3, 8, 1, false), None);
+    assert_eq!(cut_everywhere(way, 3, 8, false), None);
 }
 
 /// The disk does lose what was not synced.
 #[test]
 fn without_syncs_commits_are_lost() {
     let way = Way { synchronous: "off", ..WAL };
-    assert_ne!(cut_everywhere(way, 4, 12, 1, false), None);
-    assert_ne!(cut_everywhere(WAL, 4, 12, 1, true), None);
+    for (way, lies) in [(way, false), (WAL, true)] {
+        let lost = cut_everywhere(way, 4, 12, lies).expect("it loses nothing");
+        assert!(lost.contains("committed") || lost.contains("integrity"), "{lost}");
+    }
 }
 
 #[test]

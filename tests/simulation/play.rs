@@ -148,7 +148,7 @@ fn fate(plan: &Plan, number: u64, disk: &Disk, world: &Shared, random: &mut Rand
             world.clock_error_us += (random.below(3_660_000_000) as i64) - 60_000_000;
         }
         if random.percent(20) {
-            disk.failed_sync(*random.pick(&[FailedSync::KeepsPages, FailedSync::DropsPages]));
+            disk.failed_sync(*random.pick(&[FailedSync::Keeps, FailedSync::Forgets, FailedSync::Drops]));
             let kind = *random.pick(&[Kind::Sync, Kind::Write, Kind::Read, Kind::Truncate, Kind::Open]);
             if random.percent(50) {
                 disk.fail_percent(kind, 3)

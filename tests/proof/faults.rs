@@ -1,6 +1,6 @@
 //! What was done to walhook while it ran, and the one rule, looked at in between.
 
-use super::laws::Attempt;
+use super::laws::{Attempt, Look};
 use super::stage::Stage;
 use super::stored::{stored_by_the_dead, stored_by_the_frozen};
 use std::path::Path;
@@ -37,21 +37,17 @@ impl Faults {
 /// still or is dead, so that nothing moves between the two looks.
 #[derive(Default)]
 pub struct OneRule {
-    looks: usize,
-    broken: Vec<String>,
+    pub looks: Vec<Look>,
 }
 
 impl OneRule {
     async fn look(&mut self, stage: &Stage, stored: fn(&Path) -> Option<u64>) {
         let confirmed = stage.confirmed_lsn().await;
         let Some(stored) = stored(&stage.folder.join("walhook.db")) else { return };
-        self.looks += 1;
-        if confirmed > stored {
-            self.broken.push(format!("confirmed {confirmed:X}, and stored only {stored:X}"));
-        }
+        self.looks.push(Look { confirmed, stored });
     }
 
-    /// The same beside a walhook that is dead.
+    /// Looks beside a walhook that is dead.
     pub async fn look_at_the_dead(&mut self, stage: &Stage) {
         self.look(stage, stored_by_the_dead).await;
     }
@@ -61,20 +57,5 @@ impl OneRule {
         stage.walhook.freeze();
         self.look(stage, stored_by_the_frozen).await;
         stage.walhook.thaw();
-    }
-
-    /// How often there was something to look at.
-    pub fn looks(&self) -> usize {
-        self.looks
-    }
-
-    /// What was broken; empty if nothing.
-    pub fn report(&self) -> String {
-        let Some(first) = self.broken.first() else { return String::new() };
-        format!(
-            "more confirmed than stored in {} of {} looks, first: {first}\n",
-            self.broken.len(),
-            self.looks
-        )
     }
 }

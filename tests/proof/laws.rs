@@ -28,6 +28,15 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// The dead letters that walhook lists: webhook and sequence.
     pub dead: BTreeSet<(u64, u64)>,
+    /// Looks at both sides of the one rule, each at a moment when nothing moved.
+    pub looks: Vec<Look>,
+}
+
+/// What the server was told, and what the queue held then: LSNs.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub confirmed: u64,
+    pub stored: u64,
 }
 
 /// What can be broken.
@@ -45,12 +54,14 @@ pub enum Law {
     Same,
     /// The body says what the history says.
     True,
+    /// Nothing is confirmed to the server that the queue does not hold durably.
+    Durable,
 }
 
 impl Law {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Complete, Self::Nothing, Self::Ordered, Self::Single, Self::Same, Self::True];
+    pub const ALL: [Self; 7] =
+        [Self::Complete, Self::Nothing, Self::Ordered, Self::Single, Self::Same, Self::True, Self::Durable];
 }
 
 #[derive(Debug)]
@@ -87,6 +98,10 @@ pub fn judge(expected: &[Expected], record: &Record) -> Vec<Violation> {
         book.judge_each(&mut violations);
         book.judge_order(&mut violations);
         book.judge_overlaps(&mut violations);
+    }
+    for Look { confirmed, stored } in record.looks.iter().filter(|look| look.confirmed > look.stored) {
+        let text = format!("confirmed up to {confirmed:X}, and stored only up to {stored:X}");
+        violations.push(Violation { law: Law::Durable, text });
     }
     violations.sort_by_key(|violation| violation.law);
     violations
@@ -387,6 +402,15 @@ mod tests {
             });
         };
         check(shared, &[Law::Same]);
+    }
+
+    #[test]
+    fn a_confirmation_ahead_of_the_queue_is_seen() {
+        let look =
+            |confirmed, stored| move |record: &mut Record| record.looks.push(Look { confirmed, stored });
+        check(look(7, 7), &[]);
+        check(look(6, 7), &[]);
+        check(look(8, 7), &[Law::Durable]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::disk::Disk;
 use crate::endpoints::Network;
+use crate::proof::laws::Look;
 use crate::proof::random::Random;
 use crate::server::Way;
 use crate::world::{Ears, Shared};
@@ -227,10 +228,9 @@ async fn judge_position(world: &Shared, queue: &dyn Queue) {
     let stored = stream.map_or(0, |stream| stream.progress.end_lsn.0);
     let mut world = world.lock();
     let promised = world.cluster.slot.as_ref().filter(|slot| slot.promised > slot.consistent_point);
-    if let Some(slot) = promised.filter(|slot| slot.promised > stored) {
-        let text = format!("confirmed up to {:X}, and stored only up to {stored:X}", slot.promised);
-        world.tell(format_args!("BROKEN: {text}"));
-        world.broken.push(text);
+    if let Some(confirmed) = promised.map(|slot| slot.promised) {
+        world.tell(format_args!("promised {confirmed:X}, stored {stored:X}"));
+        world.looks.push(Look { confirmed, stored });
     }
 }
 

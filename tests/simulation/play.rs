@@ -232,7 +232,11 @@ fn is_done(world: &Shared, expected: &[Expected]) -> bool {
 fn conclude(plan: &Plan, world: &Shared, disk: &Disk, expected: Vec<Expected>, legacy: &Legacy) -> Verdict {
     let mut world = world.lock();
     let dead: BTreeSet<(u64, u64)> = legacy.dead.iter().copied().collect();
-    let record = Record { attempts: std::mem::take(&mut world.attempts), dead };
+    let record = Record {
+        attempts: std::mem::take(&mut world.attempts),
+        dead,
+        looks: std::mem::take(&mut world.looks),
+    };
     let mut violations: Vec<String> = world.broken.clone();
     if !legacy.ended_well {
         violations.push("the last life has not ended well".into());

@@ -1,6 +1,6 @@
 //! What outlives walhook: time, the server, what endpoints have received, and the record of it all.
 
-use crate::proof::laws::Attempt;
+use crate::proof::laws::{Attempt, Look};
 use crate::proof::random::Random;
 use crate::server::Cluster;
 use std::fmt;
@@ -24,6 +24,8 @@ pub struct World {
     pub clock_error_us: i64,
     pub cluster: Cluster,
     pub attempts: Vec<Attempt>,
+    /// What was ever promised to the server, and what the queue held after a crash.
+    pub looks: Vec<Look>,
     /// Whether nothing fails any more: the play is to come to its end.
     pub healed: bool,
     /// Endpoints that are away, by path, each until a moment.
@@ -45,6 +47,7 @@ impl Shared {
             clock_error_us: 0,
             cluster,
             attempts: Vec::new(),
+            looks: Vec::new(),
             healed: false,
             outages: Vec::new(),
             fate: Random::new(seed, 30),

@@ -31,6 +31,7 @@
 //! | `stop_in_mid_stream` | what was on its way at an orderly stop |
 //! | `text_of_another_date_style` | the right month, or the batch around it |
 //! | `toast_placeholder` | large values that nobody had touched |
+//! | `toasted_key` | changes of entries with long keys |
 //! | `truncate_that_stalls` | everything after a TRUNCATE |
 //! | `unknown_message` | everything after a message of another kind |
 //! | `value_beyond_the_limit` | changes with large values |
@@ -64,6 +65,7 @@ mod slot_recreated_later;
 mod stop_in_mid_stream;
 mod text_of_another_date_style;
 mod toast_placeholder;
+mod toasted_key;
 mod truncate_that_stalls;
 mod unknown_message;
 mod value_beyond_the_limit;

@@ -16,10 +16,12 @@
 //! | `dead_letter_without_body` | what could not be delivered in time |
 //! | `disabled_endpoint_queue` | what waited for an endpoint that was switched off |
 //! | `flush_past_an_open_transaction` | a transaction that commits late |
+//! | `full_queue` | what waited longest, when there was no room |
 //! | `generated_columns` | values, to the wrong fields |
 //! | `idle_publication` | the slot, and with it the next change |
 //! | `key_update_as_last_change` | the second of two events of one row change |
 //! | `large_transaction_half_spilled` | half of a large transaction |
+//! | `migration_behind_the_log` | values of rows older than a migration |
 //! | `not_a_number` | the batch around a NaN |
 //! | `numbers_beyond_doubles` | digits, and with them entries |
 //! | `other_ids_after_a_restart` | that a repeat can be told from an event |
@@ -29,6 +31,7 @@
 //! | `several_rows_at_one_lsn` | the rest of a `COPY` |
 //! | `slot_recreated_later` | what was written while there was no slot |
 //! | `stop_in_mid_stream` | what was on its way at an orderly stop |
+//! | `table_swapped` | everything after a table took another's place |
 //! | `text_of_another_date_style` | the right month, or the batch around it |
 //! | `toast_placeholder` | large values that nobody had touched |
 //! | `toasted_key` | changes of entries with long keys |
@@ -47,10 +50,12 @@ mod bytes_that_are_no_text;
 mod dead_letter_without_body;
 mod disabled_endpoint_queue;
 mod flush_past_an_open_transaction;
+mod full_queue;
 mod generated_columns;
 mod idle_publication;
 mod key_update_as_last_change;
 mod large_transaction_half_spilled;
+mod migration_behind_the_log;
 mod not_a_number;
 mod numbers_beyond_doubles;
 mod other_ids_after_a_restart;
@@ -63,6 +68,7 @@ mod room;
 mod several_rows_at_one_lsn;
 mod slot_recreated_later;
 mod stop_in_mid_stream;
+mod table_swapped;
 mod text_of_another_date_style;
 mod toast_placeholder;
 mod toasted_key;

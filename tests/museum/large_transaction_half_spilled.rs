@@ -8,6 +8,7 @@
 //! (`capture::Capture::enqueue_in_parts`, `queue::Queue::discard_unfinished`).
 
 use crate::room::{ONE, Room, TICKETS, told};
+use walhook::demo::receiver::Answer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_it_arrives_before_all_of_it_is_stored_and_then_all_of_it_does() {
@@ -19,18 +20,15 @@ async fn nothing_of_it_arrives_before_all_of_it_is_stored_and_then_all_of_it_doe
     );
     let session = room.session().await;
     session.batch_execute(&insert).await.unwrap();
-    // twice in the middle of it
-    let mut from = 0;
-    for _ in 0..2 {
-        from = room.wait_for_log(from, "a large transaction is being staged on disk").await;
-        room.kill().await;
-        if room.receiver.count() > 0 {
-            // it was faster than we were: that it had all of it is seen below
-            room.walhook.start();
-            break;
-        }
-        room.walhook.start();
-    }
+    // once in the middle of the first half, and once when the first of it goes out
+    room.answer(|_| Answer::Silence);
+    room.wait_for_log(0, "a large transaction is being staged on disk").await;
+    room.kill().await;
+    room.walhook.start();
+    room.until_arrived("the first of it", |arrivals| !arrivals.is_empty()).await;
+    room.kill().await;
+    room.answer(|_| Answer::Status(204));
+    room.walhook.start();
     let heard = room.hear("/all", ROWS + 1).await;
     let expected: Vec<String> = (1..=ROWS).chain([0]).map(|id| format!("create {id}")).collect();
     assert_eq!(told(&heard), expected);

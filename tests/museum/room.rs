@@ -232,11 +232,22 @@ impl Room {
         self.until(&query).await;
     }
 
+    fn sender(&self) -> String {
+        let slot = self.slot_row();
+        format!("pg_stat_replication where pid = (select active_pid from ({slot}) s)")
+    }
+
+    /// Waits until the server has sent everything up to a position.
+    pub async fn until_received(&mut self, lsn: i64) {
+        let sender = self.sender();
+        self.until(&format!("select coalesce(bool_or(sent_lsn - '0/0' >= {lsn}), false) from {sender}"))
+            .await;
+    }
+
     /// Waits until walhook has told the server that it has received everything up to a position, and has told
     /// it of its state twice again after that.
     pub async fn until_received_and_told(&mut self, lsn: i64) {
-        let sender =
-            format!("pg_stat_replication where pid = (select active_pid from ({}) s)", self.slot_row());
+        let sender = self.sender();
         self.until(&format!("select coalesce(bool_or(write_lsn - '0/0' >= {lsn}), false) from {sender}"))
             .await;
         for _ in 0..2 {

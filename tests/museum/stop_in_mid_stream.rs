@@ -7,7 +7,7 @@
 //! attempts under way have their time to end, and what they did is settled (`dispatch`). What is not stored was not
 //! confirmed.
 
-use crate::room::{ONE, Room, TICKETS};
+use crate::room::{ONE, Room, TICKETS, told};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,5 +38,31 @@ async fn changes_that_come_while_it_is_stopped_and_started_arrive_once() {
         assert_eq!(one.told(), format!("create {}", number + 1));
     }
     assert_eq!(room.receiver.count(), rows as u64, "an orderly stop repeats nothing");
+    room.close();
+}
+
+/// The stop finds transactions that were read and are not even on their way: the queue's file is in use, and only so
+/// many batches may wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_and_not_yet_handed_over_is_stored_or_comes_again() {
+    let mut room = Room::open("stop_with_full_hands", TICKETS, ONE).await;
+    let file = rusqlite::Connection::open(room.folder.join("walhook.db")).unwrap();
+    file.busy_timeout(crate::room::PATIENCE).unwrap();
+    file.execute_batch("begin immediate").unwrap();
+    for id in 1..=12 {
+        room.run(&[&format!("insert into ticket values ({id})")]).await;
+        let received = room.wal_end().await - 64;
+        room.until_received(received).await;
+    }
+    let release = std::thread::spawn(move || {
+        // the stop is to find it in use; when exactly it ends is open
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        file.execute_batch("rollback").unwrap();
+    });
+    assert_eq!(room.walhook.terminate(), Some(0), "{}", room.walhook.log_tail());
+    release.join().unwrap();
+    room.start().await;
+    let expected: Vec<String> = (1..=12).map(|id| format!("create {id}")).collect();
+    assert_eq!(told(&room.hear("/all", 12).await), expected);
     room.close();
 }

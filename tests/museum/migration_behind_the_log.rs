@@ -1,7 +1,7 @@
 //! **A migration that overtakes the log.** The log describes rows as their table was when they were written, the
 //! catalogue as it is. A consumer that was down while a migration ran reads old rows with new eyes: values of a
-//! dropped column shift the others, a renamed one is NULL, new types fail to parse (debezium/postgres-decoderbufs#6;
-//! MaterializeInc counts it among incompatible changes; ClickHouse's sink wrote NULLs for columns that were there,
+//! dropped column shift the others, a renamed one is NULL, new types fail to parse (dropped columns in
+//! debezium/postgres-decoderbufs#6; ClickHouse's sink wrote NULLs for columns that were there,
 //! clickhouse-sink-connector#1433).
 //!
 //! walhook reads a row by the description that precedes it in the log (`catalog::bind`), also where that changes in

@@ -1,7 +1,7 @@
 //! **Text in another DateStyle.** pgoutput sends values as text, and how a session writes dates, intervals, bytes and
-//! floats depends on settings that a role or a database may have. `03/02/2026` was read as the wrong month, or not
-//! at all and the batch with it (PeerDB#2399; electric-sql's archived-electric-next#220; spock#587: "the receiver
-//! reads a different value than the sender wrote, and nothing reports it").
+//! floats depends on settings that a role or a database may have. `03/02/2026` is then another month, or unreadable
+//! and the batch with it; nobody is told. PeerDB began to set DateStyle itself with PeerDB#2399, Electric its display
+//! settings with archived-electric-next#220, spock only in 2026 (spock#587).
 //!
 //! walhook sets all of them on every connection, the replication one included, behind what the address asks for
 //! (`postgres::settings`).

@@ -1,7 +1,7 @@
 //! **An unknown message that loops for ever.** pgoutput speaks of more than rows: of types (`Y`), origins (`O`),
 //! truncations (`T`), messages of the application (`M`), and of what versions to come will think of. Consumers
 //! that die of a kind they do not know are restarted, get the same message again, and so on until the disk is
-//! full of log and the slot is invalidated (outboxx#89: an enum column was enough; PeerDB#4327). Those that skip
+//! full of log and the slot is invalidated (outboxx#89: an enum column was enough). Those that skip
 //! it may skip changes.
 //!
 //! walhook knows all kinds of the protocol it asks for (`source::pgoutput`), keeps apart those that mean nothing

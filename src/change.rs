@@ -67,13 +67,18 @@ impl Row {
 
     /// This row with its missing values taken from `known`, where that one has them.
     pub fn filled_from(self, known: &Row) -> Row {
+        self.filled_in(known, |_| true)
+    }
+
+    /// The same for some of the columns, by their number in the relation, from 0.
+    pub fn filled_in(self, known: &Row, columns: impl Fn(usize) -> bool) -> Row {
         if !self.has_unchanged() {
             return self;
         }
         let mut filled = RowBuilder::with_capacity(self.len());
         for (column, datum) in self.data().enumerate() {
             match datum {
-                Datum::Unchanged => filled.push(known.datum_or_unchanged(column)),
+                Datum::Unchanged if columns(column) => filled.push(known.datum_or_unchanged(column)),
                 datum => filled.push(datum),
             }
         }

@@ -63,6 +63,7 @@ impl Open {
     /// Takes a change of a form's table.
     pub(super) fn push(&mut self, ordinal: u64, form: &Arc<BoundForm>, change: RowChange) {
         let place = 2 * ordinal;
+        let change = with_its_key(form, change);
         if !changes_key(form, &change) {
             self.collect(place, form, change);
             return;
@@ -154,6 +155,22 @@ impl Open {
     pub(super) fn entry_change(&self, staged: StagedChange) -> EntryChange {
         let form = Arc::clone(&self.bound[staged.relation as usize]);
         EntryChange { place: staged.ordinal, form, change: staged.change }
+    }
+}
+
+/// An update whose new row has its key. A key that is long enough to be stored out of line, and that the update left
+/// alone, is not in the new row, like any large value; then it is in the old one, which the server sends for it.
+fn with_its_key(form: &BoundForm, change: RowChange) -> RowChange {
+    match change {
+        RowChange::Update { old, new } => {
+            let is_key = |column: usize| form.relation.columns.get(column).is_some_and(|one| one.in_identity);
+            let new = match old.row() {
+                Some(old) => new.filled_in(old, is_key),
+                None => new,
+            };
+            RowChange::Update { old, new }
+        }
+        change => change,
     }
 }
 

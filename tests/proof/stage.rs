@@ -64,7 +64,9 @@ impl Stage {
     /// Starts walhook for the first time and waits until its slot stands: changes count from there on.
     pub async fn start(&mut self) {
         self.walhook.start();
-        let query = "select 1 from pg_replication_slots where slot_name = 'walhook' and active";
+        // while it is being created it is active, but what is committed before its position stands is not in it
+        let query = "select 1 from pg_replication_slots
+                     where slot_name = 'walhook' and active and confirmed_flush_lsn is not null";
         let began = Instant::now();
         while self.client.query_opt(query, &[]).await.unwrap().is_none() {
             assert!(self.walhook.is_running(), "walhook ended by itself:\n{}", self.walhook.log_tail());

@@ -416,6 +416,12 @@ fn read_history(content: &str) -> Option<Vec<TimelineSwitch>> {
 }
 
 impl SlotState {
+    /// Whether it is being made: it has no position yet, and whoever makes it waits for open transactions, the
+    /// server's process also when its client is gone.
+    pub fn is_in_the_making(&self) -> bool {
+        self.plugin.is_some() && self.active_pid.is_some() && self.confirmed_flush_lsn.is_none()
+    }
+
     /// Reads a row of `pg_replication_slots` as JSON. 14 and 15 call a slot lost by `wal_status` alone, 16 adds
     /// `conflicting`, 17 `invalidation_reason`.
     fn read(json: &str) -> Option<Self> {
@@ -500,6 +506,17 @@ mod tests {
         check(r#"{"wal_status": "reserved", "conflicting": false}"#, false);
         check(r#"{"wal_status": "reserved", "conflicting": true}"#, true);
         check(r#"{"wal_status": "lost", "invalidation_reason": "idle_timeout"}"#, true);
+    }
+
+    #[test]
+    fn a_slot_without_a_position_is_in_the_making_while_somebody_is_at_it() {
+        let check = |json: &str, expected: bool| {
+            assert_eq!(SlotState::read(json).unwrap().is_in_the_making(), expected, "{json}");
+        };
+        check(r#"{"plugin": "pgoutput", "active_pid": 7, "restart_lsn": "0/1"}"#, true);
+        check(r#"{"plugin": "pgoutput", "active_pid": 7, "confirmed_flush_lsn": "0/1"}"#, false);
+        check(r#"{"plugin": "pgoutput"}"#, false);
+        check(r#"{"active_pid": 7, "restart_lsn": "0/1"}"#, false);
     }
 
     #[test]

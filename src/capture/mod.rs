@@ -51,6 +51,9 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 const BATCH_EVENTS_MAX: usize = 1024;
 /// How many bytes of bodies go into a batch, near enough.
 const BATCH_BYTES_MAX: usize = 2 << 20;
+/// The share of the queue's limit that a batch may take. A batch is refused wholly, so transactions that would fit one
+/// by one must not come in one that never does.
+const BATCH_SHARE: u64 = 8;
 /// How many batches may be on their way to the disk at once: they share an fsync.
 const UNDER_WAY_MAX: usize = 4;
 /// How much of a transaction is kept in memory; beyond it is staged on disk.
@@ -75,6 +78,7 @@ struct Capture<'q, S> {
     /// What is to be handed to the queue next.
     batch: Batch,
     batch_bytes: usize,
+    batch_bytes_max: usize,
     tally: Tally,
     /// How far everything is dealt with, be it in the batch or already handed over.
     progress: Progress,
@@ -192,7 +196,7 @@ where
 
     fn batch_is_full(&self) -> bool {
         self.batch.events.len() + self.batch.held.len() >= BATCH_EVENTS_MAX
-            || self.batch_bytes >= BATCH_BYTES_MAX
+            || self.batch_bytes >= self.batch_bytes_max
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Error> {
@@ -411,6 +415,11 @@ where
             self.observers.tell(Observation::Confirmed { end_lsn: durable.end_lsn() });
         }
     }
+}
+
+/// How many bytes of bodies may go into a batch for a queue of this limit.
+fn batch_bytes_max(queue_bytes_max: u64) -> usize {
+    usize::try_from(queue_bytes_max / BATCH_SHARE).unwrap_or(usize::MAX).min(BATCH_BYTES_MAX)
 }
 
 fn body_bytes(event: &NewEvent) -> usize {

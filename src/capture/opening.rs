@@ -3,7 +3,7 @@
 use super::forms::{Forms, refuse_unfit};
 use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
-use super::{Capture, Error, Tally};
+use super::{Capture, Error, Tally, batch_bytes_max};
 use crate::catalog::Catalog;
 use crate::delivery::{AcceptedGap, Batch, StreamRecord};
 use crate::form::{BoundForm, Form};
@@ -93,6 +93,7 @@ pub async fn run(
         open: None,
         batch: Batch::default(),
         batch_bytes: 0,
+        batch_bytes_max: batch_bytes_max(queue.size().await?.bytes_max),
         tally: Tally::default(),
         progress: stream.progress,
         handed_over: stream.progress,

@@ -51,6 +51,10 @@ async fn wait_until_released(stage: &Stage) {
     }
 }
 
+/// The story: a small queue that its endpoints had emptied stayed "full" for ever, for what had been waiting in
+/// the log came as one batch larger than the queue, again and again, although each transaction would have fitted.
+/// Batches are a small part of the queue now.
+///
 /// The endpoints refuse, the queue is full, capture waits for room for longer than the server waits for a consumer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queue_is_full_for_longer_than_the_server_waits() {

@@ -1,6 +1,6 @@
 //! The server restarts, crashes, ends our session, or is not ready for us.
 
-use crate::network::{wait_for_readyz, wait_for_server, walsender};
+use crate::network::{begin, wait_for_readyz, wait_for_server, walsender};
 use crate::proof::stage::{Stage, setting};
 use crate::proof::trial::Trial;
 use crate::proof::workload::connect;
@@ -97,10 +97,11 @@ async fn its_process_is_ended_again_and_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_process_stands_still() {
     let long = setting("LONG", 0) > 0;
-    let mut trial = Trial::begin("fault-walsender-stopped").await;
+    let (mut trial, proxy) = begin("fault-walsender-stopped").await;
     trial.work(100).await;
     trial.hear(20).await;
     let process = walsender(&trial.stage).await.unwrap();
+    let connections = proxy.accepted();
     signal(process, "-STOP");
     trial.work(50).await;
     if long {
@@ -111,10 +112,8 @@ async fn its_process_stands_still() {
         }
         wait_for_readyz(&trial.stage, "waiting for slot").await;
     } else {
-        // longer than the silence after which the server is asked
-        let asked = "select exists (select from pg_stat_activity where application_name = 'walhook'
-                     and backend_type = 'client backend')";
-        wait_for_server(&trial.stage, asked).await;
+        // by another connection
+        proxy.until_accepted(connections + 1).await;
     }
     signal(process, "-CONT");
     trial.work(50).await;
@@ -128,8 +127,9 @@ async fn its_process_stands_still() {
 /// Its machine was suspended: the server has given the connection up meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn walhook_stands_still_for_longer_than_the_server_waits() {
-    let trial = Trial::begin("fault-walhook-stopped").await;
+    let mut trial = Trial::begin("fault-walhook-stopped").await;
     trial.work(100).await;
+    trial.hear(20).await;
     trial.let_work(100);
     trial.stage.walhook.freeze();
     let process = walsender(&trial.stage).await.unwrap();

@@ -5,6 +5,7 @@ mod idle;
 mod opening;
 pub mod proxy;
 mod sweep;
+mod tls;
 mod weather;
 
 use crate::proof::stage::Stage;

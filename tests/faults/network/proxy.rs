@@ -109,6 +109,7 @@ struct Link {
 struct Shared {
     weather: watch::Sender<Weather>,
     links: Mutex<Vec<Arc<Link>>>,
+    accepted: AtomicU64,
     broken: AtomicU64,
     sprung: AtomicU64,
     server: SocketAddr,
@@ -128,6 +129,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             weather: watch::Sender::new(Weather::default()),
             links: Mutex::default(),
+            accepted: AtomicU64::new(0),
             broken: AtomicU64::new(0),
             sprung: AtomicU64::new(0),
             server: SocketAddr::from(([127, 0, 0, 1], port)),
@@ -166,6 +168,11 @@ impl Proxy {
         alive.map(|link| link.fate.send_replace(fate)).count()
     }
 
+    /// How many connections have been accepted.
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
     /// How many connections were broken by `cut_after`.
     pub fn broken(&self) -> u64 {
         self.shared.broken.load(Ordering::Relaxed)
@@ -179,6 +186,11 @@ impl Proxy {
     /// Waits until so many connections were broken in all.
     pub async fn until_broken(&self, times: u64) {
         self.until("no connection broke", || self.broken() >= times).await;
+    }
+
+    /// Waits until so many connections were accepted in all.
+    pub async fn until_accepted(&self, times: u64) {
+        self.until("nobody connects", || self.accepted() >= times).await;
     }
 
     async fn until(&self, complaint: &str, is_so: impl Fn() -> bool) {
@@ -211,6 +223,7 @@ async fn listen(listener: TcpListener, own: SocketAddr, shared: Arc<Shared>) {
             _ = weather.changed() => continue,
             accepted = accepted => accepted.unwrap().0,
         };
+        shared.accepted.fetch_add(1, Ordering::Relaxed);
         let Weather { door, cut_after, .. } = *weather.borrow();
         match door {
             Door::Slammed => drop(client),

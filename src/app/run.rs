@@ -83,7 +83,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
                 async move {
                     // without a sender there are no news, and the shutdown is near
                     if configs.changed().await.is_err() {
-                        pending().await
+                        pending::<()>().await;
                     }
                 }
             };
@@ -93,12 +93,14 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         async move {
-            supervise("dispatch", &observers, &shutdown, pending, || dispatch.run(shutdown.clone())).await
+            supervise("dispatch", &observers, &shutdown, pending, || dispatch.run(shutdown.clone())).await;
         }
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        async move { supervise("upkeep", &observers, &shutdown, pending, || upkeep.run(shutdown.clone())).await }
+        async move {
+            supervise("upkeep", &observers, &shutdown, pending, || upkeep.run(shutdown.clone())).await;
+        }
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());

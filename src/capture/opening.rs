@@ -282,7 +282,8 @@ async fn open<'q>(
 struct InUse<'a> {
     slot: &'a str,
     observers: &'a Observers,
-    told: Option<Option<i32>>,
+    /// Of which process; 0 is nobody that is known.
+    told: Option<i32>,
 }
 
 impl<'a> InUse<'a> {
@@ -291,7 +292,8 @@ impl<'a> InUse<'a> {
     }
 
     async fn wait(&mut self, active_pid: Option<i32>) {
-        if self.told.replace(active_pid) != Some(active_pid) {
+        let process = active_pid.unwrap_or(0);
+        if self.told.replace(process) != Some(process) {
             self.observers.tell(Observation::SlotInUse { slot: self.slot.to_owned(), active_pid });
         }
         tokio::time::sleep(SLOT_PAUSE).await;

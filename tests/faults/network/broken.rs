@@ -42,10 +42,10 @@ async fn the_catalogues_session_is_reset_alone() {
 async fn reset_again_and_again_in_a_large_transaction() {
     let (mut trial, proxy) = begin("fault-reset-in-bulk").await;
     trial.work(50).await;
-    // staging begins at some 13,000 changes, 1.5 MB
-    proxy.weather(|weather| weather.cut_after = Some(1_600_000));
+    // staging begins at some 13,000 changes, 1.3 MB
+    proxy.weather(|weather| weather.cut_after = Some(1_500_000));
     proxy.befall("", Fate::Cut);
-    let rows = 14_000 * (1 + 9 * setting("LONG", 0));
+    let rows = 16_000 * (1 + 9 * setting("LONG", 0));
     trial.told.push(trial.workload.bulk(100, rows as i64).await);
     for times in 1..=2 {
         proxy.until_broken(times).await;

@@ -81,10 +81,10 @@ async fn the_queue_is_full_for_longer_than_the_server_waits() {
     trial.let_work(200);
     let full_since = Instant::now();
     while full_since.elapsed() < Duration::from_secs(6) {
-        assert!(ask(&trial.stage, "/readyz").await.contains("raise `[queue] bytes_max`"));
         trial.rule.look_at_the_frozen(&trial.stage).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    wait_for_readyz(&trial.stage, "raise `[queue] bytes_max`").await;
     is_open.store(true, Ordering::Relaxed);
     wait_for_readyz(&trial.stage, "200 OK").await;
     let log = trial.stage.walhook.log();

@@ -165,7 +165,10 @@ impl Proxy {
         let links = self.shared.links.lock().unwrap();
         let has_words = |link: &&Arc<Link>| contains(&link.opening.lock().unwrap(), words);
         let alive = links.iter().filter(|link| *link.fate.borrow() == Fate::Lives).filter(has_words);
-        alive.map(|link| link.fate.send_replace(fate)).count()
+        let befallen = alive.inspect(|link| {
+            link.fate.send_replace(fate);
+        });
+        befallen.count()
     }
 
     /// How many connections have been accepted.

@@ -50,7 +50,7 @@ async fn reset_again_and_again_in_a_large_transaction() {
     for times in 1..=2 {
         proxy.until_broken(times).await;
     }
-    assert!(trial.stage.walhook.log().contains("a large transaction is being staged on disk"));
+    trial.wait_for_log(0, "a large transaction is being staged on disk").await;
     proxy.clear();
     trial.let_work(50);
     trial.hear(rows).await;

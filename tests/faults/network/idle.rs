@@ -72,6 +72,8 @@ async fn the_queue_is_full_for_longer_than_the_server_waits() {
     // patient enough that no delivery is given up meanwhile
     let toml = toml
         .replace("path = \"walhook.db\"", "path = \"walhook.db\"\nbytes_max = \"1MiB\"")
+        // the queue's limit is meant here, not a webhook's
+        .replace("timeout = \"2s\"", "timeout = \"2s\"\nbacklog_bytes_max = \"1MiB\"")
         .replace("\"100ms\", \"200ms\", \"500ms\"", "\"500ms\", \"1s\", \"2s\"");
     stage.walhook.configure(&toml);
     stage.start().await;

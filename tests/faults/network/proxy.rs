@@ -86,8 +86,10 @@ pub enum Then {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Lives,
-    /// Reset on both sides.
+    /// Reset on both sides; what is under way is lost.
     Cut,
+    /// Closed on both sides; what is under way arrives.
+    Ends,
     /// The server's side is reset; walhook's stays open and everything vanishes in it.
     LosesServer,
     /// Walhook's side is reset; the server's stays open.
@@ -268,6 +270,7 @@ async fn connect(mut client: TcpStream, link: Arc<Link>, shared: Arc<Shared>) {
     };
     link.fate.send_replace(fate);
     match fate {
+        Fate::Ends => {}
         Fate::Lives | Fate::Cut => {
             let _ = (client.set_zero_linger(), server.set_zero_linger());
         }
@@ -353,7 +356,8 @@ async fn down(
         if length as u64 == left {
             let number = shared.broken.fetch_add(1, Ordering::Relaxed);
             if number % 2 == 1 {
-                to.shutdown().await?;
+                link.fate.send_replace(Fate::Ends);
+                return std::future::pending().await;
             }
             return Err(io::ErrorKind::ConnectionReset.into());
         }

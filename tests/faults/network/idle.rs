@@ -88,6 +88,8 @@ async fn the_queue_is_full_for_longer_than_the_server_waits() {
     }
     wait_for_readyz(&trial.stage, "raise `[queue] bytes_max`").await;
     is_open.store(true, Ordering::Relaxed);
+    // it ends the pause of capture, which has grown
+    trial.stage.walhook.signal("-HUP");
     wait_for_readyz(&trial.stage, "200 OK").await;
     let log = trial.stage.walhook.log();
     assert!(!log.contains("was lost"), "the server never had to end a connection");

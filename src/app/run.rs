@@ -14,6 +14,7 @@ use crate::queue::Queue;
 use crate::transport::{self, Transport, Trust};
 use crate::upkeep::{self, Upkeep};
 use crate::webhook::Webhooks;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -77,23 +78,37 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
         let (queue, configs) = (Arc::clone(&queue), configs.subscribe());
         async move {
             let start = || capture_until_reload(&configs, adopt_slot, &*queue, &observers, &shutdown);
-            supervise("capture", &observers, &shutdown, start).await;
+            let reload = || {
+                let mut configs = configs.clone();
+                configs.mark_unchanged();
+                async move {
+                    // without a sender there are no news, and the shutdown is near
+                    if configs.changed().await.is_err() {
+                        pending::<()>().await;
+                    }
+                }
+            };
+            supervise("capture", &observers, &shutdown, reload, start).await;
         }
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        async move { supervise("dispatch", &observers, &shutdown, || dispatch.run(shutdown.clone())).await }
+        async move {
+            supervise("dispatch", &observers, &shutdown, pending, || dispatch.run(shutdown.clone())).await;
+        }
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        async move { supervise("upkeep", &observers, &shutdown, || upkeep.run(shutdown.clone())).await }
+        async move {
+            supervise("upkeep", &observers, &shutdown, pending, || upkeep.run(shutdown.clone())).await;
+        }
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         let listen = config.admin.listen;
         async move {
             let start = || async { Admin::bind(listen).await?.serve(shown.clone(), shutdown.clone()).await };
-            supervise("admin", &observers, &shutdown, start).await;
+            supervise("admin", &observers, &shutdown, pending, start).await;
         }
     });
     tasks.spawn(follow_signals(requests, configs, webhooks, queue, observers, shutdown));

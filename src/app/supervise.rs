@@ -14,13 +14,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const WELL_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs a task until the shutdown, again and again. A task that returns well before the shutdown wants to be
-/// started anew at once (its configuration changed).
-pub(super) async fn supervise<E, T>(
+/// started anew at once (its configuration changed). A pause ends early with `news`: what was in the way may be
+/// mended.
+pub(super) async fn supervise<E, T, N>(
     task: &'static str,
     observers: &Observers,
     shutdown: &CancellationToken,
+    news: impl Fn() -> N,
     mut start: impl FnMut() -> T,
 ) where
+    N: Future<Output = ()>,
     E: Remediable,
     T: Future<Output = Result<(), E>>,
 {
@@ -43,6 +46,7 @@ pub(super) async fn supervise<E, T>(
         });
         tokio::select! {
             () = tokio::time::sleep(retry_in) => {}
+            () = news() => pause = FIRST_PAUSE,
             () = shutdown.cancelled() => {}
         }
     }

@@ -64,6 +64,18 @@ pub struct Bounds {
     pub batch_bytes_max: usize,
 }
 
+/// The share of the queue's limit that a batch may take. A batch is refused wholly, so transactions that would fit one
+/// by one must not come in one that never does.
+const BATCH_SHARE: u64 = 8;
+
+impl Bounds {
+    /// The bounds for a queue of a size.
+    fn within(self, queue_bytes_max: u64) -> Self {
+        let share = usize::try_from(queue_bytes_max / BATCH_SHARE).unwrap_or(usize::MAX);
+        Self { batch_bytes_max: self.batch_bytes_max.min(share), ..self }
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self {
@@ -125,7 +137,7 @@ pub async fn run_on<D: Database>(
         observers: observers.clone(),
         epoch: stream.epoch,
         staging_bytes_max: settings.staging_bytes_max,
-        bounds: settings.bounds,
+        bounds: settings.bounds.within(queue.size().await?.bytes_max),
         open: None,
         batch: Batch::default(),
         batch_bytes: 0,
@@ -301,18 +313,38 @@ async fn open<'q, D: Database>(
     let records = queue.bindings().await?;
     let catalog = database.bind(settings.forms.clone(), &publications, records.clone()).await?;
     let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
+    let mut in_use = InUse::new(settings, observers);
     let source = loop {
         match control.start(&settings.slot, stream.progress.end_lsn, &publications).await {
-            Err(source::Error::SlotInUse { active_pid, .. }) => {
-                observers.tell(Observation::SlotInUse { slot: settings.slot.clone(), active_pid });
-            }
+            // often it is our own last session, which the server has not given up yet
+            Err(source::Error::SlotInUse { active_pid, .. }) => in_use.wait(active_pid).await,
             started => break started?,
         }
-        // often it is our own last session, which the server has not given up yet
-        tokio::time::sleep(SLOT_PAUSE).await;
         control = database.connect().await?;
     };
     Ok(Opened { source, forms, stream })
+}
+
+/// Waits for whoever has the slot, and tells of each once.
+struct InUse<'a> {
+    slot: &'a str,
+    observers: &'a Observers,
+    /// Of which process; 0 is nobody that is known.
+    told: Option<i32>,
+}
+
+impl<'a> InUse<'a> {
+    fn new(settings: &'a Settings, observers: &'a Observers) -> Self {
+        Self { slot: &settings.slot, observers, told: None }
+    }
+
+    async fn wait(&mut self, active_pid: Option<i32>) {
+        let process = active_pid.unwrap_or(0);
+        if self.told.replace(process) != Some(process) {
+            self.observers.tell(Observation::SlotInUse { slot: self.slot.to_owned(), active_pid });
+        }
+        tokio::time::sleep(SLOT_PAUSE).await;
+    }
 }
 
 /// The publications to read: the first must be there, for a slot that reads a missing one fails while
@@ -333,7 +365,14 @@ async fn place(
     control: &mut impl Asked,
 ) -> Result<StreamRecord, Error> {
     let remembered = queue.stream().await?;
-    let server = look(settings, remembered.as_ref(), control).await?;
+    let mut in_use = InUse::new(settings, observers);
+    let server = loop {
+        match look(settings, remembered.as_ref(), control).await {
+            // often it is our own last session that makes it
+            Err(Error::Source(source::Error::SlotInUse { active_pid, .. })) => in_use.wait(active_pid).await,
+            looked => break looked?,
+        }
+    };
     let epoch = remembered.as_ref().map_or(0, |stream| stream.epoch);
     let at = |creating, lsn: Lsn| StreamRecord {
         system_id: server.system_id.clone(),
@@ -374,6 +413,11 @@ async fn look(
     if slot.as_ref().is_some_and(|slot| slot.is_copy) {
         // what a standby says of its log would look like a gap
         return Err(source::Error::SlotIsCopy { slot: settings.slot.clone() }.into());
+    }
+    if let Some(slot) = slot.as_ref().filter(|slot| slot.is_in_the_making()) {
+        // it has no position yet, and none is not the highest
+        let (slot, active_pid) = (settings.slot.clone(), slot.active_pid);
+        return Err(source::Error::SlotInUse { slot, active_pid }.into());
     }
     let switches = match remembered {
         Some(stream) if stream.timeline != identity.timeline && identity.timeline > 1 => {

@@ -172,6 +172,11 @@ impl Address {
         &self.database
     }
 
+    /// Forgets all hosts but one, as it displays itself.
+    pub(crate) fn keep_host(&mut self, name: &str) {
+        self.hosts.retain(|host| host.to_string() == name);
+    }
+
     /// The hosts, in the order of the address.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts

@@ -108,6 +108,8 @@ impl Remediable for Error {
     fn remedy(&self) -> Remedy {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::NoFittingHost { .. } => Remedy::Wait,
+            // the connection broke in the middle of the handshake
+            Self::Tls { source, .. } if is_of_the_network(source) => Remedy::Wait,
             Self::Refused { error, .. } | Self::Statement(error) => error.remedy(),
             Self::Server(error) => match error.as_db_error() {
                 Some(error) => ServerError::from(error).remedy(),
@@ -131,6 +133,7 @@ impl Remediable for Error {
             Self::NoTls { .. } => {
                 "set \"ssl = on\" with a certificate on the server, or sslmode=prefer in the address"
             }
+            Self::Tls { source, .. } if is_of_the_network(source) => return None,
             Self::Tls { .. } => {
                 "check that sslrootcert holds the authority that signed the server's certificate, and that \
                  the certificate's subjectAltName names the host of the address"
@@ -143,6 +146,12 @@ impl Remediable for Error {
         };
         Some(hint.to_owned())
     }
+}
+
+/// Whether the connection is to blame, and neither side's settings.
+fn is_of_the_network(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
 }
 
 /// An error or a notice as the server reports it (source: PostgreSQL's documentation, "Error and Notice Message Fields").
@@ -225,6 +234,10 @@ impl ServerError {
         }
     }
 
+    fn speaks_of(&self, word: &str) -> bool {
+        self.message.contains(word) || self.detail.as_ref().is_some_and(|detail| detail.contains(word))
+    }
+
     /// What to do about a refused login.
     fn login_hint(&self, user: &str, database: &str) -> Option<String> {
         let user = postgres_protocol::escape::escape_identifier(user);
@@ -240,6 +253,11 @@ impl ServerError {
                  host {database} {user} ADDRESS/MASK scram-sha-256"
             )),
             "3D000" => Some("name an existing database in the address".to_owned()),
+            // the privilege's name is not translated
+            "42501" if self.speaks_of("CONNECT") => {
+                let database = postgres_protocol::escape::escape_identifier(database);
+                Some(format!("grant connect on database {} to {user};", database.trim()))
+            }
             // a walsender needs it (a superuser has it)
             "42501" => Some(format!("alter role {user} replication;")),
             "53300" => {
@@ -264,6 +282,36 @@ mod tests {
         for cut in 0..body.len() {
             ServerError::read(&body.slice(..cut));
         }
+    }
+
+    /// Who lost CONNECT on the database was told to give the role REPLICATION, which it had.
+    #[test]
+    fn a_missing_privilege_is_told_apart() {
+        let hint = |message: &str, detail: Option<&str>| {
+            let (code, detail) = ("42501".to_owned(), detail.map(str::to_owned));
+            let error = ServerError { code, message: message.to_owned(), detail, ..ServerError::default() };
+            error.login_hint("walhook", "help desk").unwrap()
+        };
+        let detail = Some("User does not have CONNECT privilege.");
+        assert_eq!(
+            hint("permission denied for database \"help desk\"", detail),
+            "grant connect on database \"help desk\" to \"walhook\";"
+        );
+        assert_eq!(
+            hint("must be superuser or replication role to start walsender", None),
+            "alter role \"walhook\" replication;"
+        );
+    }
+
+    /// A handshake that the network broke off called for the operator, and for another certificate.
+    #[test]
+    fn a_handshake_that_breaks_off_is_the_networks() {
+        let broken = |kind: io::ErrorKind| Error::Tls { host: "db".into(), source: kind.into() };
+        assert_eq!(broken(io::ErrorKind::UnexpectedEof).remedy(), Remedy::Wait);
+        assert_eq!(broken(io::ErrorKind::UnexpectedEof).hint(), None);
+        // a certificate that does not fit
+        assert_eq!(broken(io::ErrorKind::InvalidData).remedy(), Remedy::CallOperator);
+        assert!(broken(io::ErrorKind::InvalidData).hint().is_some());
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct RawConnection {
     input: BytesMut,
     host: String,
     server_version: String,
+    /// The server's process behind it.
+    process: Option<i32>,
     frame_bytes_max: usize,
 }
 
@@ -57,6 +59,7 @@ impl RawConnection {
             input: BytesMut::new(),
             host: "test".to_owned(),
             server_version: String::new(),
+            process: None,
             frame_bytes_max: FRAME_BYTES_MAX,
         }
     }
@@ -64,6 +67,11 @@ impl RawConnection {
     /// Where the server is, for messages.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The number of the server's process behind it, if it has told.
+    pub(crate) fn process(&self) -> Option<i32> {
+        self.process
     }
 
     /// The server's version as it reports it: `15.20 (Debian 15.20-0+deb12u1)`.
@@ -316,6 +324,7 @@ impl Connected for RawConnection {
             input: BytesMut::new(),
             host: host.to_string(),
             server_version: String::new(),
+            process: None,
             frame_bytes_max: LOGIN_FRAME_BYTES_MAX,
         };
         let mut parameters = vec![
@@ -334,7 +343,7 @@ impl Connected for RawConnection {
         connection.authenticate(address, host).await?;
         let mut is_ascii = false;
         loop {
-            let frame = connection.next_of_login(address).await?;
+            let mut frame = connection.next_of_login(address).await?;
             match frame.tag {
                 b'Z' => break,
                 b'S' => {
@@ -345,7 +354,7 @@ impl Connected for RawConnection {
                     }
                     is_ascii |= name == Some(b"server_encoding") && value == b"SQL_ASCII";
                 }
-                b'K' => {}
+                b'K' => connection.process = frame.body.try_get_i32().ok(),
                 tag => return Err(connection.unexpected(tag)),
             }
         }

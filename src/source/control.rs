@@ -2,21 +2,29 @@
 
 use super::error::literal;
 use super::pump::STATUS_INTERVAL_MAX;
+use super::witness::{Standing, Witness};
 use super::{Error, Stream};
 use crate::lsn::Lsn;
 use crate::postgres::raw::{self, RawConnection, TextRows};
 use crate::postgres::{self, Address, ServerError, major_version};
 use postgres_protocol::escape::escape_identifier;
+use std::future::Future;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// The output plugin that is read.
 const PLUGIN: &str = "pgoutput";
+
+/// How long the server may take to answer what it knows without work.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// How often it is asked, while it makes a slot, whether it still does: there is no limit to that.
+const DOUBT_PAUSE: Duration = Duration::from_secs(15);
 
 /// A replication connection before it streams.
 #[derive(Debug)]
 pub struct Control {
     connection: RawConnection,
-    database: String,
+    address: Address,
 }
 
 /// Who the server is.
@@ -84,7 +92,7 @@ impl Control {
     /// Opens a replication connection to the address's database.
     pub async fn connect(address: &Address, application_name: &str) -> Result<Self, Error> {
         let connection = raw::connect(address, application_name).await.map_err(Error::Connection)?;
-        Ok(Self { connection, database: address.database().to_owned() })
+        Ok(Self { connection, address: address.clone() })
     }
 
     /// The server's version as it reports it: `15.20 (Debian 15.20-0+deb12u1)`.
@@ -148,7 +156,11 @@ impl Control {
             escape_identifier(plugin),
             self.slot_options().await?
         );
-        let rows = match self.connection.query(&statement).await {
+        let witness = self.witness();
+        let created = while_at_work(self.connection.query(&statement), witness).await;
+        // its answer does not come: whether there is a slot is seen by whoever looks
+        let Some(created) = created else { return Err(self.silent(DOUBT_PAUSE)) };
+        let rows = match created {
             Ok(rows) => rows,
             Err(postgres::Error::Statement(error)) => return Err(self.no_slot(name, plugin, error).await),
             Err(error) => return Err(self.lost(error)),
@@ -214,7 +226,7 @@ impl Control {
             literal(&to.to_string())
         );
         let action = format!("advance replication slot {name:?}");
-        let rows = match self.run(&statement, &action).await {
+        let rows = match self.run_at_leisure(&statement, &action).await {
             Err(Error::Refused { action, error }) => {
                 return Err(self.slot_refusal(name, action, error).await);
             }
@@ -254,9 +266,14 @@ impl Control {
         let statement = start_statement(slot, from, publications);
         self.connection.send_query(&statement).await.map_err(|error| self.lost(error))?;
         loop {
-            let frame = self.connection.next().await.map_err(|error| self.lost(error))?;
+            let answer = timeout(ANSWER_TIME_MAX, self.connection.next()).await;
+            let answer = answer.map_err(|_| self.silent(ANSWER_TIME_MAX))?;
+            let frame = answer.map_err(|error| self.lost(error))?;
             match frame.tag {
-                b'W' => return Ok(Stream::begin(self.connection, slot, from, status_interval)),
+                b'W' => {
+                    let witness = self.witness();
+                    return Ok(Stream::begin(self.connection, witness, slot, from, status_interval));
+                }
                 b'E' => {
                     let error = Box::new(ServerError::read(&frame.body));
                     if error.is_fatal() {
@@ -280,9 +297,10 @@ impl Control {
             let reason = format!("its output plugin is {plugin}, not {PLUGIN}");
             return Err(Error::SlotForeign { slot: name(), reason });
         }
-        if state.database.as_deref() != Some(&self.database) {
+        let ours = self.address.database();
+        if state.database.as_deref() != Some(ours) {
             let database = state.database.unwrap_or_default();
-            let reason = format!("it belongs to database {database:?}, not {:?}", self.database);
+            let reason = format!("it belongs to database {database:?}, not {ours:?}");
             return Err(Error::SlotForeign { slot: name(), reason });
         }
         if state.is_copy {
@@ -326,7 +344,15 @@ impl Control {
         }
     }
 
+    /// A network that has swallowed the question says nothing for ever.
     async fn run(&mut self, statement: &str, action: &str) -> Result<TextRows, Error> {
+        match timeout(ANSWER_TIME_MAX, self.run_at_leisure(statement, action)).await {
+            Ok(rows) => rows,
+            Err(_) => Err(self.silent(ANSWER_TIME_MAX)),
+        }
+    }
+
+    async fn run_at_leisure(&mut self, statement: &str, action: &str) -> Result<TextRows, Error> {
         self.connection.query(statement).await.map_err(|error| match error {
             postgres::Error::Statement(error) if !error.is_fatal() => {
                 Error::Refused { action: action.to_owned(), error }
@@ -337,6 +363,29 @@ impl Control {
 
     fn lost(&self, source: postgres::Error) -> Error {
         Error::Disconnected { host: self.connection.host().to_owned(), source }
+    }
+
+    fn silent(&self, silence: Duration) -> Error {
+        Error::Silent { host: self.connection.host().to_owned(), seconds: silence.as_secs() }
+    }
+
+    fn witness(&self) -> Option<Witness> {
+        Witness::new(&self.address, self.connection.host(), self.connection.process())
+    }
+}
+
+/// What the server's answer is; none if its process has nothing more to do for us, and the answer has not come.
+async fn while_at_work<T>(answer: impl Future<Output = T>, witness: Option<Witness>) -> Option<T> {
+    tokio::pin!(answer);
+    loop {
+        if let Ok(answer) = timeout(DOUBT_PAUSE, &mut answer).await {
+            return Some(answer);
+        }
+        if let Some(witness) = witness.clone()
+            && matches!(witness.ask().await, Standing::Gone | Standing::Idle)
+        {
+            return None;
+        }
     }
 }
 
@@ -367,6 +416,12 @@ fn read_history(content: &str) -> Option<Vec<TimelineSwitch>> {
 }
 
 impl SlotState {
+    /// Whether it is being made: it has no position yet, and whoever makes it waits for open transactions, the
+    /// server's process also when its client is gone.
+    pub fn is_in_the_making(&self) -> bool {
+        self.plugin.is_some() && self.active_pid.is_some() && self.confirmed_flush_lsn.is_none()
+    }
+
     /// Reads a row of `pg_replication_slots` as JSON. 14 and 15 call a slot lost by `wal_status` alone, 16 adds
     /// `conflicting`, 17 `invalidation_reason`.
     fn read(json: &str) -> Option<Self> {
@@ -402,6 +457,22 @@ impl SlotState {
 mod tests {
     use super::*;
 
+    /// A connection that fell silent after the login, before the stream ran, was waited for as long as the kernel
+    /// held it: for hours or for ever, with nothing said but that the stream had not started.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
+        let control = || {
+            let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+            let address = Address::parse("host=db user=u").unwrap();
+            (Control { connection: RawConnection::over(ours), address }, theirs)
+        };
+        let (mut one, _server) = control();
+        let error = one.identify().await.unwrap_err();
+        assert_eq!(error.to_string(), "PostgreSQL at test has said nothing for 30 s");
+        let (another, _server) = control();
+        assert!(matches!(another.start("walhook", Lsn(1), &[]).await, Err(Error::Silent { .. })));
+    }
+
     #[test]
     fn publications_are_quoted_as_identifiers_inside_a_literal() {
         let names = ["plain".to_owned(), "My\"Pub".to_owned(), "it's".to_owned()];
@@ -435,6 +506,17 @@ mod tests {
         check(r#"{"wal_status": "reserved", "conflicting": false}"#, false);
         check(r#"{"wal_status": "reserved", "conflicting": true}"#, true);
         check(r#"{"wal_status": "lost", "invalidation_reason": "idle_timeout"}"#, true);
+    }
+
+    #[test]
+    fn a_slot_without_a_position_is_in_the_making_while_somebody_is_at_it() {
+        let check = |json: &str, expected: bool| {
+            assert_eq!(SlotState::read(json).unwrap().is_in_the_making(), expected, "{json}");
+        };
+        check(r#"{"plugin": "pgoutput", "active_pid": 7, "restart_lsn": "0/1"}"#, true);
+        check(r#"{"plugin": "pgoutput", "active_pid": 7, "confirmed_flush_lsn": "0/1"}"#, false);
+        check(r#"{"plugin": "pgoutput"}"#, false);
+        check(r#"{"active_pid": 7, "restart_lsn": "0/1"}"#, false);
     }
 
     #[test]

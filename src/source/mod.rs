@@ -12,6 +12,7 @@ mod handover;
 pub mod pgoutput;
 mod pump;
 mod stream;
+mod witness;
 
 pub use control::{Control, CreatedSlot, SlotState, SystemIdentity, TimelineSwitch, WalPosition};
 pub use error::Error;

@@ -4,6 +4,7 @@
 use super::Error;
 use super::frames::{COPY_DONE, FromServer, Status, TERMINATE};
 use super::handover::{Handover, Item};
+use super::witness::{Standing, Witness};
 use crate::lsn::Lsn;
 use crate::postgres;
 use crate::postgres::ServerError;
@@ -13,6 +14,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +37,10 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// After such a silence the server is asked for a sign of life, with the next status. An idle server says nothing
 /// by itself, and half a minute without a word counts as trouble.
 const SILENCE_UNTIL_ASKED: Duration = Duration::from_secs(5);
-/// After such a silence the connection counts as dead. Long, for a server that decodes a giant transaction of
+/// After such a silence, and again and again, the server is asked by another connection whether this one has an
+/// end there at all.
+const SILENCE_UNTIL_DOUBTED: Duration = Duration::from_secs(10);
+/// After such a silence the connection counts as dead, whatever the server says. Long, for a server that decodes a giant transaction of
 /// other tables is silent, too, and would have to begin again.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// How long the server may take to read what we write.
@@ -77,6 +82,10 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Pump<'a> {
     connection: RawConnection,
+    witness: Option<Witness>,
+    /// What the witness is being asked.
+    doubt: JoinSet<Standing>,
+    doubted: Instant,
     shared: &'a Shared,
     received: Lsn,
     /// Arrived, but there is no room for it.
@@ -97,6 +106,7 @@ impl<'a> Pump<'a> {
     /// For a connection on which the stream has just begun.
     pub(super) fn new(
         connection: RawConnection,
+        witness: Option<Witness>,
         shared: &'a Shared,
         from: Lsn,
         status_interval: Duration,
@@ -104,6 +114,9 @@ impl<'a> Pump<'a> {
         let now = Instant::now();
         Self {
             connection,
+            witness,
+            doubt: JoinSet::new(),
+            doubted: now,
             shared,
             received: from,
             held: None,
@@ -135,6 +148,11 @@ impl<'a> Pump<'a> {
                 () = self.shared.closing.cancelled() => return self.close().await,
                 () = sleep_until(due) => self.say_something().await?,
                 () = self.shared.confirmed.notified() => self.want_status(CONFIRMATION_PAUSE),
+                Some(standing) = self.doubt.join_next() => {
+                    if standing.is_ok_and(|standing| standing == Standing::Gone) && self.silence() >= SILENCE_UNTIL_DOUBTED {
+                        return Err(self.silent(self.silence()));
+                    }
+                }
                 () = room => {
                     // silence did not count while nothing was read
                     self.heard = Instant::now();
@@ -228,10 +246,15 @@ impl<'a> Pump<'a> {
             let host = self.connection.host().to_owned();
             return Err(Error::Stalled { host, seconds: STALL_MAX.as_secs() });
         }
-        let silence = if self.held.is_some() { Duration::ZERO } else { self.heard.elapsed() };
+        let silence = self.silence();
         if silence > SILENCE_MAX {
-            let host = self.connection.host().to_owned();
-            return Err(Error::Silent { host, seconds: silence.as_secs() });
+            return Err(self.silent(silence));
+        }
+        if silence > SILENCE_UNTIL_DOUBTED && self.doubted.elapsed() > SILENCE_UNTIL_DOUBTED {
+            self.doubted = Instant::now();
+            if let Some(witness) = self.witness.clone().filter(|_| self.doubt.is_empty()) {
+                self.doubt.spawn(witness.ask());
+            }
         }
         let ask = silence > SILENCE_UNTIL_ASKED && !self.asked;
         self.asked |= ask;
@@ -250,10 +273,7 @@ impl<'a> Pump<'a> {
         message.extend_from_slice(and);
         match timeout(WRITE_MAX, self.connection.send(&message)).await {
             Ok(sent) => sent.map_err(|error| self.lost(error))?,
-            Err(_) => {
-                let host = self.connection.host().to_owned();
-                return Err(Error::Silent { host, seconds: WRITE_MAX.as_secs() });
-            }
+            Err(_) => return Err(self.silent(WRITE_MAX)),
         }
         self.status_sent = Instant::now();
         self.status_wanted = None;
@@ -279,10 +299,17 @@ impl<'a> Pump<'a> {
         };
         match timeout(CLOSE_MAX, closing).await {
             Ok(closed) => closed,
-            Err(_) => {
-                Err(Error::Silent { host: self.connection.host().to_owned(), seconds: CLOSE_MAX.as_secs() })
-            }
+            Err(_) => Err(self.silent(CLOSE_MAX)),
         }
+    }
+
+    /// How long nothing has come, though it would have been read.
+    fn silence(&self) -> Duration {
+        if self.held.is_some() { Duration::ZERO } else { self.heard.elapsed() }
+    }
+
+    fn silent(&self, silence: Duration) -> Error {
+        Error::Silent { host: self.connection.host().to_owned(), seconds: silence.as_secs() }
     }
 
     fn lost(&self, source: postgres::Error) -> Error {
@@ -361,9 +388,48 @@ mod tests {
         };
         let asked_after = tokio::select! {
             asked_after = question => asked_after,
-            () = Pump::new(RawConnection::over(ours), &shared, Lsn(1), STATUS_INTERVAL_MAX).run() => unreachable!(),
+            () = Pump::new(RawConnection::over(ours), None, &shared, Lsn(1), STATUS_INTERVAL_MAX).run() => unreachable!(),
         };
         assert!(asked_after <= Duration::from_secs(20), "{asked_after:?}");
+    }
+
+    /// An idle server says nothing but what it is asked for.
+    async fn idle(mut server: UnixStream) -> (usize, usize) {
+        let (mut heard, mut asked) = (0, 0);
+        let mut status = [0; 39];
+        while server.read_exact(&mut status).await.is_ok() {
+            heard += 1;
+            if status[38] == 1 {
+                asked += 1;
+                let mut keepalive = b"d\0\0\0\x16k".to_vec();
+                keepalive.extend(7_u64.to_be_bytes());
+                keepalive.extend([0; 9]);
+                if server.write_all(&keepalive).await.is_err() {
+                    break;
+                }
+            }
+        }
+        (heard, asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_hour_is_a_few_hundred_words_and_nothing_piles_up() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let shared = Shared::new("s", Lsn(1), 1_000_000);
+        let hour = Duration::from_secs(3600);
+        let pump = async {
+            Pump::new(RawConnection::over(ours), None, &shared, Lsn(1), STATUS_INTERVAL_MAX).run().await;
+        };
+        let ended = async {
+            let ended = timeout(hour, pump).await;
+            assert!(ended.is_err(), "the stream ended within an idle hour");
+        };
+        let ((), (heard, asked)) = tokio::join!(ended, idle(theirs));
+        assert!((360..=380).contains(&heard), "{heard}");
+        assert!((170..=370).contains(&asked), "{asked}");
+        let mut items = VecDeque::new();
+        shared.handover.take(&mut items).unwrap();
+        assert!(matches!(items.make_contiguous(), [Item::WalEnd(Lsn(7))]), "{items:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -372,7 +438,7 @@ mod tests {
         let shared = Shared::new("s", Lsn(1), 1_000_000);
         let began = Instant::now();
         let pump = async {
-            Pump::new(RawConnection::over(ours), &shared, Lsn(1), STATUS_INTERVAL_MAX).run().await;
+            Pump::new(RawConnection::over(ours), None, &shared, Lsn(1), STATUS_INTERVAL_MAX).run().await;
             began.elapsed()
         };
         let (lasted, heard) = tokio::join!(pump, flood(theirs));

@@ -2,6 +2,7 @@
 
 use super::handover::Item;
 use super::pump::{Pump, Shared};
+use super::witness::Witness;
 use super::{Error, Message, Source, pgoutput};
 use crate::lsn::{Durable, Lsn};
 use crate::postgres::raw::RawConnection;
@@ -22,11 +23,17 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(super) fn begin(connection: RawConnection, slot: &str, from: Lsn, status_interval: Duration) -> Self {
+    pub(super) fn begin(
+        connection: RawConnection,
+        witness: Option<Witness>,
+        slot: &str,
+        from: Lsn,
+        status_interval: Duration,
+    ) -> Self {
         let shared = Arc::new(Shared::new(slot, from, WAITING_BYTES_MAX));
         let mut pump = JoinSet::new();
         let theirs = Arc::clone(&shared);
-        pump.spawn(async move { Pump::new(connection, &theirs, from, status_interval).run().await });
+        pump.spawn(async move { Pump::new(connection, witness, &theirs, from, status_interval).run().await });
         Self { shared, taken: VecDeque::new(), pump }
     }
 

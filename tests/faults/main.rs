@@ -6,5 +6,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod death;
+mod network;
 #[path = "../proof/mod.rs"]
 mod proof;
+mod roles;
+mod server_restart;

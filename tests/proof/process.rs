@@ -89,7 +89,8 @@ impl Walhook {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends it a signal, such as `-HUP`.
+    pub fn signal(&self, signal: &str) {
         if let Some(child) = &self.child {
             Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         }

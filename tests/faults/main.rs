@@ -8,3 +8,4 @@
 mod death;
 #[path = "../proof/mod.rs"]
 mod proof;
+mod server;

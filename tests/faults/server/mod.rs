@@ -2,7 +2,10 @@
 //! publication, the tables.
 
 mod history;
+mod large;
 mod slot;
+mod tables;
+mod things;
 
 use crate::proof::gap::Gap;
 use crate::proof::stored::stored_gaps;

@@ -94,7 +94,7 @@ impl Walhook {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         if let Some(child) = &self.child {
             Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         }

@@ -1,7 +1,7 @@
 //! Transactions out of the ordinary: large, long, of many parts, prepared, of wide rows.
 
 use super::things::{self, things};
-use super::{number, sql, start_running, stop, wait_until};
+use super::{sql, start_running, stop, wait_until_confirmed, wal_end};
 use crate::proof::history::{Key, Op, Outcome, Told};
 use crate::proof::stage::{Stage, setting};
 use crate::proof::trial::{Trial, content};
@@ -151,16 +151,9 @@ async fn idle_in_a_transaction_while_others_commit() {
     let signed = format!("begin; insert into desk.book values (10, 0); {people}");
     client.batch_execute(&signed).await.unwrap();
     trial.work(60).await;
-    let end = number(&trial, "select (pg_current_wal_lsn() - '0/0')::bigint").await;
+    let end = wal_end(&trial).await;
     // the position passes over what is open, and the slot keeps it
-    wait_until(
-        &trial,
-        &format!(
-            "select count(*) from pg_replication_slots
-             where slot_name = 'walhook' and confirmed_flush_lsn - '0/0' >= {end}"
-        ),
-    )
-    .await;
+    wait_until_confirmed(&trial, end).await;
     trial.kill().await;
     trial.work(60).await;
     start_running(&mut trial).await;
@@ -176,26 +169,18 @@ async fn idle_in_a_transaction_while_others_commit() {
 /// `LARGE_MB=2000` is the long form.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_larger_than_memory() {
-    let mut trial = things::begin("large-transaction", "'b' = 1").await;
+    let mut trial = things::begin("large-transaction", "'id' = 7").await;
     trial.let_work(100);
     let rows = setting("LARGE_MB", 20) * 10;
-    // random hexadecimal digits, which the server cannot compress
+    sql(&trial, "alter table desk.thing alter column a set storage external").await;
     let fill = format!(
-        "insert into desk.thing select id, (select string_agg(md5(random()::text || id), '') from \
-         generate_series(1, 3125)), (id % {rows} = 7)::int from generate_series(1, {rows}) id"
+        "insert into desk.thing select id, repeat(md5(id::text), 3125), 1 from generate_series(1, {rows}) id"
     );
     sql(&trial, &fill).await;
-    let end = number(&trial, "select (pg_current_wal_lsn() - '0/0')::bigint").await;
+    let end = wal_end(&trial).await;
     let told = things(&trial, &["7".to_owned()]).await;
     assert_eq!(told.len(), 1);
-    wait_until(
-        &trial,
-        &format!(
-            "select count(*) from pg_replication_slots
-             where slot_name = 'walhook' and confirmed_flush_lsn - '0/0' >= {end}"
-        ),
-    )
-    .await;
+    wait_until_confirmed(&trial, end).await;
     trial.stage.walhook.note_memory();
     let staged: u64 = std::fs::read_dir(&trial.stage.folder)
         .unwrap()

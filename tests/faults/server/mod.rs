@@ -3,6 +3,7 @@
 
 mod history;
 mod large;
+mod publication;
 mod slot;
 mod tables;
 mod things;
@@ -79,4 +80,25 @@ async fn wait_until(trial: &Trial, query: &str) {
         assert!(began.elapsed() < PATIENCE, "never: {query}\n{}", trial.stage.walhook.log_tail());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Lets the sessions finish what they are at.
+async fn rest(trial: &Trial) {
+    let none = "select (count(*) = 0)::int::bigint from pg_stat_activity
+         where backend_type = 'client backend' and state <> 'idle' and pid <> pg_backend_pid()";
+    wait_until(trial, none).await;
+}
+
+/// Where the log ends, as a number.
+async fn wal_end(trial: &Trial) -> i64 {
+    number(trial, "select (pg_current_wal_lsn() - '0/0')::bigint").await
+}
+
+/// Waits until walhook, or whoever reads its slot, has confirmed so much.
+async fn wait_until_confirmed(trial: &Trial, lsn: i64) {
+    let query = format!(
+        "select count(*) from pg_replication_slots
+         where slot_name = 'walhook' and confirmed_flush_lsn - '0/0' >= {lsn}"
+    );
+    wait_until(trial, &query).await;
 }

@@ -2,8 +2,8 @@
 //! seen before anything is skipped.
 
 use super::{
-    PATIENCE, accept, gaps, number, resume, sql, start_refused, start_running, stop, wait_until,
-    wait_until_read,
+    PATIENCE, accept, gaps, number, resume, sql, start_refused, start_running, stop, wait_until_confirmed,
+    wait_until_read, wal_end,
 };
 use crate::proof::history::testimony;
 use crate::proof::process::Walhook;
@@ -204,15 +204,8 @@ async fn read_by_another_program() {
         .unwrap();
     wait_until_read(&trial, true).await;
     start_refused(&mut trial, "the slot is in use; waiting for it").await;
-    let taken = number(&trial, "select (pg_current_wal_lsn() - '0/0')::bigint").await;
-    wait_until(
-        &trial,
-        &format!(
-            "select count(*) from pg_replication_slots
-             where slot_name = 'walhook' and confirmed_flush_lsn - '0/0' >= {taken}"
-        ),
-    )
-    .await;
+    let taken = wal_end(&trial).await;
+    wait_until_confirmed(&trial, taken).await;
     other.kill().unwrap();
     other.wait().unwrap();
     trial.wait_for_log(0, "ahead of our position").await;
@@ -250,15 +243,8 @@ async fn shared_by_two_walhooks() {
     second.start_with(&["run", "--adopt-slot"]);
     says(&second, "the stream runs").await;
     trial.work(60).await;
-    let made = number(&trial, "select (pg_current_wal_lsn() - '0/0')::bigint").await;
-    wait_until(
-        &trial,
-        &format!(
-            "select count(*) from pg_replication_slots
-             where slot_name = 'walhook' and confirmed_flush_lsn - '0/0' >= {made}"
-        ),
-    )
-    .await;
+    let made = wal_end(&trial).await;
+    wait_until_confirmed(&trial, made).await;
     start_refused(&mut trial, "ahead of our position").await;
     assert_eq!(second.terminate(), Some(0));
     accept(&mut trial).await;

@@ -18,6 +18,7 @@ async fn columns_change_between_two_changes_of_a_transaction() {
          insert into desk.thing values (3, 'x', 30, 'z');
          alter table desk.thing drop column b;
          update desk.thing set a = 'w' where id = 2;
+         alter table desk.thing alter column c drop default;
          alter table desk.thing alter column c type jsonb using to_jsonb(c);
          insert into desk.thing values (4, 'x', '[4]');
          commit",
@@ -95,12 +96,12 @@ async fn dropped_after_its_changes_and_made_anew() {
 /// The identity of a table changes between its changes, down to none that tells the entry; and it is emptied.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_identity_changes_and_it_is_truncated() {
-    let mut trial = things::begin("tables-identity", "'id' > 0").await;
+    let trial = things::begin("tables-identity", "'id' > 0").await;
     trial.let_work(200);
+    sql(&trial, "insert into desk.thing select id, 'x', 1 from generate_series(1, 9) id").await;
     sql(
         &trial,
-        "insert into desk.thing select id, 'x', 1 from generate_series(1, 9) id;
-         alter table desk.thing replica identity full;
+        "alter table desk.thing replica identity full;
          update desk.thing set b = 2 where id = 1;
          alter table desk.thing replica identity default;
          update desk.thing set b = 3 where id = 2;",
@@ -118,7 +119,9 @@ async fn its_identity_changes_and_it_is_truncated() {
     sql(&trial, "insert into desk.thing values (10, 'x', 1)").await;
     sql(&trial, "alter table desk.thing replica identity default; truncate desk.thing").await;
     sql(&trial, "insert into desk.thing values (11, 'x', 1)").await;
-    let wanted: Vec<String> = (1..=11).map(|id| id.to_string()).collect();
+    // what came without an identity is put aside, and that is said: its entry could not be followed further
+    trial.wait_for_log(0, "a row change could not be read and was put aside").await;
+    let wanted: Vec<String> = (1..=11).filter(|id| *id != 10).map(|id| id.to_string()).collect();
     let told = things(&trial, &wanted).await;
     let of = |id: &str| (told[id]["event"].clone(), told[id]["entry"]["b"].clone());
     assert_eq!(of("1"), (json!("update"), json!(2)));

@@ -162,7 +162,7 @@ async fn the_queue_put_back_from_a_backup() {
         });
         told.collect::<BTreeSet<_>>().is_superset(&wanted)
     });
-    tokio::time::timeout(super::PATIENCE, arrived).await.expect("everything has arrived, before or after");
+    tokio::time::timeout(super::patience(), arrived).await.expect("everything has arrived, before or after");
     assert_eq!(stage.walhook.terminate(), Some(0));
 }
 

@@ -116,7 +116,7 @@ async fn prepared_transactions() {
     stage.walhook.start();
     let began = std::time::Instant::now();
     while !stage.walhook.log().contains("creating the slot; that waits for every open transaction") {
-        assert!(began.elapsed() < super::PATIENCE, "{}", stage.walhook.log_tail());
+        assert!(began.elapsed() < super::patience(), "{}", stage.walhook.log_tail());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     stage.client.batch_execute("commit prepared 'early'").await.unwrap();

@@ -9,12 +9,15 @@ mod tables;
 mod things;
 
 use crate::proof::gap::Gap;
+use crate::proof::stage::setting;
 use crate::proof::stored::stored_gaps;
 use crate::proof::trial::Trial;
 use std::time::{Duration, Instant};
 
-/// How long something may take on two processors that play all sides.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long something may take on two processors that play all sides; the long forms need more.
+fn patience() -> Duration {
+    Duration::from_secs(setting("PATIENCE_S", 60))
+}
 
 /// SIGTERM: everything that was read is in the queue and confirmed.
 fn stop(trial: &mut Trial) {
@@ -77,7 +80,7 @@ async fn wait_until_read(trial: &Trial, is_read: bool) {
 async fn wait_until(trial: &Trial, query: &str) {
     let began = Instant::now();
     while number(trial, query).await == 0 {
-        assert!(began.elapsed() < PATIENCE, "never: {query}\n{}", trial.stage.walhook.log_tail());
+        assert!(began.elapsed() < patience(), "never: {query}\n{}", trial.stage.walhook.log_tail());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! The publication is altered while walhook runs: what the server leaves out for it is told, all else arrives.
 
-use super::{PATIENCE, accept, gaps, rest, sql, wait_until_confirmed, wal_end};
+use super::{accept, gaps, patience, rest, sql, wait_until_confirmed, wal_end};
 use crate::proof::trial::Trial;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -123,7 +123,7 @@ async fn it_is_dropped_and_made_anew_or_renamed() {
         sql(&trial, back).await;
         let began = Instant::now();
         while readiness(&trial).await.contains("\"ready\":true") {
-            assert!(began.elapsed() < PATIENCE, "it stays green");
+            assert!(began.elapsed() < patience(), "it stays green");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         accept(&mut trial).await;

@@ -2,7 +2,7 @@
 //! seen before anything is skipped.
 
 use super::{
-    PATIENCE, accept, gaps, number, resume, sql, start_refused, start_running, stop, wait_until_confirmed,
+    accept, gaps, number, patience, resume, sql, start_refused, start_running, stop, wait_until_confirmed,
     wait_until_read, wal_end,
 };
 use crate::proof::history::testimony;
@@ -232,7 +232,7 @@ async fn shared_by_two_walhooks() {
     let says = async |second: &Walhook, words: &str| {
         let began = Instant::now();
         while !second.log().contains(words) {
-            assert!(began.elapsed() < PATIENCE, "no {words:?}:\n{}", second.log_tail());
+            assert!(began.elapsed() < patience(), "no {words:?}:\n{}", second.log_tail());
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
@@ -265,7 +265,7 @@ async fn given_up_by_the_server() {
         "select count(*) from pg_replication_slots where slot_name = 'walhook' and wal_status = 'lost'";
     let began = Instant::now();
     while number(&trial, lost).await == 0 {
-        assert!(began.elapsed() < PATIENCE, "the slot lives on");
+        assert!(began.elapsed() < patience(), "the slot lives on");
         sql(&trial, "select pg_logical_emit_message(false, 'filler', repeat('x', 1000))").await;
         sql(&trial, "select pg_switch_wal()").await;
         sql(&trial, "checkpoint").await;

@@ -1,7 +1,7 @@
 //! A table beside those that the oracle knows, with a form and a webhook of its own: for what the oracle has no words
 //! for. The laws judge the others meanwhile.
 
-use super::PATIENCE;
+use super::patience;
 use crate::proof::stage::Stage;
 use crate::proof::trial::{Trial, content};
 use crate::proof::world::HOOKS;
@@ -53,7 +53,7 @@ pub async fn things(trial: &Trial, wanted: &[String]) -> BTreeMap<String, Value>
             return told;
         }
         assert!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < patience(),
             "{} things do not arrive, the first {:?}:\n{}",
             missing.len(),
             missing[0],

@@ -66,8 +66,9 @@ async fn subtransactions_and_copy() {
     client.batch_execute("begin; insert into desk.book values (12, 0)").await.unwrap();
     let copy = client.copy_in("copy desk.person (id, name, active, tags) from stdin").await.unwrap();
     let mut copy = Box::pin(copy);
-    let lines: String = (3_000_001..=3_000_300).map(|id| format!("{id}\tbulk {id}\tt\t{{bulk}}\n")).collect();
-    copy.send(bytes::Bytes::from(lines)).await.unwrap();
+    let lines: Vec<String> =
+        (3_000_001..=3_000_300).map(|id| format!("{id}\tbulk {id}\tt\t{{bulk}}\n")).collect();
+    copy.send(bytes::Bytes::from(lines.concat())).await.unwrap();
     copy.as_mut().finish().await.unwrap();
     client.batch_execute("commit").await.unwrap();
     trial.told.push(told(12, (3_000_001..=3_000_300).map(person).collect()));

@@ -201,7 +201,7 @@ async fn a_transaction_larger_than_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wide_rows_and_huge_values() {
     let mut trial = things::begin("large-wide", "'id' > 0").await;
-    let megabytes = setting("VALUE_MB", 20);
+    let megabytes = setting("VALUE_MB", 18);
     sql(&trial, &format!("insert into desk.thing values (1, repeat('x', {megabytes} * 1000000), 1)")).await;
     sql(&trial, "insert into desk.thing values (2, 'small', 1)").await;
     let body = things(&trial, &["1".into(), "2".into()]).await.remove("1").unwrap();

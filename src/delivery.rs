@@ -97,6 +97,8 @@ pub struct Batch {
     /// How far capture has come with this batch. None means that the transaction goes on: the events are
     /// stored but do not count until a batch with progress arrives, and are gone if the process ends before.
     pub progress: Option<Progress>,
+    /// The transaction at the progress's commit LSN, if it was dealt with since the start.
+    pub last: Option<LastTransaction>,
 }
 
 /// An event that is kept as it is, because some webhooks cannot be judged for it yet.
@@ -439,14 +441,23 @@ pub struct StreamRecord {
     pub progress: Progress,
 }
 
+/// The transaction that was dealt with last, as it can be recognised when the log is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTransaction {
+    /// Its number.
+    pub xid: u32,
+    /// When it was committed, in microseconds since 1970 UTC.
+    pub committed_at_us: i64,
+}
+
 /// A range of the log that was skipped because an operator accepted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedGap {
     /// The epoch that ended.
     pub epoch: u32,
-    /// What was confirmed before it.
+    /// What was confirmed before it, or where the log that the server has now left the one that was read.
     pub from: Lsn,
-    /// Where the stream goes on.
+    /// Where the stream goes on. While the slot has yet to be made: where the server's log ended.
     pub to: Lsn,
     /// Why there is a gap.
     pub reason: String,

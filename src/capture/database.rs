@@ -23,6 +23,9 @@ pub trait Database: Sync {
     /// Opens a connection that can become a stream.
     fn connect(&self) -> impl Future<Output = Result<Self::Server, source::Error>> + Send;
 
+    /// How far a slot is confirmed, asked beside whoever streams from it.
+    fn confirmed(&self, slot: &str) -> impl Future<Output = Result<Option<Lsn>, source::Error>> + Send;
+
     /// Binds forms as its catalogue is now, see [`Catalog::open`].
     fn bind(
         &self,
@@ -107,6 +110,10 @@ impl Database for Address {
 
     async fn connect(&self) -> Result<Control, source::Error> {
         Control::connect(self, APPLICATION_NAME).await
+    }
+
+    async fn confirmed(&self, slot: &str) -> Result<Option<Lsn>, source::Error> {
+        source::confirmed(self, APPLICATION_NAME, slot).await
     }
 
     async fn bind(

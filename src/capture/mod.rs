@@ -10,6 +10,7 @@
 //! Capture keeps nothing that is not in the queue or on the server: it may be dropped at any await and
 //! started again. It never waits for endpoints, for then the source database would pay.
 
+mod continuity;
 mod database;
 mod error;
 mod fold;
@@ -25,16 +26,17 @@ mod transaction;
 pub use database::{Bindings, Database, Server};
 pub use error::Error;
 pub use index::{Index, Scratch, Verdict};
-pub use opening::{Bounds, Settings, accept_gap, refuse_unfit_settings, run, run_on};
+pub use opening::{Accepted, Bounds, Settings, accept_gap, refuse_unfit_settings, run, run_on};
 
 use crate::change::{Relation, RelationId, RowChange};
-use crate::delivery::{Batch, NewEvent, NewHeld, Quarantined};
+use crate::delivery::{Batch, LastTransaction, NewEvent, NewHeld, Quarantined};
 use crate::form::BoundForm;
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Queue, StagedEntry};
 use crate::source::{Message, Source};
 use bytes::Bytes;
+use continuity::Continuity;
 use forms::Forms;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -65,6 +67,8 @@ struct Capture<'q, S, B> {
     epoch: u32,
     staging_bytes_max: u64,
     bounds: Bounds,
+    /// Whether what is read again is what was read before.
+    continuity: Continuity,
     /// The transaction that is being read; none between transactions and inside one that is dropped.
     open: Option<Open>,
     /// What is to be handed to the queue next.
@@ -73,6 +77,8 @@ struct Capture<'q, S, B> {
     tally: Tally,
     /// How far everything is dealt with, be it in the batch or already handed over.
     progress: Progress,
+    /// The transaction that it ends with, if there was one since the start.
+    last: Option<LastTransaction>,
     /// What of it has been handed to the queue.
     handed_over: Progress,
     under_way: FuturesOrdered<Answer<'q, Option<Durable>>>,
@@ -191,6 +197,7 @@ where
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Error> {
+        self.continuity.meet(&message).map_err(|reason| Error::Gap { reason })?;
         match message {
             // dealt with before the last stop: the server starts again at what it was told, we at what we hold
             Message::Begin { commit_lsn, .. } if commit_lsn <= self.progress.commit_lsn => self.open = None,
@@ -282,7 +289,7 @@ where
     /// publication never holds WAL back.
     fn take_keepalive(&mut self, wal_end: Lsn) {
         self.observers.tell(Observation::ServerWalEnd { wal_end });
-        if self.open.is_none() && wal_end > self.progress.end_lsn {
+        if self.open.is_none() && self.continuity.is_settled() && wal_end > self.progress.end_lsn {
             self.progress.end_lsn = wal_end;
         }
     }
@@ -303,6 +310,8 @@ where
         }
         self.batch.quarantined.append(&mut open.quarantined);
         self.progress = Progress { commit_lsn: open.commit_lsn, end_lsn };
+        let (xid, committed_at_us) = (open.facts.xid, open.facts.committed_at_us);
+        self.last = Some(LastTransaction { xid, committed_at_us });
         if open.is_staged() {
             // published at once, and by itself: nothing else may come in between
             self.enqueue_batch();
@@ -368,7 +377,7 @@ where
     }
 
     fn batch_is_empty(&self) -> bool {
-        let Batch { events, quarantined, held, released, progress: _ } = &self.batch;
+        let Batch { events, quarantined, held, released, progress: _, last: _ } = &self.batch;
         events.is_empty() && quarantined.is_empty() && held.is_empty() && released.is_empty()
     }
 
@@ -383,6 +392,7 @@ where
     fn enqueue_batch(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
         batch.progress = Some(self.progress);
+        batch.last = self.last;
         self.batch_bytes = 0;
         self.handed_over = self.progress;
         self.under_way.push_back(self.queue.enqueue(batch));

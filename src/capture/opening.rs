@@ -1,5 +1,6 @@
 //! From a connection to a running stream: compares, creates, binds, starts.
 
+use super::continuity::Continuity;
 use super::database::{APPLICATION_NAME, Database, Server as Asked};
 use super::forms::{Forms, refuse_unfit};
 use super::start::{Server, Start, decide};
@@ -27,6 +28,8 @@ const SLOT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a look at the log may take that shows whether it can be decoded.
 const PROBE_MAX: Duration = Duration::from_secs(5);
+/// The same where it has to be read up to the last transaction, to see whether it is there.
+const RECOGNITION_MAX: Duration = Duration::from_secs(120);
 /// The pause before it is tried again while somebody else has the slot.
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -116,7 +119,7 @@ pub async fn run_on<D: Database>(
         opened = open(database, settings, queue, observers) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let Opened { source, forms, stream } = opened;
+    let Opened { source, forms, stream, continuity } = opened;
     if is_first_start {
         // somebody sits before it; later one bad condition must not stop the other webhooks
         refuse_unfit_conditions(&settings.webhooks, forms.all_now(), |_| false)?;
@@ -138,11 +141,13 @@ pub async fn run_on<D: Database>(
         epoch: stream.epoch,
         staging_bytes_max: settings.staging_bytes_max,
         bounds: settings.bounds.within(queue.size().await?.bytes_max),
+        continuity,
         open: None,
         batch: Batch::default(),
         batch_bytes: 0,
         tally: Tally::default(),
         progress: stream.progress,
+        last: None,
         handed_over: stream.progress,
         under_way: FuturesOrdered::new(),
         shutdown: shutdown.clone(),
@@ -196,6 +201,15 @@ fn refuse_unfit_conditions(
     if reasons.is_empty() { Ok(()) } else { Err(Error::Conditions { reasons }) }
 }
 
+/// A gap that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// What was recorded.
+    pub gap: AcceptedGap,
+    /// Whether [`run`] has to make the slot: then the gap ends where it begins.
+    pub slot_is_to_be_made: bool,
+}
+
 /// Goes on behind a gap: records the range that is skipped and raises the epoch. None if there is no gap. A slot
 /// that the server invalidated stands in the way, and is an error.
 ///
@@ -204,35 +218,33 @@ pub async fn accept_gap(
     settings: &Settings,
     queue: &dyn Queue,
     now_us: i64,
-) -> Result<Option<AcceptedGap>, Error> {
+) -> Result<Option<Accepted>, Error> {
     let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
     let Some(remembered) = queue.stream().await? else { return Ok(None) };
     let mut server = look(settings, Some(&remembered), &mut control).await?;
-    let reason = if let Start::Gap(reason) = decide(Some(&remembered), &server) {
-        reason
-    } else {
-        let lost = control.slot(&settings.slot).await?.and_then(|slot| slot.invalidation);
-        let invalidated = |reason| source::Error::SlotInvalidated { slot: settings.slot.clone(), reason };
-        if let Some(reason) = lost {
-            return Err(invalidated(reason).into());
+    let ours = remembered.progress.end_lsn.max(remembered.progress.commit_lsn);
+    let (reason, from) = match decide(Some(&remembered), &server) {
+        Start::Gap { reason, from } => (reason, from),
+        Start::Resume(from) => {
+            let lost = control.slot(&settings.slot).await?.and_then(|slot| slot.invalidation);
+            let invalidated = |reason| source::Error::SlotInvalidated { slot: settings.slot.clone(), reason };
+            if let Some(reason) = lost {
+                return Err(invalidated(reason).into());
+            }
+            let last = queue.last_transaction().await?;
+            match probe(settings, from, Continuity::from(from, remembered.progress.commit_lsn, last)).await? {
+                Probe::Fit => return Ok(None),
+                Probe::Another(reason) => (reason, ours),
+                Probe::Undecodable(reason) => {
+                    server.slot_confirmed = Some(pass_over(settings, &mut control).await?);
+                    (reason, ours)
+                }
+            }
         }
-        let Some(reason) = undecodable(settings, remembered.progress.end_lsn).await? else { return Ok(None) };
-        let wal_end = control.wal_position().await?.flush;
-        let advanced = while_in_use(async || {
-            let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
-            control.advance_slot(&settings.slot, wal_end).await
-        });
-        server.slot_confirmed = Some(advanced.await?);
-        reason
+        Start::Create | Start::Adopt(_) | Start::Foreign(_) => return Ok(None),
     };
     let to = server.slot_confirmed.unwrap_or(server.wal_end);
-    let gap = AcceptedGap {
-        epoch: remembered.epoch,
-        from: remembered.progress.end_lsn,
-        to,
-        reason,
-        accepted_at_us: now_us,
-    };
+    let gap = AcceptedGap { epoch: remembered.epoch, from, to, reason, accepted_at_us: now_us };
     let stream = StreamRecord {
         system_id: server.system_id,
         timeline: server.timeline,
@@ -242,34 +254,68 @@ pub async fn accept_gap(
         creating: server.slot_confirmed.is_none(),
         progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: server.slot_confirmed.unwrap_or(Lsn::ZERO) },
     };
+    let slot_is_to_be_made = stream.creating;
     queue.accept_gap(gap.clone(), stream).await?;
-    Ok(Some(gap))
+    Ok(Some(Accepted { gap, slot_is_to_be_made }))
 }
 
-/// Why the log from a position on cannot be decoded, although slot and position fit: a publication that was made
-/// after it does not exist there.
-async fn undecodable(settings: &Settings, from: Lsn) -> Result<Option<String>, Error> {
+/// What a look at the log shows that fits by its positions.
+enum Probe {
+    /// Nothing is wrong with it, as far as can be seen.
+    Fit,
+    /// It is another log.
+    Another(String),
+    /// A publication that was made later does not exist in it.
+    Undecodable(String),
+}
+
+async fn probe(settings: &Settings, from: Lsn, mut continuity: Continuity) -> Result<Probe, Error> {
+    let limit = if continuity.is_settled() { PROBE_MAX } else { RECOGNITION_MAX };
     let publications =
         publications(settings, &mut Control::connect(&settings.address, APPLICATION_NAME).await?).await?;
-    let reading = while_in_use(async || {
-        let control = Control::connect(&settings.address, APPLICATION_NAME).await?;
-        let mut stream = control.start(&settings.slot, from, &publications).await?;
-        // only with a table's first change does the server look for the publications: before 15 it begins to
-        // tell of the transaction first
-        while let Message::Keepalive { .. }
-        | Message::Begin { .. }
-        | Message::Commit { .. }
-        | Message::Origin { .. }
-        | Message::Logical { .. } = stream.next().await?
-        {}
-        Ok(())
-    });
-    match tokio::time::timeout(PROBE_MAX, reading).await {
-        Ok(Err(error @ source::Error::PublicationMissing(_))) => Ok(Some(error.to_string())),
+    let reading = async {
+        let mut stream = while_in_use(async || {
+            let control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+            control.start(&settings.slot, from, &publications).await
+        })
+        .await?;
+        loop {
+            let message = stream.next().await?;
+            if let Err(reason) = continuity.meet(&message) {
+                return Ok(Probe::Another(reason));
+            }
+            // only with a table's first change does the server look for the publications: before 15 it begins to
+            // tell of the transaction first
+            let tells_of_tables = !matches!(
+                message,
+                Message::Keepalive { .. }
+                    | Message::Begin { .. }
+                    | Message::Commit { .. }
+                    | Message::Origin { .. }
+                    | Message::Logical { .. }
+            );
+            if tells_of_tables && continuity.is_settled() {
+                return Ok(Probe::Fit);
+            }
+        }
+    };
+    match tokio::time::timeout(limit, reading).await {
+        Ok(Err(error @ source::Error::PublicationMissing(_))) => Ok(Probe::Undecodable(error.to_string())),
         // whoever reads the slot all the time can decode it
-        Ok(Ok(()) | Err(source::Error::SlotInUse { .. })) | Err(_) => Ok(None),
+        Ok(Err(source::Error::SlotInUse { .. })) | Err(_) => Ok(Probe::Fit),
+        Ok(Ok(probe)) => Ok(probe),
         Ok(Err(error)) => Err(error.into()),
     }
+}
+
+/// Moves the slot to the end of the server's log, without a look at what lies between.
+async fn pass_over(settings: &Settings, control: &mut Control) -> Result<Lsn, Error> {
+    let wal_end = control.wal_position().await?.flush;
+    let advanced = while_in_use(async || {
+        let mut control = Control::connect(&settings.address, APPLICATION_NAME).await?;
+        control.advance_slot(&settings.slot, wal_end).await
+    });
+    Ok(advanced.await?)
 }
 
 /// Tries again while somebody else has the slot: a walhook that runs into the gap has it for a moment, again and
@@ -299,6 +345,7 @@ struct Opened<'q, S, B> {
     source: S,
     forms: Forms<'q, B>,
     stream: StreamRecord,
+    continuity: Continuity,
 }
 
 async fn open<'q, D: Database>(
@@ -309,20 +356,60 @@ async fn open<'q, D: Database>(
 ) -> Result<Opened<'q, <D::Server as Asked>::Stream, D::Bindings>, Error> {
     let mut control = database.connect().await?;
     let publications = publications(settings, &mut control).await?;
-    let stream = place(settings, queue, observers, &mut control).await?;
+    let mut placed = place(settings, queue, observers, &mut control).await?;
     let records = queue.bindings().await?;
     let catalog = database.bind(settings.forms.clone(), &publications, records.clone()).await?;
     let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
     let mut in_use = InUse::new(settings, observers);
     let source = loop {
-        match control.start(&settings.slot, stream.progress.end_lsn, &publications).await {
+        match control.start(&settings.slot, placed.from, &publications).await {
             // often it is our own last session, which the server has not given up yet
             Err(source::Error::SlotInUse { active_pid, .. }) => in_use.wait(active_pid).await,
+            // it has just passed on what we had told it
+            Err(source::Error::SlotAhead { confirmed, .. }) if confirmed <= placed.position() => {}
             started => break started?,
         }
         control = database.connect().await?;
+        placed = place(settings, queue, observers, &mut control).await?;
     };
-    Ok(Opened { source, forms, stream })
+    let last = queue.last_transaction().await?;
+    let continuity = Continuity::from(placed.from, placed.stream.progress.commit_lsn, last);
+    let stream = take_back(database, settings, queue, placed).await?;
+    Ok(Opened { source, forms, stream, continuity })
+}
+
+/// Where the stream starts.
+struct Placed {
+    stream: StreamRecord,
+    /// From here on the log is read: where the slot is, never ahead of the stream's position.
+    from: Lsn,
+}
+
+impl Placed {
+    fn position(&self) -> Lsn {
+        self.stream.progress.end_lsn.max(self.stream.progress.commit_lsn)
+    }
+}
+
+/// Takes an idle position back to where the log is read from, now that nobody else can move the slot: what lies
+/// between is dealt with as it comes. Transactions up to the last commit are known, and dropped.
+async fn take_back<D: Database>(
+    database: &D,
+    settings: &Settings,
+    queue: &dyn Queue,
+    placed: Placed,
+) -> Result<StreamRecord, Error> {
+    let Placed { mut stream, from } = placed;
+    let confirmed = database.confirmed(&settings.slot).await?;
+    if let Some(confirmed) = confirmed.filter(|confirmed| *confirmed > from) {
+        // somebody moved it between our look and the start: the server has skipped the rest in silence
+        return Err(source::Error::SlotAhead { slot: settings.slot.clone(), confirmed, from }.into());
+    }
+    if from < stream.progress.end_lsn {
+        stream.progress.end_lsn = from;
+        queue.record_stream(stream.clone()).await?;
+    }
+    Ok(stream)
 }
 
 /// Waits for whoever has the slot, and tells of each once.
@@ -363,7 +450,7 @@ async fn place(
     queue: &dyn Queue,
     observers: &Observers,
     control: &mut impl Asked,
-) -> Result<StreamRecord, Error> {
+) -> Result<Placed, Error> {
     let remembered = queue.stream().await?;
     let mut in_use = InUse::new(settings, observers);
     let server = loop {
@@ -383,24 +470,26 @@ async fn place(
         creating,
         progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: lsn },
     };
-    let placed = match decide(remembered.as_ref(), &server) {
-        Start::Resume(_) => {
-            let remembered = remembered.expect("there is a position to resume from");
-            StreamRecord { timeline: server.timeline, slot: settings.slot.clone(), ..remembered }
+    let (stream, from) = match decide(remembered.as_ref(), &server) {
+        Start::Resume(from) => {
+            let known = remembered.clone().expect("there is a position to resume from");
+            (StreamRecord { timeline: server.timeline, slot: settings.slot.clone(), ..known }, from)
         }
         Start::Create => {
             queue.record_stream(at(true, Lsn::ZERO)).await?;
             observers.tell(Observation::SlotBeingCreated { slot: settings.slot.clone() });
             let created = control.create_slot(&settings.slot, PLUGIN).await?;
-            at(false, created.consistent_point)
+            (at(false, created.consistent_point), created.consistent_point)
         }
-        Start::Adopt(confirmed) => at(false, confirmed),
-        Start::Foreign(confirmed) if settings.adopt_slot => at(false, confirmed),
+        Start::Adopt(confirmed) => (at(false, confirmed), confirmed),
+        Start::Foreign(confirmed) if settings.adopt_slot => (at(false, confirmed), confirmed),
         Start::Foreign(_) => return Err(Error::ForeignSlot { slot: settings.slot.clone() }),
-        Start::Gap(reason) => return Err(Error::Gap { reason }),
+        Start::Gap { reason, .. } => return Err(Error::Gap { reason }),
     };
-    queue.record_stream(placed.clone()).await?;
-    Ok(placed)
+    if remembered.as_ref() != Some(&stream) {
+        queue.record_stream(stream.clone()).await?;
+    }
+    Ok(Placed { stream, from })
 }
 
 async fn look(
@@ -418,6 +507,10 @@ async fn look(
         // it has no position yet, and none is not the highest
         let (slot, active_pid) = (settings.slot.clone(), slot.active_pid);
         return Err(source::Error::SlotInUse { slot, active_pid }.into());
+    }
+    if let Some(reason) = slot.as_ref().and_then(|slot| slot.misfit(&identity.database)) {
+        // its position says nothing of ours: to accept a gap up to there would lead nowhere
+        return Err(source::Error::SlotForeign { slot: settings.slot.clone(), reason }.into());
     }
     let switches = match remembered {
         Some(stream) if stream.timeline != identity.timeline && identity.timeline > 1 => {

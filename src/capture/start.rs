@@ -28,12 +28,17 @@ pub(super) enum Start {
     Create,
     /// The slot was created for us, and the process ended before its position was stored: take its position.
     Adopt(Lsn),
-    /// Go on from what the queue holds.
+    /// Go on behind what the queue holds. The log is read from here on: where the slot is behind the queue, from the
+    /// slot on, for only what is read again can be recognised.
     Resume(Lsn),
     /// There is a slot that we know nothing of.
     Foreign(Lsn),
     /// Changes between what the queue holds and what the server still has are missing, or may be.
-    Gap(String),
+    Gap {
+        reason: String,
+        /// From where on, in the server's log as it is now: before our position, if that log was left before it.
+        from: Lsn,
+    },
 }
 
 /// Compares the queue's memory with the server.
@@ -44,46 +49,53 @@ pub(super) fn decide(remembered: Option<&StreamRecord>, server: &Server) -> Star
     if stream.creating {
         return server.slot_confirmed.map_or(Start::Create, Start::Adopt);
     }
-    let ours = stream.progress.end_lsn;
+    // a position that was taken back to the slot's may be before the last commit
+    let ours = stream.progress.end_lsn.max(stream.progress.commit_lsn);
     if stream.system_id != server.system_id {
         let (was, is) = (&stream.system_id, &server.system_id);
-        return Start::Gap(format!("the server is another one: its system identifier is {is}, it was {was}"));
+        return gap(ours, format!("the server is another one: its system identifier is {is}, it was {was}"));
     }
     if stream.database != server.database {
         let (was, is) = (&stream.database, &server.database);
-        return Start::Gap(format!("the stream is of database {was:?}, the configuration names {is:?}"));
+        return gap(ours, format!("the stream is of database {was:?}, the configuration names {is:?}"));
     }
     if stream.timeline != server.timeline {
         let left = server.switches.iter().find(|(timeline, _)| *timeline == stream.timeline);
         match left {
             Some((_, switch)) if *switch >= ours => {}
             Some((timeline, switch)) => {
-                return Start::Gap(format!(
-                    "the server left timeline {timeline} at {switch}, before our position {ours}"
-                ));
+                let reason =
+                    format!("the server left timeline {timeline} at {switch}, before our position {ours}");
+                return gap(*switch, reason);
             }
             None => {
-                return Start::Gap(format!(
-                    "the server is on timeline {}, which does not come from timeline {}",
-                    server.timeline, stream.timeline
-                ));
+                let (is, was) = (server.timeline, stream.timeline);
+                let reason =
+                    format!("the server is on timeline {is}, which does not come from timeline {was}");
+                return gap(ours.min(server.wal_end), reason);
             }
         }
     }
     if server.wal_end < ours {
-        return Start::Gap(format!(
-            "the server was rewound: its log ends at {}, our position is {ours}",
-            server.wal_end
-        ));
+        let wal_end = server.wal_end;
+        let reason = format!("the server was rewound: its log ends at {wal_end}, our position is {ours}");
+        return gap(wal_end, reason);
     }
     match server.slot_confirmed {
-        None => Start::Gap(format!("replication slot {:?} is gone", stream.slot)),
-        Some(confirmed) if confirmed > ours => Start::Gap(format!(
-            "replication slot {:?} is at {confirmed}, ahead of our position {ours}: it was recreated or advanced",
-            stream.slot
-        )),
-        Some(_) => Start::Resume(ours),
+        None => gap(ours, format!("replication slot {:?} is gone", stream.slot)),
+        Some(confirmed) if confirmed > ours => {
+            let slot = &stream.slot;
+            let reason = format!(
+                "replication slot {slot:?} is at {confirmed}, ahead of our position {ours}: it was recreated or advanced"
+            );
+            gap(ours, reason)
+        }
+        Some(confirmed) => Start::Resume(confirmed),
     }
+}
+
+fn gap(from: Lsn, reason: String) -> Start {
+    Start::Gap { reason, from }
 }
 
 #[cfg(test)]
@@ -112,7 +124,7 @@ mod tests {
     fn check(stream: Option<&StreamRecord>, server: &Server, expected: &str) {
         let start = decide(stream, server);
         let text = match start {
-            Start::Gap(reason) => format!("Gap: {reason}"),
+            Start::Gap { reason, .. } => format!("Gap: {reason}"),
             start => format!("{start:?}"),
         };
         assert!(text.starts_with(expected), "{text}");
@@ -128,9 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn a_server_behind_us_after_its_crash_is_resumed_from_our_position() {
+    fn a_server_behind_us_after_its_crash_is_resumed_from_its_position() {
         check(Some(&remembered()), &server(), "Resume(Lsn(100))");
-        check(Some(&remembered()), &Server { slot_confirmed: Some(Lsn(60)), ..server() }, "Resume(Lsn(100))");
+        check(Some(&remembered()), &Server { slot_confirmed: Some(Lsn(60)), ..server() }, "Resume(Lsn(60))");
+        // taken back to the slot, and not yet beyond the last commit again
+        let progress = Progress { commit_lsn: Lsn(90), end_lsn: Lsn(60) };
+        let (taken_back, behind) = (StreamRecord { progress, ..remembered() }, Some(Lsn(60)));
+        check(Some(&taken_back), &Server { slot_confirmed: behind, ..server() }, "Resume(Lsn(60))");
+        let rewound = Server { slot_confirmed: behind, wal_end: Lsn(80), ..server() };
+        check(Some(&taken_back), &rewound, "Gap: the server was rewound");
     }
 
     #[test]
@@ -154,6 +172,8 @@ mod tests {
         for (server, expected) in gaps {
             check(Some(&stream), &server, expected);
         }
+        let left = Server { timeline: 2, switches: vec![(1, Lsn(99))], ..server() };
+        assert!(matches!(decide(Some(&stream), &left), Start::Gap { from: Lsn(99), .. }));
         let promoted = Server { timeline: 3, switches: vec![(1, Lsn(100)), (2, Lsn(150))], ..server() };
         check(Some(&stream), &promoted, "Resume(Lsn(100))");
     }

@@ -264,7 +264,8 @@ fn entry_id(form: &Form, places: &Places<'_>) -> Result<Vec<usize>, Fault> {
         let find = |name: &String| places.find(name).ok_or_else(|| gone(name));
         form.entry_id.iter().map(find).collect::<Result<_, _>>()?
     };
-    let only_inserts = places.facts.table.is_some_and(|t| t.published.as_itself && !t.published.has_old_rows);
+    let only_inserts =
+        places.facts.table.is_some_and(|t| t.published.as_itself && !t.published.has_old_rows());
     let known = places.known_of_old_rows();
     let unknown: Vec<String> = entry_id
         .iter()

@@ -30,6 +30,7 @@ pub(super) fn check(
         faults.push(Fault::NoOldValues { table: table.sql_name.clone(), partitions });
     }
     faults.extend(unpublished(table, publication));
+    faults.extend(published_in_part(table, publication.0));
     faults
 }
 
@@ -168,7 +169,7 @@ fn identity(form: &Form, columns: &Columns<'_>) -> Option<Fault> {
     if form.entry_id.is_empty() && entry_id.is_empty() {
         return Some(Fault::NoEntryId { table: table.sql_name.clone() });
     }
-    if table.published.as_itself && !table.published.has_old_rows {
+    if table.published.as_itself && !table.published.has_old_rows() {
         return None; // only inserts come
     }
     let identity = table.identity_numbers();
@@ -203,4 +204,25 @@ fn unpublished(table: &Table, (publication, exists): (&str, bool)) -> Option<Fau
         publication_exists: exists,
         would_break_writes: !table.has_usable_identity(),
     })
+}
+
+/// What the server leaves out comes never again. A table that is published with its inserts only, in the publication
+/// for such tables, is as the operator wants it.
+fn published_in_part(table: &Table, publication: &str) -> Vec<Fault> {
+    let published = &table.published;
+    let name = &table.sql_name;
+    let filtered =
+        published.filtered_in.clone().map(|publication| Fault::Filtered { table: name.clone(), publication });
+    let kinds = [
+        ("inserts", published.kinds.inserts),
+        ("updates", published.kinds.updates),
+        ("deletes", published.kinds.deletes),
+    ];
+    let missing: Vec<&str> = kinds.iter().filter(|(_, comes)| !comes).map(|(kind, _)| *kind).collect();
+    let left_out = (published.as_a_whole && !missing.is_empty()).then(|| Fault::KindsLeftOut {
+        table: name.clone(),
+        publication: publication.to_owned(),
+        kinds: missing.join(", "),
+    });
+    filtered.into_iter().chain(left_out).collect()
 }

@@ -216,6 +216,24 @@ pub enum Fault {
         /// Whether the application's updates and deletes would fail if the table were simply added.
         would_break_writes: bool,
     },
+    /// The publication leaves rows out.
+    #[error("publication {publication:?} has a row filter on {table}: changes are missing")]
+    Filtered {
+        /// The table.
+        table: String,
+        /// The publication.
+        publication: String,
+    },
+    /// The publication leaves kinds of changes out.
+    #[error("publication {publication:?} leaves out {kinds} of {table}")]
+    KindsLeftOut {
+        /// The table.
+        table: String,
+        /// The publication.
+        publication: String,
+        /// Which: `updates, deletes`.
+        kinds: String,
+    },
     /// The publication has partitions under their own names.
     #[error("publication {publication:?} publishes the partitions of {table} under their own names")]
     PartitionsPublished {
@@ -295,6 +313,17 @@ impl Fault {
                          with (publish_via_partition_root = true);"
                     )
                 }
+            }
+            Self::Filtered { table, publication } => {
+                let publication = quoted(publication);
+                format!(
+                    "alter publication {publication} drop table {table}; \
+                     alter publication {publication} add table {table};"
+                )
+            }
+            Self::KindsLeftOut { publication, .. } => {
+                let publication = quoted(publication);
+                format!("alter publication {publication} set (publish = 'insert, update, delete, truncate');")
             }
             Self::PartitionsPublished { publication, .. } => {
                 format!("alter publication {} set (publish_via_partition_root = true);", quoted(publication))

@@ -53,15 +53,32 @@ pub(super) struct Published {
     pub(super) as_itself: bool,
     /// One that has its partitions under theirs.
     pub(super) partitions_in: Option<String>,
-    /// With updates or deletes.
-    pub(super) has_old_rows: bool,
+    /// Whether the first of them, meant for tables as a whole, is among those.
+    pub(super) as_a_whole: bool,
+    /// With which kinds of changes.
+    pub(super) kinds: Kinds,
+    /// The publication whose row filter leaves rows out.
+    pub(super) filtered_in: Option<String>,
     /// The columns, where the server says so (from PostgreSQL 15 on); none means all.
     pub(super) columns: Option<Vec<String>>,
     /// Whether generated columns can be among them (from PostgreSQL 18 on).
     pub(super) may_have_generated: bool,
 }
 
+/// Kinds of changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kinds {
+    pub(super) inserts: bool,
+    pub(super) updates: bool,
+    pub(super) deletes: bool,
+}
+
 impl Published {
+    /// Whether changes come that tell of old rows.
+    pub(super) fn has_old_rows(&self) -> bool {
+        self.kinds.updates || self.kinds.deletes
+    }
+
     pub(super) fn lists(&self, column: &str) -> bool {
         self.columns.as_ref().is_none_or(|columns| columns.iter().any(|name| name == column))
     }
@@ -245,8 +262,16 @@ impl Tables {
                     }
                     (true, ..) => None,
                 };
+                published.filtered_in = match (published.as_itself, row.try_get("is_filtered")?) {
+                    (false, true) => Some(publication.clone()),
+                    (true, true) => published.filtered_in.take(),
+                    (_, false) => None, // one without a filter has all rows
+                };
                 published.as_itself = true;
-                published.has_old_rows |= row.try_get::<_, bool>("has_old_rows")?;
+                published.as_a_whole |= publications.first() == Some(&publication);
+                published.kinds.inserts |= row.try_get::<_, bool>("inserts")?;
+                published.kinds.updates |= row.try_get::<_, bool>("updates")?;
+                published.kinds.deletes |= row.try_get::<_, bool>("deletes")?;
                 published.may_have_generated = row.try_get("may_have_generated")?;
                 Ok(())
             };

@@ -4,8 +4,8 @@ pub mod sqlite;
 
 use crate::change::RowChange;
 use crate::delivery::{
-    AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Held, HeldRef, Settled, State,
-    StreamRecord,
+    AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Held, HeldRef, LastTransaction,
+    Settled, State, StreamRecord,
 };
 use crate::event::Verb;
 use crate::form::{BindingRecord, Lane};
@@ -176,7 +176,13 @@ pub trait Queue: Send + Sync {
     /// What is remembered of the stream; none before the first start.
     fn stream(&self) -> Answer<'_, Option<StreamRecord>>;
 
-    /// Remembers a stream: its intent, its first position, a new timeline.
+    /// The transaction at the stream's commit LSN; none where that is not known: then only its place is.
+    fn last_transaction(&self) -> Answer<'_, Option<LastTransaction>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Remembers a stream: its intent, its first position, a new timeline. The first position behind an accepted
+    /// gap, where the slot had to be made for it, is the end of that gap.
     fn record_stream(&self, record: StreamRecord) -> Answer<'_, ()>;
 
     /// Ends an epoch: records the gap and the stream that goes on behind it.

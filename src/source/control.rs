@@ -2,6 +2,7 @@
 
 use super::error::literal;
 use super::pump::STATUS_INTERVAL_MAX;
+use super::slot::SlotState;
 use super::witness::{Standing, Witness};
 use super::{Error, Stream};
 use crate::lsn::Lsn;
@@ -11,9 +12,6 @@ use postgres_protocol::escape::escape_identifier;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// The output plugin that is read.
-const PLUGIN: &str = "pgoutput";
 
 /// How long the server may take to answer what it knows without work.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -65,27 +63,6 @@ pub struct CreatedSlot {
     pub consistent_point: Lsn,
     /// For `set transaction snapshot` in another session; gone with the connection's next command.
     pub snapshot: Option<String>,
-}
-
-/// A slot as the server describes it (`pg_replication_slots`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotState {
-    /// The output plugin; none for physical slots.
-    pub plugin: Option<String>,
-    /// The database; none for physical slots.
-    pub database: Option<String>,
-    /// The server's process that reads it.
-    pub active_pid: Option<i32>,
-    /// From here on the server keeps its log for it.
-    pub restart_lsn: Option<Lsn>,
-    /// What its reader has confirmed.
-    pub confirmed_flush_lsn: Option<Lsn>,
-    /// `reserved`, `extended`, `unreserved`, `lost`.
-    pub wal_status: Option<String>,
-    /// Why it cannot be read any more, if so.
-    pub invalidation: Option<String>,
-    /// Whether it is a standby's copy of its primary's slot: nobody can read it before the promotion.
-    pub is_copy: bool,
 }
 
 impl Control {
@@ -292,15 +269,7 @@ impl Control {
     async fn check_start(&mut self, slot: &str, from: Lsn) -> Result<(), Error> {
         let name = || slot.to_owned();
         let Some(state) = self.slot(slot).await? else { return Err(Error::SlotMissing { slot: name() }) };
-        if state.plugin.as_deref() != Some(PLUGIN) {
-            let plugin = state.plugin.unwrap_or_else(|| "none".to_owned());
-            let reason = format!("its output plugin is {plugin}, not {PLUGIN}");
-            return Err(Error::SlotForeign { slot: name(), reason });
-        }
-        let ours = self.address.database();
-        if state.database.as_deref() != Some(ours) {
-            let database = state.database.unwrap_or_default();
-            let reason = format!("it belongs to database {database:?}, not {ours:?}");
+        if let Some(reason) = state.misfit(self.address.database()) {
             return Err(Error::SlotForeign { slot: name(), reason });
         }
         if state.is_copy {
@@ -415,44 +384,6 @@ fn read_history(content: &str) -> Option<Vec<TimelineSwitch>> {
     lines.map(read).collect()
 }
 
-impl SlotState {
-    /// Whether it is being made: it has no position yet, and whoever makes it waits for open transactions, the
-    /// server's process also when its client is gone.
-    pub fn is_in_the_making(&self) -> bool {
-        self.plugin.is_some() && self.active_pid.is_some() && self.confirmed_flush_lsn.is_none()
-    }
-
-    /// Reads a row of `pg_replication_slots` as JSON. 14 and 15 call a slot lost by `wal_status` alone, 16 adds
-    /// `conflicting`, 17 `invalidation_reason`.
-    fn read(json: &str) -> Option<Self> {
-        let json: serde_json::Value = serde_json::from_str(json).ok()?;
-        let text = |name: &str| json.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-        let lsn = |name: &str| text(name).and_then(|text| text.parse().ok());
-        let wal_status = text("wal_status");
-        let is = |name: &str| json.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
-        let invalidation = text("invalidation_reason").or_else(|| {
-            if is("conflicting") {
-                Some("it conflicts with recovery".to_owned())
-            } else if wal_status.as_deref() == Some("lost") {
-                Some("the log that it needs was removed (max_slot_wal_keep_size)".to_owned())
-            } else {
-                None
-            }
-        });
-        Some(Self {
-            // after the promotion the server still calls it synced
-            is_copy: is("synced") && is("in_recovery"),
-            plugin: text("plugin"),
-            database: text("database"),
-            active_pid: json.get("active_pid").and_then(serde_json::Value::as_i64).map(|pid| pid as i32),
-            restart_lsn: lsn("restart_lsn"),
-            confirmed_flush_lsn: lsn("confirmed_flush_lsn"),
-            wal_status,
-            invalidation,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -493,40 +424,5 @@ mod tests {
         ];
         assert_eq!(read_history(content), Some(expected));
         assert_eq!(read_history("nonsense"), None);
-    }
-
-    #[test]
-    fn a_lost_slot_is_told_apart_in_every_version() {
-        let check = |json: &str, lost: bool| {
-            assert_eq!(SlotState::read(json).unwrap().invalidation.is_some(), lost, "{json}");
-        };
-        check(r#"{"wal_status": "reserved", "restart_lsn": "0/1"}"#, false);
-        check(r#"{"wal_status": "unreserved"}"#, false);
-        check(r#"{"wal_status": "lost"}"#, true);
-        check(r#"{"wal_status": "reserved", "conflicting": false}"#, false);
-        check(r#"{"wal_status": "reserved", "conflicting": true}"#, true);
-        check(r#"{"wal_status": "lost", "invalidation_reason": "idle_timeout"}"#, true);
-    }
-
-    #[test]
-    fn a_slot_without_a_position_is_in_the_making_while_somebody_is_at_it() {
-        let check = |json: &str, expected: bool| {
-            assert_eq!(SlotState::read(json).unwrap().is_in_the_making(), expected, "{json}");
-        };
-        check(r#"{"plugin": "pgoutput", "active_pid": 7, "restart_lsn": "0/1"}"#, true);
-        check(r#"{"plugin": "pgoutput", "active_pid": 7, "confirmed_flush_lsn": "0/1"}"#, false);
-        check(r#"{"plugin": "pgoutput"}"#, false);
-        check(r#"{"active_pid": 7, "restart_lsn": "0/1"}"#, false);
-    }
-
-    #[test]
-    fn a_standbys_copy_of_a_slot_is_one_until_the_promotion() {
-        let check = |json: &str, is_copy: bool| {
-            assert_eq!(SlotState::read(json).unwrap().is_copy, is_copy, "{json}");
-        };
-        check(r#"{"in_recovery": true}"#, false);
-        check(r#"{"synced": false, "in_recovery": true}"#, false);
-        check(r#"{"synced": true, "in_recovery": true}"#, true);
-        check(r#"{"synced": true, "in_recovery": false}"#, false);
     }
 }

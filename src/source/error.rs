@@ -193,6 +193,14 @@ impl Remediable for Error {
                     literal(slot)
                 )
             }
+            Self::SlotForeign { slot, .. } => {
+                format!(
+                    "it is not walhook's: name another in [source] slot; or, if nobody needs it, select \
+                     pg_drop_replication_slot({}); and, where walhook had its slot under that name before: \
+                     walhook resume --accept-gap",
+                    literal(slot)
+                )
+            }
             Self::SlotMissing { .. } | Self::SlotAhead { .. } | Self::ServerBehind { .. } => {
                 "changes may be missing for good; to go on from what the server still has: \
                  walhook resume --accept-gap"

@@ -11,12 +11,17 @@ mod frames;
 mod handover;
 pub mod pgoutput;
 mod pump;
+mod slot;
 mod stream;
 mod witness;
 
-pub use control::{Control, CreatedSlot, SlotState, SystemIdentity, TimelineSwitch, WalPosition};
+pub use control::{Control, CreatedSlot, SystemIdentity, TimelineSwitch, WalPosition};
 pub use error::Error;
+pub use slot::{SlotState, confirmed};
 pub use stream::Stream;
+
+/// The output plugin that is read.
+const PLUGIN: &str = "pgoutput";
 
 /// What the log says, in the order in which it says it.
 #[derive(Clone, Debug, PartialEq)]

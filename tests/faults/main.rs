@@ -10,4 +10,5 @@ mod network;
 #[path = "../proof/mod.rs"]
 mod proof;
 mod roles;
+mod server;
 mod server_restart;

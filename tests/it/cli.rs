@@ -261,6 +261,7 @@ impl Desk {
                 events: vec![event],
                 quarantined: vec![],
                 progress,
+                last: None,
                 held: vec![],
                 released: vec![],
             })

@@ -107,14 +107,24 @@ pub struct Committed {
 
 /// Reads the witness slot and puts what the sessions told in commit order.
 pub async fn in_commit_order(client: &Client, told: Vec<Told>) -> Vec<Committed> {
-    let mut by_signature: HashMap<(i32, i32), Told> =
-        told.into_iter().map(|told| ((told.session, told.number), told)).collect();
+    let testimony = testimony(client).await;
+    put_in_order(&testimony, told)
+}
+
+/// What the witness says of the transactions since it was asked last. For a server that is to forget its log.
+pub async fn testimony(client: &Client) -> Vec<Vec<u8>> {
     let query = "select data from pg_logical_slot_get_binary_changes('witness', null, null, \
                  'proto_version', '1', 'publication_names', 'witness')";
+    client.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// Puts what the sessions told in the order in which the witness saw it.
+pub fn put_in_order(testimony: &[Vec<u8>], told: Vec<Told>) -> Vec<Committed> {
+    let mut by_signature: HashMap<(i32, i32), Told> =
+        told.into_iter().map(|told| ((told.session, told.number), told)).collect();
     let mut history = Vec::new();
     let mut open = Committed::default();
-    for row in client.query(query, &[]).await.unwrap() {
-        let data: &[u8] = row.get(0);
+    for data in testimony {
         match data[0] {
             b'B' => {
                 // Begin: LSN of the commit, time in microseconds since 2000, xid

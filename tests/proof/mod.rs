@@ -15,6 +15,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod faults;
+pub mod gap;
 pub mod history;
 pub mod laws;
 pub mod oracle;

@@ -53,11 +53,16 @@ impl Walhook {
     }
 
     pub fn start(&mut self) {
+        self.start_with(&["run"]);
+    }
+
+    /// The same with further arguments: `run --adopt-slot`.
+    pub fn start_with(&mut self, arguments: &[&str]) {
         assert!(self.child.is_none(), "walhook runs already");
         let log: File =
             OpenOptions::new().create(true).append(true).open(self.folder.join("walhook.log")).unwrap();
         let mut command = self.running();
-        command.arg("run").stdout(log.try_clone().unwrap()).stderr(log);
+        command.args(arguments).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
 

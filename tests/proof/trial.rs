@@ -1,7 +1,8 @@
 //! A run of the real program: changes, something that is done to it meanwhile, more changes, and then every law.
 
 use super::faults::{Faults, OneRule};
-use super::history::{Told, in_commit_order};
+use super::gap::{Gap, outside};
+use super::history::{self, Committed, Told, in_commit_order, put_in_order};
 use super::laws::{Law, Record, judge};
 use super::oracle::{Expected, expect, foretell};
 use super::stage::Stage;
@@ -53,6 +54,8 @@ pub struct Trial {
     pub rule: OneRule,
     /// What is told beside the sessions: a bulk transaction, a statement of the test's own.
     pub told: Vec<Told>,
+    /// What the witness has said so far.
+    pub testimony: Vec<Vec<u8>>,
     sessions: JoinSet<Vec<Told>>,
 }
 
@@ -77,6 +80,7 @@ impl Trial {
             faults: Faults::default(),
             rule: OneRule::default(),
             told: Vec::new(),
+            testimony: Vec::new(),
             sessions,
         }
     }
@@ -144,21 +148,47 @@ impl Trial {
     /// Lets the sessions end, waits until everything has arrived, ends walhook and judges by every law. Panics
     /// with the first violations; the files of the run are kept then.
     pub async fn judge(self) {
-        let Self { stage, workload, faults, rule, mut told, sessions } = self;
+        self.judge_beside(&[]).await;
+    }
+
+    /// The same beside gaps that were accepted.
+    pub async fn judge_beside(mut self, gaps: &[Gap]) {
+        let (faults, rule) = (std::mem::take(&mut self.faults), std::mem::take(&mut self.rule));
+        let (stage, history) = self.history().await;
+        conclude_history(stage, &history, &faults, &rule, gaps).await;
+    }
+
+    /// Lets the sessions end, and gives what was committed: for a run that is judged otherwise.
+    pub async fn history(self) -> (Stage, Vec<Committed>) {
+        let Self { stage, workload, mut told, mut testimony, sessions, .. } = self;
         workload.over.store(true, Ordering::Relaxed);
         told.extend(sessions.join_all().await.into_iter().flatten());
-        conclude(stage, told, &faults, &rule).await;
+        let client = connect(&stage.cluster.url("postgres")).await;
+        testimony.extend(history::testimony(&client).await);
+        (stage, put_in_order(&testimony, told))
     }
 }
 
 /// Judges a run that is over but for what walhook has yet to send. Tells what there was; panics with the first
 /// violations.
-pub async fn conclude(mut stage: Stage, told: Vec<Told>, faults: &Faults, rule: &OneRule) -> Stage {
+pub async fn conclude(stage: Stage, told: Vec<Told>, faults: &Faults, rule: &OneRule) -> Stage {
     let client = connect(&stage.cluster.url("postgres")).await;
     let history = in_commit_order(&client, told).await;
-    let (events, state) = foretell(&history);
+    conclude_history(stage, &history, faults, rule, &[]).await
+}
+
+/// The same with a history, beside gaps that were accepted: what lies in them must not arrive.
+async fn conclude_history(
+    mut stage: Stage,
+    history: &[Committed],
+    faults: &Faults,
+    rule: &OneRule,
+    gaps: &[Gap],
+) -> Stage {
+    let client = connect(&stage.cluster.url("postgres")).await;
+    let (events, state) = foretell(history);
     state.assert_equals_server(&client).await;
-    let expected = expect(&events, &HOOKS);
+    let expected = expect(&outside(events.clone(), gaps), &HOOKS);
     wait_for_all(&mut stage, &expected).await;
     let dead = dead_letters(&mut stage, &expected).await;
     stage.walhook.note_memory();

@@ -158,6 +158,14 @@ impl Database for Way {
         Ok(Asked { world: self.world.clone() })
     }
 
+    async fn confirmed(&self, _: &str) -> Result<Option<Lsn>, Error> {
+        self.round_trip().await?;
+        let mut world = self.world.lock();
+        let now_us = world.now_us();
+        world.cluster.hear(now_us);
+        Ok(world.cluster.slot.as_ref().map(|slot| Lsn(slot.confirmed)))
+    }
+
     async fn bind(
         &self,
         forms: Vec<Arc<Form>>,
@@ -201,6 +209,7 @@ impl Server for Asked {
             confirmed_flush_lsn: Some(Lsn(slot.confirmed)),
             wal_status: Some("reserved".into()),
             invalidation: None,
+            is_temporary: false,
             is_copy: false,
         }))
     }

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::held;
 use super::rows::{sql, state_code};
 use super::writer::{Published, Writer};
-use crate::delivery::{Batch, NewDelivery, NewEvent, State};
+use crate::delivery::{Batch, LastTransaction, NewDelivery, NewEvent, State};
 use crate::lsn::{Durable, Progress};
 use crate::observe::Observation;
 use crate::queue::Error;
@@ -62,7 +62,7 @@ impl Writer {
             ])?;
         }
         let Some(progress) = batch.progress else { return Ok(None) };
-        self.publish(progress)?;
+        self.publish(progress, batch.last)?;
         Ok(Some(Durable::after_commit(progress)))
     }
 
@@ -252,7 +252,7 @@ impl Writer {
     }
 
     /// Makes everything count that has come so far.
-    fn publish(&mut self, progress: Progress) -> Result<(), Fault> {
+    fn publish(&mut self, progress: Progress, last: Option<LastTransaction>) -> Result<(), Fault> {
         for (webhook, part) in std::mem::take(&mut self.unpublished.parts) {
             let book = self.books.change(webhook);
             book.next_sequence = part.next_sequence;
@@ -289,6 +289,8 @@ impl Writer {
             self.published.event,
             self.published.quarantine,
             self.published.held_event,
+            last.map(|last| last.xid),
+            last.map(|last| last.committed_at_us),
         ])?;
         Ok(())
     }

@@ -26,7 +26,9 @@ mod unpublished;
 mod writer;
 
 use crate::clock::Clock;
-use crate::delivery::{AcceptedGap, Batch, Claim, Held, HeldRef, Quarantined, Settled, StreamRecord};
+use crate::delivery::{
+    AcceptedGap, Batch, Claim, Held, HeldRef, LastTransaction, Quarantined, Settled, StreamRecord,
+};
 use crate::lsn::Durable;
 use crate::observe::Observers;
 use crate::queue::{
@@ -350,6 +352,10 @@ impl Queue for SqliteQueue {
 
     fn stream(&self) -> Answer<'_, Option<StreamRecord>> {
         self.read("read the stream", read::stream)
+    }
+
+    fn last_transaction(&self) -> Answer<'_, Option<LastTransaction>> {
+        self.read("read the last transaction", read::last_transaction)
     }
 
     fn record_stream(&self, record: StreamRecord) -> Answer<'_, ()> {

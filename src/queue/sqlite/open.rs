@@ -13,7 +13,11 @@ use std::time::{Duration, Instant};
 /// `whoo` in ASCII: tells the file from other SQLite databases (header bytes 68 to 71).
 const APPLICATION_ID: i32 = 0x7768_6F6F;
 /// The schema's steps; a file's `user_version` says how many it has seen.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("migrations/002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001.sql"),
+    include_str!("migrations/002.sql"),
+    include_str!("migrations/003.sql"),
+];
 /// Older ones can lose committed pages when one connection writes while another checkpoints.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How every SQLite database begins.

@@ -7,7 +7,8 @@ use super::fault::Fault;
 use super::operate::states_condition;
 use super::rows::{attempt_of, cause_at, position_at, range_of, sql, state_at, unsigned_at, verb_at};
 use crate::delivery::{
-    Body, DeliveryId, DeliveryNumber, Held, HeldRef, HeldWhat, Outcome, Quarantined, State, StreamRecord,
+    Body, DeliveryId, DeliveryNumber, Held, HeldRef, HeldWhat, LastTransaction, Outcome, Quarantined, State,
+    StreamRecord,
 };
 use crate::form::Lane;
 use crate::lsn::{Lsn, Progress};
@@ -288,6 +289,15 @@ pub(super) fn stream(connection: &Connection) -> Result<Option<StreamRecord>, Fa
         })
         .optional()?;
     Ok(record)
+}
+
+/// What the transaction at the stream's commit LSN is recognised by.
+pub(super) fn last_transaction(connection: &Connection) -> Result<Option<LastTransaction>, Fault> {
+    let known = connection
+        .prepare_cached(sql!("last_transaction"))?
+        .query_row([], |row| Ok(LastTransaction { xid: row.get(0)?, committed_at_us: row.get(1)? }))
+        .optional()?;
+    Ok(known)
 }
 
 /// The tables that the forms were bound to.

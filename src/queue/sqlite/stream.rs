@@ -10,6 +10,11 @@ use rusqlite::params;
 impl Writer {
     /// Remembers a stream and how far capture has come in it.
     pub(super) fn record_stream(&mut self, record: &StreamRecord) -> Result<(), Fault> {
+        if !record.creating {
+            self.connection
+                .prepare_cached(sql!("end_gap"))?
+                .execute(params![record.epoch, record.progress.end_lsn.0.cast_signed()])?;
+        }
         self.connection.prepare_cached(sql!("record_stream"))?.execute(params![
             record.system_id,
             record.timeline,

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use walhook::change::{Datum, OldRow, Row, RowChange};
-use walhook::delivery::{AcceptedGap, Batch, DeliveryNumber, Quarantined, Settlement, State, StreamRecord};
+use walhook::delivery::{
+    AcceptedGap, Batch, DeliveryNumber, LastTransaction, Quarantined, Settlement, State, StreamRecord,
+};
 use walhook::form::BindingRecord;
 use walhook::form::Lane;
 use walhook::lsn::{Lsn, Position, Progress};
@@ -464,6 +466,33 @@ async fn contradictions_are_refused_and_change_nothing(make: &impl Factory) {
     assert_eq!(drain(queue).await, [(7, 1), (7, 2)]);
 }
 
+fn last_of(xid: u32) -> LastTransaction {
+    LastTransaction { xid, committed_at_us: 10 * i64::from(xid) }
+}
+
+/// Stays with idle positions, and goes with another commit or another stream.
+async fn the_last_transaction_is_that_of_the_position(queue: &dyn Queue, last: LastTransaction) {
+    let at = |commit_lsn: u64, end_lsn: u64, last: Option<LastTransaction>| {
+        let progress = Some(Progress { commit_lsn: Lsn(commit_lsn), end_lsn: Lsn(end_lsn) });
+        queue.enqueue(Batch { progress, last, ..Batch::default() })
+    };
+    assert_eq!(queue.last_transaction().await.unwrap(), None);
+    at(100, 110, Some(last)).await.unwrap();
+    assert_eq!(queue.last_transaction().await.unwrap(), Some(last));
+    at(100, 120, None).await.unwrap();
+    let mut stream = queue.stream().await.unwrap().unwrap();
+    stream.progress.end_lsn = Lsn(105);
+    queue.record_stream(stream.clone()).await.unwrap();
+    assert_eq!(queue.last_transaction().await.unwrap(), Some(last));
+    assert_eq!(queue.stream().await.unwrap(), Some(stream.clone()));
+    at(130, 140, None).await.unwrap();
+    assert_eq!(queue.last_transaction().await.unwrap(), None);
+    at(150, 160, Some(last)).await.unwrap();
+    stream.progress = Progress { commit_lsn: Lsn::ZERO, end_lsn: Lsn(170) };
+    queue.record_stream(stream).await.unwrap();
+    assert_eq!(queue.last_transaction().await.unwrap(), None);
+}
+
 async fn streams_gaps_and_bindings_are_remembered(make: &impl Factory) {
     let queue = make(&Turned::new());
     let queue = &*queue;
@@ -492,6 +521,7 @@ async fn streams_gaps_and_bindings_are_remembered(make: &impl Factory) {
     assert_eq!(queue.stream().await.unwrap(), Some(behind));
     let progress = Progress { commit_lsn: Lsn(85), end_lsn: Lsn(95) };
     queue.enqueue(Batch { progress: Some(progress), ..Batch::default() }).await.unwrap();
+    the_last_transaction_is_that_of_the_position(queue, last_of(95)).await;
     let binding = BindingRecord {
         form: "Incident".into(),
         relation: 16_384,

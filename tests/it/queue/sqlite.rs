@@ -4,6 +4,8 @@ use super::conformance::conformance;
 use super::make::{Feed, Turned, claim, dead, delivered, drain, numbers, record, register};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use walhook::delivery::{AcceptedGap, StreamRecord};
+use walhook::lsn::{Lsn, Progress};
 use walhook::observe::{Observation, Observer, Observers};
 use walhook::queue::sqlite::{Options, SqliteQueue};
 use walhook::queue::{Error, Filter, Queue, WebhookRecord};
@@ -73,7 +75,7 @@ async fn files_that_cannot_be_a_queue_are_refused_in_words() {
     let newer = rusqlite::Connection::open(at("newer.db")).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
-    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 2");
+    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 3");
     assert_eq!(refused(open(&at("newer.db"))), said);
 
     assert_eq!(refused(open(&at("no/such.db"))), format!("queue {folder}/no/such.db cannot be opened"));
@@ -176,6 +178,47 @@ fn write_version_1(path: &Path) {
          values (7, 2, 3, 1, 1, 5, 5, zeroblob(16), x'68'), (7, 3, 3, 2, 2, 6, 5, zeroblob(16), x'68');",
     )
     .unwrap();
+}
+
+/// A gap was recorded up to where the log ended when it was accepted. What was committed until the slot stood again
+/// was in no record.
+#[tokio::test]
+async fn a_gap_for_which_the_slot_is_made_anew_ends_where_that_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open(&path).unwrap();
+    let ends = || {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let mut statement = file.prepare("select to_lsn from gap order by epoch").unwrap();
+        let ends = statement.query_map([], |row| row.get::<_, i64>(0)).unwrap().map(Result::unwrap);
+        ends.collect::<Vec<i64>>()
+    };
+    let stream = |epoch, creating, end_lsn| StreamRecord {
+        system_id: "7".into(),
+        timeline: 1,
+        database: "helpdesk".into(),
+        slot: "walhook".into(),
+        epoch,
+        creating,
+        progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: Lsn(end_lsn) },
+    };
+    let gap = |epoch, to| AcceptedGap {
+        epoch,
+        from: Lsn(5),
+        to: Lsn(to),
+        reason: "gone".into(),
+        accepted_at_us: 5,
+    };
+    queue.accept_gap(gap(0, 10), stream(1, true, 0)).await.unwrap();
+    // run begins to make the slot, and is interrupted
+    queue.record_stream(stream(1, true, 0)).await.unwrap();
+    assert_eq!(ends(), [10]);
+    queue.record_stream(stream(1, false, 30)).await.unwrap();
+    queue.record_stream(stream(1, false, 40)).await.unwrap();
+    assert_eq!(ends(), [30]);
+    queue.accept_gap(gap(1, 50), stream(2, false, 50)).await.unwrap();
+    queue.record_stream(stream(2, false, 60)).await.unwrap();
+    assert_eq!(ends(), [30, 50]);
 }
 
 #[tokio::test]

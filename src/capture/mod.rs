@@ -27,6 +27,7 @@ pub use opening::{Settings, accept_gap, refuse_unfit_settings, run};
 
 use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, NewEvent, NewHeld, Quarantined};
+use crate::failpoint;
 use crate::form::BoundForm;
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
@@ -310,8 +311,10 @@ where
         self.progress = Progress { commit_lsn: open.commit_lsn, end_lsn };
         if open.is_staged() {
             // published at once, and by itself: nothing else may come in between
+            failpoint::reach("capture.large.before");
             self.enqueue_batch();
             self.queue.discard_unfinished().await?;
+            failpoint::reach("capture.large.after");
         }
         self.mark_broken().await
     }

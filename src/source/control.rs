@@ -3,6 +3,7 @@
 use super::error::literal;
 use super::pump::STATUS_INTERVAL_MAX;
 use super::{Error, Stream};
+use crate::failpoint;
 use crate::lsn::Lsn;
 use crate::postgres::raw::{self, RawConnection, TextRows};
 use crate::postgres::{self, Address, ServerError, major_version};
@@ -148,11 +149,13 @@ impl Control {
             escape_identifier(plugin),
             self.slot_options().await?
         );
+        failpoint::reach("source.slot.before");
         let rows = match self.connection.query(&statement).await {
             Ok(rows) => rows,
             Err(postgres::Error::Statement(error)) => return Err(self.no_slot(name, plugin, error).await),
             Err(error) => return Err(self.lost(error)),
         };
+        failpoint::reach("source.slot.after");
         let created = || {
             let mut row = rows.into_iter().next()?.into_iter().skip(1);
             Some(CreatedSlot { consistent_point: row.next()??.parse().ok()?, snapshot: row.next()? })
@@ -252,9 +255,13 @@ impl Control {
         self.check_start(slot, from).await?;
         let status_interval = self.status_interval().await?;
         let statement = start_statement(slot, from, publications);
+        failpoint::reach("source.start.before");
         self.connection.send_query(&statement).await.map_err(|error| self.lost(error))?;
         loop {
             let frame = self.connection.next().await.map_err(|error| self.lost(error))?;
+            if frame.tag == b'W' {
+                failpoint::reach("source.start.after");
+            }
             match frame.tag {
                 b'W' => return Ok(Stream::begin(self.connection, slot, from, status_interval)),
                 b'E' => {

@@ -6,5 +6,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod death;
+mod failpoints;
 #[path = "../proof/mod.rs"]
 mod proof;
+mod readiness;

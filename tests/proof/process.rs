@@ -89,7 +89,8 @@ impl Walhook {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends it a signal, such as `-HUP`.
+    pub fn signal(&self, signal: &str) {
         if let Some(child) = &self.child {
             Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         }
@@ -120,6 +121,11 @@ impl Walhook {
     /// All that it has said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("walhook.log")).unwrap_or_default()
+    }
+
+    /// The number of the process that was started.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     pub fn is_running(&mut self) -> bool {

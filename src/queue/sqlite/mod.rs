@@ -27,6 +27,7 @@ mod writer;
 
 use crate::clock::Clock;
 use crate::delivery::{AcceptedGap, Batch, Claim, Held, HeldRef, Quarantined, Settled, StreamRecord};
+use crate::failpoint;
 use crate::lsn::Durable;
 use crate::observe::Observers;
 use crate::queue::{
@@ -263,11 +264,13 @@ async fn blocking<T: Send + 'static>(
 impl Drop for SqliteQueue {
     /// Ends when the writer has done what it was given.
     fn drop(&mut self) {
+        failpoint::reach("queue.close.before");
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
             // its panic was shown when it came; there is nobody to tell here
             drop(writer.join());
         }
+        failpoint::reach("queue.close.after");
     }
 }
 
@@ -315,7 +318,9 @@ impl Queue for SqliteQueue {
 
     fn discard_unfinished(&self) -> Answer<'_, ()> {
         let cleared = self.staging("discard what is unfinished", |staging| {
+            failpoint::reach("queue.discard.before");
             staging.clear();
+            failpoint::reach("queue.discard.after");
             Ok(())
         });
         let mut step = self.write_owned("discard what is unfinished", 0, Writer::discard_step);
@@ -351,7 +356,9 @@ impl Queue for SqliteQueue {
 
     fn register(&self, webhooks: Vec<WebhookRecord>) -> Answer<'_, Vec<WebhookStanding>> {
         let registered = self.write_owned("register webhooks", 0, move |writer| {
+            failpoint::reach("queue.register.before");
             writer.register(&webhooks);
+            failpoint::reach("queue.register.after");
             Ok(())
         });
         Box::pin(async move {
@@ -473,7 +480,9 @@ fn backup(from: &Path, to: &Path) -> Result<(), Error> {
         }
         made => made.map_err(unusable)?,
     };
+    failpoint::reach("queue.backup.before");
     let copied = copy(from, to);
+    failpoint::reach("queue.backup.after");
     if copied.is_err() {
         // half a copy is worse than none; the error that is told is the one that matters
         drop(std::fs::remove_file(to));

@@ -11,6 +11,7 @@ use super::fault::{Fault, undone_with};
 use super::front::Fronts;
 use super::rows::{sql, unsigned_at};
 use super::unpublished::Unpublished;
+use crate::failpoint;
 use crate::lsn::{Lsn, Progress};
 use crate::observe::Observation;
 use crate::queue::Error;
@@ -248,7 +249,10 @@ impl Writer {
         }
         self.watch_size()?;
         self.books.store(&self.connection)?;
-        self.execute("commit")
+        failpoint::reach("queue.commit.before");
+        self.execute("commit")?;
+        failpoint::reach("queue.commit.after");
+        Ok(())
     }
 
     /// Undoes the transaction, and reads anew what stands in memory.

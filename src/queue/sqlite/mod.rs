@@ -129,6 +129,7 @@ impl SqliteQueue {
             Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown)).map_err(failed)?;
         if owned {
             writer.discard_all().map_err(failed)?;
+            writer.restart_pauses_of_before().map_err(failed)?;
         }
         let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
         let thread = std::thread::Builder::new()

@@ -7,6 +7,8 @@
 
 mod clock;
 mod death;
+mod descriptors;
+mod disk;
 mod failpoints;
 #[path = "../proof/mod.rs"]
 mod proof;

@@ -13,3 +13,5 @@ mod failpoints;
 #[path = "../proof/mod.rs"]
 mod proof;
 mod readiness;
+mod syscalls;
+mod torn;

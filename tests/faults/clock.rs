@@ -93,14 +93,11 @@ async fn pauses_that_began_in_the_future_end_in_time() {
         })
     };
     let mut stage = Stage::prepare("fault-clock-future", &HOOKS, judge).await;
-    let preload = |time: &str| {
-        vec![
-            ("LD_PRELOAD".to_owned(), (*library).to_owned()),
-            ("FAKETIME".to_owned(), time.to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
-        ]
-    };
-    stage.walhook.environment = preload("+74y");
+    stage.walhook.environment = vec![
+        ("LD_PRELOAD".into(), (*library).to_owned()),
+        ("FAKETIME".into(), "+74y".into()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
+    ];
     stage.start().await;
     let mut trial = Trial::on(stage, setting("SEED", 1));
     trial.work(60).await;

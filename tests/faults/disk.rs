@@ -163,7 +163,8 @@ async fn a_disk_that_may_only_be_read_is_refused_and_left_alone() {
     trial.stage.walhook.kill();
     trial.faults.killed(&trial.stage).await;
     let before = (fs::read(&queue).unwrap(), fs::read(folder.join("walhook.db-wal")).unwrap());
-    let script = format!("mount --bind {0:?} {0:?} && mount -o remount,ro,bind {0:?} && exec \"$@\"", folder);
+    let script =
+        format!("mount --bind {folder:?} {folder:?} && mount -o remount,ro,bind {folder:?} && exec \"$@\"");
     let allowed = Command::new("unshare").args(["-m", "sh", "-c", &script, "x", "true"]).output();
     if allowed.as_ref().is_ok_and(|output| output.status.success()) {
         let said = trial.stage.walhook.log().len();

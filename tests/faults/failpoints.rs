@@ -257,7 +257,7 @@ impl Killer {
         assert_died_there(&mut stage.walhook, name, async || {
             if !matches!(scene, Scene::Start | Scene::Large | Scene::End) {
                 let made = workload.changes.load(std::sync::atomic::Ordering::Relaxed);
-                workload.gate.send_replace(made + 20);
+                workload.gate.send_replace(made + 6);
             }
         })
         .await;

@@ -9,11 +9,13 @@ BULK ?= 200000
 # The PostgreSQL versions of the matrix, and the tests whose names have this in them; nothing means all.
 VERSIONS ?=
 FILTER ?=
+# How often each fault is played, at other places and moments each time.
+ROUNDS ?= 10
 # What is fuzzed, and for how long.
 TARGET ?= parse
 SECONDS ?= 60
 
-.PHONY: help demo test check soak matrix endurance bench fuzz postgres
+.PHONY: help demo test check soak matrix faults endurance bench fuzz postgres fault-tools
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
@@ -21,6 +23,7 @@ help:
 	@echo "make check   format, lints, documentation, licences"
 	@echo "make soak    the end-to-end proof in full: make soak SEED=7 KILLS=30 CHANGES=20000 BULK=200000"
 	@echo "make matrix  the end-to-end tests and the short soak on PostgreSQL 14 to 18: make matrix VERSIONS='17 18' FILTER=source"
+	@echo "make faults  killed everywhere, failing disks and clocks, in full: make faults SEED=7 ROUNDS=10 FILTER=disk"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements"
 	@echo "make fuzz    conditions against invented bytes: make fuzz TARGET=judge SECONDS=60 (nightly Rust, cargo-fuzz)"
@@ -28,7 +31,7 @@ help:
 demo: postgres
 	$(CARGO) run --quiet --profile fast -- demo $(DEMO)
 
-test: postgres
+test: postgres fault-tools
 	$(CARGO) test --all-targets
 	$(CARGO) test --doc
 
@@ -46,6 +49,10 @@ soak: postgres
 matrix: postgres
 	FILTER="$(FILTER)" nice scripts/matrix $(VERSIONS)
 
+faults: postgres fault-tools
+	SEED=$(SEED) FAILPOINT_ROUNDS=$(ROUNDS) SYSCALL_ROUNDS=$(ROUNDS) FULL_DISK_ROUNDS=$(ROUNDS) TORN_ROUNDS=$(ROUNDS) \
+	DAMAGE_STEP=1 FILTER="$(FILTER)" scripts/faults
+
 endurance: postgres
 	BULK=200000 BACKLOG=1000000 IDLE_MB=500 NEIGHBOUR_ROWS=20000 \
 	$(CARGO) test --profile fast --test soak -- --nocapture neighbours
@@ -60,3 +67,6 @@ fuzz:
 
 postgres:
 	@scripts/postgres
+
+fault-tools:
+	@scripts/fault-tools

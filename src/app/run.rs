@@ -8,6 +8,7 @@ use crate::capture;
 use crate::clock::Clock;
 use crate::dispatch::{Dispatch, HttpCourier, Limits};
 use crate::doctor;
+use crate::failpoint;
 use crate::observe::{Observation, Observers};
 use crate::postgres;
 use crate::queue::Queue;
@@ -198,9 +199,12 @@ async fn follow_signals(
                     webhooks: config.webhooks.len(),
                     restart_needed_for: started.restart_needed_for(&config),
                 });
+                failpoint::reach("reload.before");
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
                 webhooks.send_replace(Arc::new(config.webhooks.clone()));
+                failpoint::reach("reload.between");
                 configs.send_replace(Arc::new(config));
+                failpoint::reach("reload.after");
             }
             Err(error) => {
                 let problems = match &error {

@@ -47,7 +47,13 @@ pub struct Requests {
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
+    /// Never waited for: a file that reaches the limit of its size (`ulimit -f`) is an error of the disk like others,
+    /// and not the end of the process.
+    _file_too_large: Signal,
 }
+
+/// Linux, macOS and the BSDs agree on it.
+const SIGXFSZ: i32 = 25;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +72,7 @@ impl Requests {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _file_too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

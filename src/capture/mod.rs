@@ -30,6 +30,7 @@ pub use opening::{Accepted, Bounds, Settings, accept_gap, refuse_unfit_settings,
 
 use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, LastTransaction, NewEvent, NewHeld, Quarantined};
+use crate::failpoint;
 use crate::form::BoundForm;
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
@@ -314,8 +315,10 @@ where
         self.last = Some(LastTransaction { xid, committed_at_us });
         if open.is_staged() {
             // published at once, and by itself: nothing else may come in between
+            failpoint::reach("capture.large.before");
             self.enqueue_batch();
             self.queue.discard_unfinished().await?;
+            failpoint::reach("capture.large.after");
         }
         self.mark_broken().await
     }

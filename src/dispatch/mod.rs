@@ -12,6 +12,7 @@ pub use courier::{Courier, HttpCourier};
 
 use crate::clock::Clock;
 use crate::delivery::{Attempt, Claim, Outcome, Settled};
+use crate::failpoint;
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Error, Queue};
 use crate::retry::{self, Meaning, Refusals};
@@ -221,6 +222,7 @@ impl<'a> Round<'a> {
         match progress {
             Progress::Ended(ended) => self.judge(*ended).await?,
             Progress::Settled => {
+                failpoint::reach("dispatch.settled");
                 for told in self.told.drain(..) {
                     self.books.settle(told.body_bytes);
                     self.dispatch.observers.tell(told.observation);

@@ -5,6 +5,7 @@ use super::pump::STATUS_INTERVAL_MAX;
 use super::slot::SlotState;
 use super::witness::{Standing, Witness};
 use super::{Error, Stream};
+use crate::failpoint;
 use crate::lsn::Lsn;
 use crate::postgres::raw::{self, RawConnection, TextRows};
 use crate::postgres::{self, Address, ServerError, major_version};
@@ -133,6 +134,7 @@ impl Control {
             escape_identifier(plugin),
             self.slot_options().await?
         );
+        failpoint::reach("source.slot.before");
         let witness = self.witness();
         let created = while_at_work(self.connection.query(&statement), witness).await;
         // its answer does not come: whether there is a slot is seen by whoever looks
@@ -142,6 +144,7 @@ impl Control {
             Err(postgres::Error::Statement(error)) => return Err(self.no_slot(name, plugin, error).await),
             Err(error) => return Err(self.lost(error)),
         };
+        failpoint::reach("source.slot.after");
         let created = || {
             let mut row = rows.into_iter().next()?.into_iter().skip(1);
             Some(CreatedSlot { consistent_point: row.next()??.parse().ok()?, snapshot: row.next()? })
@@ -241,11 +244,15 @@ impl Control {
         self.check_start(slot, from).await?;
         let status_interval = self.status_interval().await?;
         let statement = start_statement(slot, from, publications);
+        failpoint::reach("source.start.before");
         self.connection.send_query(&statement).await.map_err(|error| self.lost(error))?;
         loop {
             let answer = timeout(ANSWER_TIME_MAX, self.connection.next()).await;
             let answer = answer.map_err(|_| self.silent(ANSWER_TIME_MAX))?;
             let frame = answer.map_err(|error| self.lost(error))?;
+            if frame.tag == b'W' {
+                failpoint::reach("source.start.after");
+            }
             match frame.tag {
                 b'W' => {
                     let witness = self.witness();

@@ -5,6 +5,7 @@ use super::Error;
 use super::frames::{COPY_DONE, FromServer, Status, TERMINATE};
 use super::handover::{Handover, Item};
 use super::witness::{Standing, Witness};
+use crate::failpoint;
 use crate::lsn::Lsn;
 use crate::postgres;
 use crate::postgres::ServerError;
@@ -271,10 +272,12 @@ impl<'a> Pump<'a> {
         let mut message = BytesMut::with_capacity(64);
         status.write(&mut message);
         message.extend_from_slice(and);
+        failpoint::reach("source.status.before");
         match timeout(WRITE_MAX, self.connection.send(&message)).await {
             Ok(sent) => sent.map_err(|error| self.lost(error))?,
             Err(_) => return Err(self.silent(WRITE_MAX)),
         }
+        failpoint::reach("source.status.after");
         self.status_sent = Instant::now();
         self.status_wanted = None;
         Ok(())
@@ -284,6 +287,7 @@ impl<'a> Pump<'a> {
     /// so it has read the confirmation then.
     async fn close(&mut self) -> Result<(), Error> {
         let closing = async {
+            failpoint::reach("source.close.before");
             self.send_status(false, COPY_DONE).await?;
             loop {
                 let frame = self.connection.next().await.map_err(|error| self.lost(error))?;
@@ -293,6 +297,7 @@ impl<'a> Pump<'a> {
                     _ => {}
                 }
             }
+            failpoint::reach("source.close.after");
             // the server has all it needs: if it does not hear the farewell, nothing is lost
             let _ = self.connection.send(TERMINATE).await;
             Ok(())

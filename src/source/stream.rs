@@ -4,6 +4,7 @@ use super::handover::Item;
 use super::pump::{Pump, Shared};
 use super::witness::Witness;
 use super::{Error, Message, Source, pgoutput};
+use crate::failpoint;
 use crate::lsn::{Durable, Lsn};
 use crate::postgres::raw::RawConnection;
 use std::collections::VecDeque;
@@ -75,7 +76,9 @@ impl Source for Stream {
     }
 
     fn confirm(&self, durable: Durable) {
+        failpoint::reach("source.confirm.before");
         self.shared.confirm(durable.end_lsn());
+        failpoint::reach("source.confirm.after");
     }
 
     async fn close(mut self) -> Result<(), Error> {

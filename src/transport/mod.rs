@@ -8,6 +8,7 @@ mod trouble;
 pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
 use crate::delivery::{Body, Claim, Outcome};
+use crate::failpoint;
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::Webhook;
 use bytes::Bytes;
@@ -162,15 +163,18 @@ impl Transport {
         let deadline = Instant::now() + endpoint.timeout;
         let request = self.client(endpoint.trust).0.post(endpoint.url.clone());
         let request = request.headers(headers).body(body_of(&claim.body));
+        failpoint::reach("send.before");
         let mut response = match timeout_at(deadline, request.send()).await {
             Err(_) => return Outcome::TimedOut,
             Ok(Err(error)) => return trouble::outcome_of(&error),
             Ok(Ok(response)) => response,
         };
+        failpoint::reach("send.answered");
         let mut excerpt = Vec::new();
         let reading = answer::read(&mut response, self.answer_bytes_max, &mut excerpt);
         // whoever answers and then dawdles has answered
         let _ = timeout_at(deadline, reading).await;
+        failpoint::reach("send.after");
         Outcome::Answered {
             status: response.status().as_u16(),
             retry_after: answer::retry_after(response.headers(), now_us),

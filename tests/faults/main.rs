@@ -5,10 +5,17 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod clock;
 mod death;
+mod descriptors;
+mod disk;
+mod failpoints;
 mod network;
 #[path = "../proof/mod.rs"]
 mod proof;
+mod readiness;
 mod roles;
 mod server;
 mod server_restart;
+mod syscalls;
+mod torn;

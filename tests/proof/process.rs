@@ -128,6 +128,11 @@ impl Walhook {
         fs::read_to_string(self.folder.join("walhook.log")).unwrap_or_default()
     }
 
+    /// The number of the process that was started.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }

@@ -145,7 +145,7 @@ fn fate(plan: &Plan, number: u64, disk: &Disk, world: &Shared, random: &mut Rand
             world.outages.push((path, until_us));
         }
         if random.percent(10) {
-            world.clock_error_us += (random.below(3_660_000_000) as i64) - 60_000_000;
+            world.clock_error_us = (random.below(7_200_000_000) as i64) - 3_600_000_000;
         }
         if random.percent(20) {
             disk.failed_sync(*random.pick(&[FailedSync::Keeps, FailedSync::Forgets, FailedSync::Drops]));

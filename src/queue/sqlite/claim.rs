@@ -5,6 +5,7 @@ use super::front::Standing;
 use super::rows::{outcome_columns, sql, state_code, unsigned_at, verb_at};
 use super::writer::Writer;
 use crate::delivery::{Body, Claim, DeliveryId, DeliveryNumber, Settled, Settlement, State};
+use crate::failpoint;
 use crate::form::Lane;
 use crate::observe::Observation;
 use crate::webhook::WebhookId;
@@ -29,6 +30,7 @@ impl Writer {
         claims_max: usize,
         mut allowances: Vec<(WebhookId, usize)>,
     ) -> Result<Vec<Claim>, Fault> {
+        failpoint::reach("queue.claim.before");
         let now_us = self.now_us();
         allowances.sort_unstable();
         let after_last = allowances.partition_point(|&(webhook, _)| Some(webhook) <= self.claimed_last);
@@ -51,6 +53,9 @@ impl Writer {
             self.claimed_last = Some(webhook);
             turns.push_back((webhook, left - 1));
             claims.push(claim);
+        }
+        if !claims.is_empty() {
+            failpoint::reach("queue.claim.after");
         }
         Ok(claims)
     }
@@ -99,6 +104,7 @@ impl Writer {
 
     /// Ends a claim.
     pub(super) fn settle(&mut self, settled: &Settled) -> Result<(), Fault> {
+        failpoint::reach("queue.settle.before");
         let Settled { claim, attempt, settlement, suspend: _ } = settled;
         let DeliveryNumber { webhook, sequence } = claim.number;
         // a claim that was voided meanwhile may stand again with somebody else
@@ -147,6 +153,7 @@ impl Writer {
                 self.open_gates(webhook, sequence)?;
             }
         }
+        failpoint::reach("queue.settle.after");
         Ok(())
     }
 

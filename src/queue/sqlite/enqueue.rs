@@ -5,6 +5,7 @@ use super::held;
 use super::rows::{sql, state_code};
 use super::writer::{Published, Writer};
 use crate::delivery::{Batch, LastTransaction, NewDelivery, NewEvent, State};
+use crate::failpoint;
 use crate::lsn::{Durable, Progress};
 use crate::observe::Observation;
 use crate::queue::Error;
@@ -32,6 +33,7 @@ pub(super) fn footprint_bytes(batch: &Batch) -> usize {
 impl Writer {
     /// Stores a batch; with progress, publishes it and what came before it.
     pub(super) fn enqueue(&mut self, batch: &Batch) -> Result<Option<Durable>, Fault> {
+        failpoint::reach(if batch.progress.is_some() { "queue.enqueue.before" } else { "queue.part.before" });
         self.refuse_contradictions(batch)?;
         let (released, freed_bytes) = self.find_released(batch)?;
         if !batch.events.is_empty() || !batch.quarantined.is_empty() || !batch.held.is_empty() {
@@ -61,8 +63,11 @@ impl Writer {
                 &row.bytes[..],
             ])?;
         }
+        failpoint::reach(if batch.progress.is_some() { "queue.enqueue.after" } else { "queue.part.after" });
         let Some(progress) = batch.progress else { return Ok(None) };
+        failpoint::reach("queue.publish.before");
         self.publish(progress, batch.last)?;
+        failpoint::reach("queue.publish.after");
         Ok(Some(Durable::after_commit(progress)))
     }
 

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::rows::sql;
 use super::writer::Writer;
 use crate::delivery::{Batch, HeldBecause, NewHeld, State};
+use crate::failpoint;
 use crate::lsn::Position;
 use crate::webhook::WebhookId;
 use rusqlite::{OptionalExtension, params};
@@ -164,6 +165,7 @@ impl Writer {
 
     /// Stores an event for those who hold it, or counts it where there is no room in a backlog.
     pub(super) fn hold(&mut self, held: &NewHeld) -> Result<(), Fault> {
+        failpoint::reach("queue.hold.before");
         let mut kept = Vec::with_capacity(held.holders.len());
         for holder in &held.holders {
             let reason = reason_of(&holder.cause);
@@ -196,6 +198,7 @@ impl Writer {
                 bytes.cast_signed(),
             ])?;
         }
+        failpoint::reach("queue.hold.after");
         Ok(())
     }
 
@@ -277,7 +280,9 @@ impl Writer {
             None => Err(Fault::bug(format!("webhook {webhook} is not registered with the queue"))),
             Some(book) if book.broken == reason => Ok(()),
             Some(_) => {
+                failpoint::reach("queue.broken.before");
                 self.books.change(webhook).broken = reason;
+                failpoint::reach("queue.broken.after");
                 Ok(())
             }
         }

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::delivery::{
     AcceptedGap, Batch, Claim, Held, HeldRef, LastTransaction, Quarantined, Settled, StreamRecord,
 };
+use crate::failpoint;
 use crate::lsn::Durable;
 use crate::observe::Observers;
 use crate::queue::{
@@ -156,6 +157,7 @@ impl SqliteQueue {
             Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown)).map_err(failed)?;
         if owned {
             writer.discard_all().map_err(failed)?;
+            writer.restart_pauses_of_before().map_err(failed)?;
         }
         let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
         let (brought, mut writing) = (Arc::new(Notify::new()), JoinSet::new());
@@ -312,11 +314,13 @@ async fn blocking<T: Send + 'static>(
 impl Drop for SqliteQueue {
     /// Ends when the writer has done what it was given.
     fn drop(&mut self) {
+        failpoint::reach("queue.close.before");
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
             // its panic was shown when it came; there is nobody to tell here
             drop(writer.join());
         }
+        failpoint::reach("queue.close.after");
     }
 }
 
@@ -368,7 +372,9 @@ impl Queue for SqliteQueue {
 
     fn discard_unfinished(&self) -> Answer<'_, ()> {
         let cleared = self.staging("discard what is unfinished", |staging| {
+            failpoint::reach("queue.discard.before");
             staging.clear();
+            failpoint::reach("queue.discard.after");
             Ok(())
         });
         let mut step = self.write_owned("discard what is unfinished", 0, Writer::discard_step);
@@ -404,7 +410,9 @@ impl Queue for SqliteQueue {
 
     fn register(&self, webhooks: Vec<WebhookRecord>) -> Answer<'_, Vec<WebhookStanding>> {
         let registered = self.write_owned("register webhooks", 0, move |writer| {
+            failpoint::reach("queue.register.before");
             writer.register(&webhooks);
+            failpoint::reach("queue.register.after");
             Ok(())
         });
         Box::pin(async move {
@@ -527,7 +535,9 @@ fn backup(from: &Path, to: &Path) -> Result<(), Error> {
         }
         made => made.map_err(unusable)?,
     };
+    failpoint::reach("queue.backup.before");
     let copied = copy(from, to);
+    failpoint::reach("queue.backup.after");
     if copied.is_err() {
         // half a copy is worse than none; the error that is told is the one that matters
         drop(std::fs::remove_file(to));

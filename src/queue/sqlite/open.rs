@@ -1,6 +1,7 @@
 //! Opening: the lock, the checks, the schema, the settings of each connection.
 
 use super::fault::Fault;
+use crate::failpoint;
 use crate::queue::Error;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -188,11 +189,13 @@ fn migrate(connection: &Connection, version: i32, is_new: bool) -> Result<(), Fa
         connection.execute_batch("pragma auto_vacuum = incremental")?;
     }
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version.max(0) as usize) {
+        failpoint::reach("queue.migrate.before");
         connection.execute_batch(&format!(
             "begin exclusive;\n{migration}\npragma application_id = {APPLICATION_ID};
              pragma user_version = {};\ncommit;",
             number + 1
         ))?;
+        failpoint::reach("queue.migrate.after");
     }
     Ok(())
 }

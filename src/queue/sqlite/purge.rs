@@ -6,6 +6,7 @@ use super::ranges::append_range;
 use super::rows::{position_at, sql, state_at, unsigned_at};
 use super::writer::Writer;
 use crate::delivery::State;
+use crate::failpoint;
 use crate::lsn::Position;
 use crate::queue::{Filter, SequenceRange};
 use crate::webhook::WebhookId;
@@ -30,6 +31,7 @@ struct Ended {
 impl Writer {
     /// Purges some of what ended before a time. Returns how many deliveries went.
     pub(super) fn purge(&mut self, ended_before_us: i64) -> Result<u64, Fault> {
+        failpoint::reach("queue.purge.before");
         self.drop_left_behind()?;
         let mut ended: Vec<Ended> = self
             .connection
@@ -76,6 +78,7 @@ impl Writer {
             self.merge_range(range)?;
         }
         self.purge_events(&ended)?;
+        failpoint::reach("queue.purge.after");
         Ok(ended.len() as u64)
     }
 

@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::rows::{position_at, sql, unsigned_at};
 use super::writer::Writer;
 use crate::delivery::{Batch, HeldRef, State};
+use crate::failpoint;
 use crate::queue::{Error, SequenceRange};
 use crate::webhook::WebhookId;
 use rusqlite::{OptionalExtension, params};
@@ -74,6 +75,7 @@ impl Writer {
 
     /// Removes a held event of a webhook, and what is held with the last one who holds it.
     pub(super) fn let_go(&mut self, released: &Released) -> Result<(), Fault> {
+        failpoint::reach("queue.release.before");
         let Released { held, event, bytes } = *released;
         self.delete_held(held)?;
         self.connection.prepare_cached(sql!("let_go"))?.execute(params![event])?;
@@ -81,6 +83,7 @@ impl Writer {
         let book = self.books.change(held.webhook);
         book.held = book.held.saturating_sub(1);
         book.held_bytes = book.held_bytes.saturating_sub(bytes);
+        failpoint::reach("queue.release.after");
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 use super::fault::Fault;
 use super::open::private;
 use super::rows::{decode_change, encode_change, malformed, sql};
+use crate::failpoint;
 use crate::queue::{Error, StagedChange, StagedEntry};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,9 @@ impl Staging {
                 insert.execute(params![entry, ordinal, change.relation, bytes])?;
             }
         }
+        failpoint::reach("queue.stage.before");
         transaction.commit()?;
+        failpoint::reach("queue.stage.after");
         Ok(())
     }
 

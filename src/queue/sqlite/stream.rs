@@ -4,12 +4,14 @@ use super::fault::Fault;
 use super::rows::sql;
 use super::writer::Writer;
 use crate::delivery::{AcceptedGap, StreamRecord};
+use crate::failpoint;
 use crate::queue::BindingRecord;
 use rusqlite::params;
 
 impl Writer {
     /// Remembers a stream and how far capture has come in it.
     pub(super) fn record_stream(&mut self, record: &StreamRecord) -> Result<(), Fault> {
+        failpoint::reach("queue.stream.before");
         if !record.creating {
             self.connection
                 .prepare_cached(sql!("end_gap"))?
@@ -28,11 +30,13 @@ impl Writer {
             record.progress.end_lsn.0.cast_signed(),
         ])?;
         self.published.progress = record.progress;
+        failpoint::reach("queue.stream.after");
         Ok(())
     }
 
     /// Records a gap and the stream behind it.
     pub(super) fn accept_gap(&mut self, gap: &AcceptedGap, record: &StreamRecord) -> Result<(), Fault> {
+        failpoint::reach("queue.gap.before");
         self.connection.prepare_cached(sql!("record_gap"))?.execute(params![
             gap.epoch,
             gap.from.0.cast_signed(),
@@ -40,12 +44,15 @@ impl Writer {
             gap.reason,
             gap.accepted_at_us,
         ])?;
-        self.record_stream(record)
+        self.record_stream(record)?;
+        failpoint::reach("queue.gap.after");
+        Ok(())
     }
 
     /// Remembers the table that a form is bound to.
     pub(super) fn record_binding(&mut self, binding: &BindingRecord) -> Result<(), Fault> {
         let columns = serde_json::to_string(&binding.columns).expect("names and numbers are JSON");
+        failpoint::reach("queue.binding.before");
         self.connection.prepare_cached(sql!("record_binding"))?.execute(params![
             binding.form,
             binding.relation,
@@ -53,6 +60,7 @@ impl Writer {
             binding.table,
             columns,
         ])?;
+        failpoint::reach("queue.binding.after");
         Ok(())
     }
 }

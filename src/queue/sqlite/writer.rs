@@ -11,6 +11,7 @@ use super::fault::{Fault, undone_with};
 use super::front::Fronts;
 use super::rows::{sql, unsigned_at};
 use super::unpublished::Unpublished;
+use crate::failpoint;
 use crate::lsn::{Lsn, Progress};
 use crate::observe::Observation;
 use crate::queue::Error;
@@ -29,6 +30,8 @@ const JOBS_MAX: usize = 1024;
 const JOBS_BYTES_MAX: usize = 8 << 20;
 /// How often an idle writer looks whether another process has changed the file.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// How far the clock may go back without being noticed: small corrections are made all the time.
+const CLOCK_SLACK_US: i64 = 1_000_000;
 /// What SQLite's `data_version` never is: it counts from 1.
 const DATA_VERSION_UNKNOWN: i64 = 0;
 
@@ -128,6 +131,8 @@ pub(super) struct Writer {
     data_version: i64,
     /// The share of the limit that was told last, in percent.
     told_percent: u8,
+    /// What the clock showed last.
+    shown_us: i64,
 }
 
 impl Writer {
@@ -153,6 +158,7 @@ impl Writer {
             wakes_at_us: None,
             data_version: DATA_VERSION_UNKNOWN,
             told_percent: 0,
+            shown_us: i64::MIN,
         };
         writer.execute("begin immediate")?;
         writer.data_version = writer.read_data_version()?;
@@ -274,13 +280,18 @@ impl Writer {
         }
         self.watch_size()?;
         self.books.store(&self.connection)?;
-        self.execute("commit")
+        failpoint::reach("queue.commit.before");
+        self.execute("commit")?;
+        failpoint::reach("queue.commit.after");
+        Ok(())
     }
 
     /// Undoes the transaction, and reads anew what stands in memory.
     fn undo(&mut self) {
         self.fronts.end_fresh();
         self.to_tell.clear();
+        // what the clock had moved is undone, too
+        self.shown_us = i64::MAX;
         if !self.connection.is_autocommit() {
             // if even this fails, the next transaction cannot begin and says why
             drop(self.execute("rollback"));
@@ -293,7 +304,37 @@ impl Writer {
 
     fn begin(&mut self) -> Result<(), Fault> {
         self.execute("begin immediate")?;
-        self.notice_others()
+        self.notice_others()?;
+        self.notice_clock()
+    }
+
+    /// A clock that was set back would make pauses last until it shows their end: years, if it had been far ahead.
+    fn notice_clock(&mut self) -> Result<(), Fault> {
+        let now_us = self.now_us();
+        if now_us.saturating_add(CLOCK_SLACK_US) < self.shown_us {
+            self.restart_pauses(now_us)?;
+        }
+        self.shown_us = now_us;
+        Ok(())
+    }
+
+    /// Lets the pauses that began in what is the future begin anew.
+    fn restart_pauses(&mut self, now_us: i64) -> Result<(), Fault> {
+        self.connection.prepare_cached(sql!("restart_pauses"))?.execute(params![now_us])?;
+        self.forget_candidates();
+        Ok(())
+    }
+
+    /// The same for a file that was written when the clock showed something else.
+    pub(super) fn restart_pauses_of_before(&mut self) -> Result<(), Fault> {
+        self.execute("begin immediate")?;
+        self.restart_pauses(self.now_us())?;
+        self.execute("commit")
+    }
+
+    fn forget_candidates(&mut self) {
+        let webhooks: Vec<_> = self.books.iter().map(|(webhook, _)| webhook).collect();
+        self.fronts.forget_candidates(webhooks.into_iter());
     }
 
     /// Looks, while nobody asks for anything, whether another process has changed the file.
@@ -336,8 +377,7 @@ impl Writer {
         })?;
         self.has_gates =
             self.connection.prepare_cached(sql!("has_gates"))?.query_row([], |row| row.get(0))?;
-        let webhooks: Vec<_> = self.books.iter().map(|(webhook, _)| webhook).collect();
-        self.fronts.forget_candidates(webhooks.into_iter());
+        self.forget_candidates();
         Ok(())
     }
 

@@ -32,6 +32,10 @@ impl Turned {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
     }
 
+    pub(super) fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(by.as_micros() as i64, Ordering::SeqCst);
+    }
+
     pub(super) fn clock(&self) -> Clock {
         let this = self.clone();
         Clock::new(move || this.now_us())

@@ -1,10 +1,11 @@
 //! What is particular to the SQLite backend: files, locks, limits, a second process.
 
 use super::conformance::conformance;
-use super::make::{Feed, Turned, claim, dead, delivered, drain, numbers, record, register};
+use super::make::{Feed, Turned, claim, dead, delivered, drain, end, numbers, record, register};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use walhook::delivery::{AcceptedGap, StreamRecord};
+use std::time::Duration;
+use walhook::delivery::{AcceptedGap, Settlement, StreamRecord};
 use walhook::lsn::{Lsn, Progress};
 use walhook::observe::{Observation, Observer, Observers};
 use walhook::queue::sqlite::{Options, SqliteQueue};
@@ -484,4 +485,50 @@ async fn calls_take_effect_in_the_order_in_which_they_are_made() {
         call.await.unwrap();
     }
     assert_eq!(queue.webhooks().await.unwrap()[0].pending, 500);
+}
+
+/// A machine came up in the year 2100 and had its clock set right later. What had failed meanwhile was to be tried
+/// again in 2100: neither delivered nor dead, and nobody was told. Now a pause that began in what is the future starts
+/// anew when the clock goes back, in a queue that is open and in one that is opened.
+#[tokio::test]
+async fn pauses_last_no_longer_when_the_clock_is_set_back() {
+    const YEARS: Duration = Duration::from_secs(74 * 365 * 86_400);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("walhook.db");
+    let time = Turned::new();
+    let open = || SqliteQueue::open(&path, Options { clock: time.clock(), ..Options::default() }).unwrap();
+    let mut queue = open();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7])])).await.unwrap();
+    for is_opened_anew in [false, true] {
+        time.advance(YEARS);
+        let claims = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                let claims = claim(&*queue, 10).await;
+                if !claims.is_empty() {
+                    break claims;
+                }
+                queue.due().await;
+            }
+        });
+        let claims = claims.await.unwrap();
+        assert_eq!(claims.len(), 2);
+        let retry = |claim| end(claim, 503, Settlement::Retry { after: Duration::from_secs(30) });
+        queue.settle(claims.into_iter().map(retry).collect()).await.unwrap();
+        time.set_back(YEARS);
+        if is_opened_anew {
+            drop(queue);
+            queue = open();
+        } else {
+            // with nothing to do the writer looks at the clock once in a second, with something to do at once
+            register(&*queue, &[7]).await;
+        }
+        time.advance(Duration::from_secs(29));
+        assert_eq!(numbers(&claim(&*queue, 10).await), []);
+        time.advance(Duration::from_secs(2));
+        let claims = claim(&*queue, 10).await;
+        assert_eq!(numbers(&claims), [(7, 1), (7, 2)]);
+        queue.settle(claims.into_iter().map(retry).collect()).await.unwrap();
+    }
 }

@@ -54,10 +54,8 @@ impl Frames {
     /// Where to put what arrives next: behind what is there, with room for more.
     pub fn room(&mut self) -> Result<&mut BytesMut, BadLength> {
         let missing = self.length()?.map_or(0, |length| length.saturating_sub(self.input.len()));
-        if missing > READ_BYTES {
-            self.input.reserve(missing.min(LONG_READ_BYTES_MAX));
-        } else if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
-            self.input.reserve(READ_BYTES);
+        if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
+            self.input.reserve(missing.clamp(READ_BYTES, LONG_READ_BYTES_MAX));
         }
         Ok(&mut self.input)
     }

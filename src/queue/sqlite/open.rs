@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use crate::queue::Error;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
@@ -114,10 +115,16 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
         migrate(&connection, number("pragma user_version")?, false)
             .map_err(|fault| fault.at(path, "make its tables"))?;
     }
-    if purpose != Purpose::Read {
-        settle_in(&connection).map_err(|fault| fault.at(path, "be opened"))?;
-    }
+    let settled = if purpose == Purpose::Read { is_sound(&connection) } else { settle_in(&connection) };
+    settled.map_err(|fault| fault.at(path, "be opened"))?;
     Ok(connection)
+}
+
+/// The file is what it should be: whoever closes it last may write the log into it and remove the log. Until this is
+/// said, a connection leaves both as they are, for a file that is refused is somebody's evidence.
+pub(super) fn is_sound(connection: &Connection) -> Result<(), Fault> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(())
 }
 
 /// Looks at the file as a file, for clear words about what SQLite only calls "unable to open".
@@ -136,6 +143,12 @@ fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<(), Error> {
     };
     let mut beginning = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut beginning).map_err(unusable)?;
+    let log_bytes = || std::fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
+    if beginning.is_empty() && log_bytes() > 0 {
+        // SQLite would throw the log away
+        let reason = "it is empty, and its write-ahead log is not".to_owned();
+        return Err(Error::Damaged { path: path.to_owned(), reason });
+    }
     if beginning.is_empty() || beginning == MAGIC {
         return Ok(());
     }
@@ -151,6 +164,7 @@ fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Fault> {
     // a reader needs to write as well: the index of the write-ahead log is in shared memory
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(BUSY_MAX)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection.execute_batch(match purpose {

@@ -9,8 +9,8 @@ BULK ?= 200000
 # The PostgreSQL versions of the matrix, and the tests whose names have this in them; nothing means all.
 VERSIONS ?=
 FILTER ?=
-# What is fuzzed, and for how long.
-TARGET ?= parse
+# What is fuzzed (nothing means everything in turn), and for how long each.
+TARGET ?=
 SECONDS ?= 60
 
 .PHONY: help demo test check soak matrix endurance bench fuzz postgres
@@ -23,7 +23,7 @@ help:
 	@echo "make matrix  the end-to-end tests and the short soak on PostgreSQL 14 to 18: make matrix VERSIONS='17 18' FILTER=source"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements"
-	@echo "make fuzz    conditions against invented bytes: make fuzz TARGET=judge SECONDS=60 (nightly Rust, cargo-fuzz)"
+	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
 
 demo: postgres
 	$(CARGO) run --quiet --profile fast -- demo $(DEMO)
@@ -54,9 +54,7 @@ bench: postgres
 	$(CARGO) bench
 
 fuzz:
-	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
-	echo "fuzzing needs nightly Rust and cargo-fuzz: rustup toolchain install nightly; cargo install cargo-fuzz"; exit 1; }
-	$(CARGO) +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=8192
+	CARGO="$(CARGO)" nice scripts/fuzz $(SECONDS) $(TARGET)
 
 postgres:
 	@scripts/postgres

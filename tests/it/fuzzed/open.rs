@@ -1,0 +1,46 @@
+//! Files of a queue.
+
+#[path = "../../../fuzz/targets/open.rs"]
+mod target;
+
+use super::{attack, write_seed, writes_corpus};
+
+fn write_seeds() {
+    // choice of the files, and damages: what, which file, where, how much, with what
+    let seed = |name: &str, bytes: &[u8]| write_seed("open", name, bytes);
+    seed("closed", &[0]);
+    seed("killed", &[1]);
+    seed("beside", &[3]);
+    seed("torn-log", &[1, 4, 5, 0, 64, 0, 0, 0, 0]);
+    seed("flip-in-log", &[1, 1, 5, 0, 200, 0, 0, 0, 3]);
+    seed("zero-page", &[0, 2, 0, 0, 32, 0, 0x10, 0, 0]);
+    seed("version", &[0, 7, 0, 0, 0, 63, 0, 0, 9]);
+    seed("cut", &[0, 4, 0, 0, 100, 7, 0, 0, 0]);
+    seed("wrong-page", &[0, 6, 0, 0, 32, 0, 0, 5, 0]);
+    seed("no-index", &[1, 9, 6, 0, 0, 0, 0, 0, 0]);
+    write_seed("replaced", "empty", &[0]);
+    write_seed("replaced", "text", b"\0this is no database");
+    write_seed("replaced", "magic", b"\0SQLite format 3\0\x10\0\x01\x01\0\x40\x20\x20");
+    write_seed(
+        "replaced",
+        "log",
+        &[&[5][..], b"\x37\x7f\x06\x82\0\x2d\xe2\x18\0\0\x10\0", &[0; 20]].concat(),
+    );
+    write_seed("replaced", "index", &[&[9][..], &[0xff; 300]].concat());
+}
+
+#[test]
+fn damaged_files_are_opened_or_refused_and_then_left_alone() {
+    if writes_corpus() {
+        write_seeds();
+    }
+    attack("open", 400, target::open);
+}
+
+#[test]
+fn files_that_are_something_else_are_refused_and_left_alone() {
+    if writes_corpus() {
+        write_seeds();
+    }
+    attack("replaced", 150, target::replaced);
+}

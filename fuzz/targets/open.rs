@@ -32,13 +32,18 @@ struct Sound {
 /// Files of a queue with damages are opened or refused in words, within bounds, and left as they were when refused. The
 /// first byte chooses the files and who opens them; eight bytes each are a damage.
 pub fn open(bytes: &[u8]) {
-    let Some((&choice, damages)) = bytes.split_first() else { return };
+    drop(refusal(bytes));
+}
+
+/// Why the files are refused, if they are.
+pub fn refusal(bytes: &[u8]) -> Option<Error> {
+    let (&choice, damages) = bytes.split_first()?;
     let sound = sound();
     let mut files = if choice & 1 == 0 { sound.closed.clone() } else { sound.killed.clone() };
     for damage in damages.chunks_exact(DAMAGE_BYTES).take(6) {
         inflict(&mut files, damage);
     }
-    try_to_open(&files, choice & 2 == 0);
+    try_to_open(&files, choice & 2 == 0)
 }
 
 /// Any bytes in place of one of the files.
@@ -47,7 +52,7 @@ pub fn replaced(bytes: &[u8]) {
     let sound = sound();
     let mut files = if choice & 1 == 0 { sound.closed.clone() } else { sound.killed.clone() };
     files[usize::from(choice >> 2) % 3] = bytes.to_vec();
-    try_to_open(&files, choice & 2 == 0);
+    drop(try_to_open(&files, choice & 2 == 0));
 }
 
 /// What, in which file, where (three bytes), how much (two), and with what.
@@ -90,7 +95,7 @@ fn inflict(files: &mut [Vec<u8>; 3], damage: &[u8]) {
     }
 }
 
-fn try_to_open(files: &[Vec<u8>; 3], as_owner: bool) {
+fn try_to_open(files: &[Vec<u8>; 3], as_owner: bool) -> Option<Error> {
     let folder = in_memory();
     let path = folder.path().join(FILES[0]);
     for (name, bytes) in FILES.iter().zip(files) {
@@ -104,8 +109,11 @@ fn try_to_open(files: &[Vec<u8>; 3], as_owner: bool) {
     } else {
         SqliteQueue::open_beside(&path, Options::default())
     };
-    match opened {
-        Ok(queue) => block_on(look_around(&*queue, as_owner)),
+    let refusal = match opened {
+        Ok(queue) => {
+            block_on(look_around(&*queue, as_owner));
+            None
+        }
         Err(error) => {
             says_what_it_is(&error);
             for (name, bytes) in FILES.iter().zip(files).take(2) {
@@ -117,9 +125,11 @@ fn try_to_open(files: &[Vec<u8>; 3], as_owner: bool) {
                     now.len()
                 );
             }
+            Some(error)
         }
-    }
+    };
     assert!(began.elapsed() < TIME_MAX, "{:?}", began.elapsed());
+    refusal
 }
 
 /// A refusal calls the operator: no waiting mends a file.

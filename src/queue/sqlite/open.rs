@@ -19,6 +19,8 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How every SQLite database begins.
 const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Where the header says how the file is to be written and read: 1 with a rollback journal, 2 with a write-ahead log.
+const FORMATS: std::ops::Range<usize> = 18..20;
 /// How long looking for damage may take. What is not looked at by then is met when it is read.
 const CHECK_MAX: Duration = Duration::from_secs(1);
 /// How long a lock that another holds is waited for. A process that is being killed, or a child of the owner that
@@ -142,15 +144,25 @@ fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<(), Error> {
         opened => opened.map_err(unusable)?,
     };
     let mut beginning = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut beginning).map_err(unusable)?;
+    file.take(FORMATS.end as u64).read_to_end(&mut beginning).map_err(unusable)?;
     let log_bytes = || std::fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
     if beginning.is_empty() && log_bytes() > 0 {
         // SQLite would throw the log away
         let reason = "it is empty, and its write-ahead log is not".to_owned();
         return Err(Error::Damaged { path: path.to_owned(), reason });
     }
-    if beginning.is_empty() || beginning == MAGIC {
+    if beginning.is_empty() {
         return Ok(());
+    }
+    if beginning.starts_with(MAGIC) {
+        // of any other format SQLite believes that it may read it and must not write it
+        return match beginning.get(FORMATS) {
+            Some(formats) if formats.iter().any(|format| !(1..=2).contains(format)) => {
+                let reason = "its header names a file format that there is not".to_owned();
+                Err(Error::Damaged { path: path.to_owned(), reason })
+            }
+            _ => Ok(()),
+        };
     }
     if beginning.iter().all(|&byte| byte == 0) {
         // what a file system leaves of a page that never reached the disk

@@ -44,3 +44,19 @@ fn files_that_are_something_else_are_refused_and_left_alone() {
     }
     attack("replaced", 150, target::replaced);
 }
+
+/// The story of a queue file that somebody had to inspect: the disk had written one page wrongly, walhook refused the
+/// file as damaged and asked to keep it with its log, and had itself just written the log into the file and removed it.
+/// Now a connection to a file that is refused leaves both alone.
+#[test]
+fn the_log_of_a_damaged_file_is_kept() {
+    let check = |damage: &[u8], why: &str| {
+        let said = target::refusal(&[&[1], damage].concat()).expect("it is refused").to_string();
+        assert!(said.contains("is damaged: ") && said.contains(why), "{said}");
+    };
+    check(&[2, 0, 0, 0x20, 0, 0x20, 0, 0], "");
+    // waiting was said to help, for SQLite reads such a file and does not write it
+    check(&[7, 0, 0, 0, 18, 0, 0, 9], "its header names a file format that there is not");
+    // SQLite throws the log of an empty database away, and a new queue was made
+    check(&[9, 0, 0, 0, 0, 0, 0, 0], "it is empty, and its write-ahead log is not");
+}

@@ -49,7 +49,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// A certificate and a key cannot be used, or not together.
     #[error(
@@ -64,7 +64,7 @@ pub enum Error {
         key: PathBuf,
         /// Why.
         #[source]
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
@@ -107,11 +107,13 @@ pub fn client_config(check: &Check, client: Option<(&Path, &Path)>) -> Result<Ar
         .with_custom_certificate_verifier(verifier(check)?);
     let config = match client {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            builder.with_client_auth_cert(certificates(certificate)?, private_key(key)?).map_err(
-                |source| Error::Client { certificate: certificate.to_owned(), key: key.to_owned(), source },
-            )?
-        }
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|source| Error::Client {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+                source: Box::new(source),
+            })?,
     };
     Ok(Arc::new(config))
 }
@@ -129,7 +131,7 @@ fn verifier(check: &Check) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let authorities = certificates(path)?;
     let mut store = RootCertStore::empty();
     for authority in &authorities {
-        let unusable = |source| Error::Authority { path: path.clone(), source };
+        let unusable = |source| Error::Authority { path: path.clone(), source: Box::new(source) };
         store.add(authority.clone()).map_err(unusable)?;
     }
     Ok(Arc::new(Lenient { roots: Some((store, authorities)), name }))

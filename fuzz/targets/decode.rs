@@ -74,7 +74,9 @@ impl Original<'_> {
                 self.bytes(b"T");
                 self.bytes(&u32::try_from(relations.len()).unwrap().to_be_bytes());
                 let _options: [u8; 1] = self.array();
-                relations.iter().for_each(|relation| self.bytes(&relation.to_be_bytes()));
+                for relation in relations {
+                    self.bytes(&relation.to_be_bytes());
+                }
             }
             Message::Logical { transactional, prefix, content } => {
                 self.bytes(b"M");
@@ -125,16 +127,16 @@ impl Original<'_> {
         self.bytes(&relation.to_be_bytes());
         match old {
             OldRow::Absent => {}
-            OldRow::Key(row) => self.row(b"K", row),
-            OldRow::Full(row) => self.row(b"O", row),
+            OldRow::Key(row) => self.row(b'K', row),
+            OldRow::Full(row) => self.row(b'O', row),
         }
         if let Some(new) = new {
-            self.row(b"N", new);
+            self.row(b'N', new);
         }
     }
 
-    fn row(&mut self, part: &[u8; 1], row: &Row) {
-        self.bytes(part);
+    fn row(&mut self, part: u8, row: &Row) {
+        self.bytes(&[part]);
         self.bytes(&u16::try_from(row.len()).unwrap().to_be_bytes());
         for datum in row.data() {
             match datum {

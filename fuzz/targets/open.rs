@@ -3,6 +3,8 @@
 // in the tests a module, for the fuzzer a file of its own
 #![allow(unreachable_pub, dead_code)]
 
+// for the tests it is a module of another file as well
+#[allow(clippy::duplicate_mod)]
 #[path = "../../tests/it/queue/make.rs"]
 mod make;
 

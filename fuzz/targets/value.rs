@@ -171,7 +171,7 @@ impl Reader<'_> {
                     let ends = |char| char == delimiter || "{}\"\\".contains(char);
                     match self.until(ends)?.as_str() {
                         "" => return None,
-                        text if text.to_ascii_uppercase() == "NULL" => "null".to_owned(),
+                        text if text.eq_ignore_ascii_case("null") => "null".to_owned(),
                         text => self.value(element, text, depth),
                     }
                 }
@@ -212,12 +212,11 @@ impl Reader<'_> {
             }
             let key = self.backslashed()?;
             self.takes("=>").then_some(())?;
-            let value = match self.takes("NULL") {
-                true => "null".to_owned(),
-                false => {
-                    let value = self.backslashed()?;
-                    with(|out| write_string(&value, out))
-                }
+            let value = if self.takes("NULL") {
+                "null".to_owned()
+            } else {
+                let value = self.backslashed()?;
+                with(|out| write_string(&value, out))
             };
             members.push(format!("{}:{value}", with(|out| write_string(&key, out))));
         }

@@ -63,6 +63,20 @@ fn a_password_with_a_number_sign_is_not_shown() {
     target::shows_no_secret("[source]\nurl = \"postgres://wal#hook:QzX7qzJ4@db/helpdesk\"\n");
 }
 
+/// An operator named a log file in place of the configuration, and walhook worked for hours on drawing each of its lines
+/// beside the whole file. Now the first problems are told, and how many there are.
+#[test]
+fn a_file_of_another_kind_is_refused_at_once() {
+    let log = "2026-04-30 08:00:00 LOG: database system is ready\n".repeat(20_000);
+    let began = std::time::Instant::now();
+    let problems = Config::parse(Path::new("walhook.toml"), &log, &|_| None).expect_err("it is a log");
+    let said = problems.to_string();
+    assert!(problems.len() >= 20_000 && problems.iter().count() == 100);
+    assert!(said.ends_with(&format!("and {} more problems: is this the right file?", problems.len() - 100)));
+    assert!(said.len() < 100_000, "{} bytes", said.len());
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
 /// At every place a byte that is missing, one too many, or another one.
 #[test]
 fn no_single_byte_shows_a_secret() {

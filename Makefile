@@ -11,8 +11,8 @@ VERSIONS ?=
 FILTER ?=
 # How often each fault is played, at other places and moments each time.
 ROUNDS ?= 10
-# What is fuzzed, and for how long.
-TARGET ?= parse
+# What is fuzzed (nothing means everything in turn), and for how long each.
+TARGET ?=
 SECONDS ?= 60
 
 .PHONY: help demo test check soak matrix faults endurance bench fuzz postgres fault-tools
@@ -26,7 +26,7 @@ help:
 	@echo "make faults  killed everywhere, failing disks and clocks, in full: make faults SEED=7 ROUNDS=10 FILTER=disk"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements"
-	@echo "make fuzz    conditions against invented bytes: make fuzz TARGET=judge SECONDS=60 (nightly Rust, cargo-fuzz)"
+	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
 
 demo: postgres
 	$(CARGO) run --quiet --profile fast -- demo $(DEMO)
@@ -61,9 +61,7 @@ bench: postgres
 	$(CARGO) bench
 
 fuzz:
-	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
-	echo "fuzzing needs nightly Rust and cargo-fuzz: rustup toolchain install nightly; cargo install cargo-fuzz"; exit 1; }
-	$(CARGO) +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS) -max_len=8192
+	CARGO="$(CARGO)" nice scripts/fuzz $(SECONDS) $(TARGET)
 
 postgres:
 	@scripts/postgres

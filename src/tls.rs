@@ -42,7 +42,31 @@ pub enum Error {
     /// Others may read the key.
     #[error("key file {path} can be read by others; make it private with: chmod 0600 {path}", path = .0.display())]
     KeyNotPrivate(PathBuf),
-    /// TLS cannot be set up with these.
+    /// A certificate in a file of authorities is none.
+    #[error("certificate file {} has a certificate in it that cannot be used", path.display())]
+    Authority {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<rustls::Error>,
+    },
+    /// A certificate and a key cannot be used, or not together.
+    #[error(
+        "certificate file {} and key file {} cannot be used together",
+        certificate.display(),
+        key.display()
+    )]
+    Client {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's.
+        key: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<rustls::Error>,
+    },
+    /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
 }
@@ -85,7 +109,11 @@ pub fn client_config(check: &Check, client: Option<(&Path, &Path)>) -> Result<Ar
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => builder
             .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(Error::Setup)?,
+            .map_err(|source| Error::Client {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+                source: Box::new(source),
+            })?,
     };
     Ok(Arc::new(config))
 }
@@ -103,7 +131,8 @@ fn verifier(check: &Check) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let authorities = certificates(path)?;
     let mut store = RootCertStore::empty();
     for authority in &authorities {
-        store.add(authority.clone()).map_err(Error::Setup)?;
+        let unusable = |source| Error::Authority { path: path.clone(), source: Box::new(source) };
+        store.add(authority.clone()).map_err(unusable)?;
     }
     Ok(Arc::new(Lenient { roots: Some((store, authorities)), name }))
 }

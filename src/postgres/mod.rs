@@ -7,6 +7,8 @@
 mod address;
 mod environment;
 mod error;
+#[doc(hidden)]
+pub mod framing;
 mod open;
 mod parameters;
 mod passfile;

@@ -2,6 +2,8 @@
 //! replication is made of (source: PostgreSQL's documentation, "Frontend/Backend Protocol").
 
 use super::address::{Address, ChannelBinding, Host};
+pub(crate) use super::framing::Frame;
+use super::framing::{BadLength, Frames};
 use super::open::{self, Connected};
 use super::wire::{self, Wire};
 use super::{Error, ServerError, settings};
@@ -17,18 +19,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const LOGIN_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// The longest frame, in bytes: PostgreSQL itself builds none longer than 1 GiB.
 const FRAME_BYTES_MAX: usize = 1 << 30;
-/// How much room is made for reading at once, and from where on it counts as too little, in bytes.
-const READ_BYTES: usize = 256 * 1024;
-const READ_BYTES_MIN: usize = 64 * 1024;
-/// How much room is made at once for a frame that is known to be longer, in bytes.
-const LONG_READ_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// A message of the server: its type and its body.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    pub(crate) tag: u8,
-    pub(crate) body: Bytes,
-}
 
 /// Rows of a simple query: texts, or NULL.
 pub(crate) type TextRows = Vec<Vec<Option<String>>>;
@@ -37,12 +27,11 @@ pub(crate) type TextRows = Vec<Vec<Option<String>>>;
 #[derive(Debug)]
 pub(crate) struct RawConnection {
     wire: Wire,
-    input: BytesMut,
+    frames: Frames,
     host: String,
     server_version: String,
     /// The server's process behind it.
     process: Option<i32>,
-    frame_bytes_max: usize,
 }
 
 /// Opens a connection with `replication=database`.
@@ -56,11 +45,10 @@ impl RawConnection {
     pub(crate) fn over(stream: tokio::net::UnixStream) -> Self {
         Self {
             wire: Wire::over(stream),
-            input: BytesMut::new(),
+            frames: Frames::new(FRAME_BYTES_MAX),
             host: "test".to_owned(),
             server_version: String::new(),
             process: None,
-            frame_bytes_max: FRAME_BYTES_MAX,
         }
     }
 
@@ -91,35 +79,15 @@ impl RawConnection {
 
     /// The next frame, if it has arrived.
     pub(crate) fn buffered(&mut self) -> Result<Option<Frame>, Error> {
-        let Some(length) = self.length()? else { return Ok(None) };
-        if self.input.len() < length {
-            return Ok(None);
-        }
-        let mut frame = self.input.split_to(length);
-        let tag = frame[0];
-        frame.advance(5);
-        Ok(Some(Frame { tag, body: frame.freeze() }))
-    }
-
-    /// The length of the frame at the beginning of the input with its type byte, checked before anything is
-    /// reserved for it.
-    fn length(&self) -> Result<Option<usize>, Error> {
-        let Some(&[a, b, c, d]) = self.input.get(1..5) else { return Ok(None) };
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        if length < 4 || length > self.frame_bytes_max {
-            return Err(self.protocol(format!("a message of {length} bytes")));
-        }
-        Ok(Some(length + 1))
+        self.frames.cut().map_err(|length| self.overlong(length))
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
-        let missing = self.length()?.map_or(0, |length| length.saturating_sub(self.input.len()));
-        if missing > READ_BYTES {
-            self.input.reserve(missing.min(LONG_READ_BYTES_MAX));
-        } else if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
-            self.input.reserve(READ_BYTES);
-        }
-        match self.wire.read_buf(&mut self.input).await {
+        let room = match self.frames.room() {
+            Ok(room) => room,
+            Err(length) => return Err(self.overlong(length)),
+        };
+        match self.wire.read_buf(room).await {
             Ok(0) => Err(self.unreachable(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
             Err(error) => Err(self.unreachable(error)),
@@ -178,6 +146,10 @@ impl RawConnection {
     /// A message that has no place here.
     pub(crate) fn unexpected(&self, tag: u8) -> Error {
         self.protocol(format!("an unexpected message of type {:?}", char::from(tag)))
+    }
+
+    fn overlong(&self, BadLength(length): BadLength) -> Error {
+        self.protocol(format!("a message of {length} bytes"))
     }
 
     fn protocol(&self, what: String) -> Error {
@@ -321,11 +293,10 @@ impl Connected for RawConnection {
     async fn log_in(wire: Wire, address: &Address, host: &Host, name: &str) -> Result<Self, Error> {
         let mut connection = Self {
             wire,
-            input: BytesMut::new(),
+            frames: Frames::new(LOGIN_FRAME_BYTES_MAX),
             host: host.to_string(),
             server_version: String::new(),
             process: None,
-            frame_bytes_max: LOGIN_FRAME_BYTES_MAX,
         };
         let mut parameters = vec![
             ("user", address.user.as_str()),
@@ -358,7 +329,7 @@ impl Connected for RawConnection {
                 tag => return Err(connection.unexpected(tag)),
             }
         }
-        connection.frame_bytes_max = FRAME_BYTES_MAX;
+        connection.frames.allow(FRAME_BYTES_MAX);
         if settings::has_transaction_timeout(&connection.server_version) {
             connection.query(settings::NO_TRANSACTION_TIMEOUT).await?;
         }

@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// What the server sends.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum FromServer {
+pub enum FromServer {
     /// A piece of the log: one message of the output plugin.
     Data {
         /// Where it lies in the log; 0 for messages that lie nowhere.
@@ -25,7 +25,8 @@ pub(super) enum FromServer {
 }
 
 impl FromServer {
-    pub(super) fn read(mut bytes: Bytes) -> Result<Self, Error> {
+    /// Reads what lies inside CopyData.
+    pub fn read(mut bytes: Bytes) -> Result<Self, Error> {
         let malformed = Error::Malformed { what: "the frame around a message" };
         match bytes.first() {
             // XLogData: start, end of the log, the server's clock, the message

@@ -7,7 +7,8 @@ use std::future::Future;
 
 mod control;
 mod error;
-mod frames;
+#[doc(hidden)]
+pub mod frames;
 mod handover;
 pub mod pgoutput;
 mod pump;

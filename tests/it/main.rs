@@ -12,6 +12,7 @@ mod demo;
 mod dispatch;
 mod doctor;
 mod endpoints;
+mod fuzzed;
 mod matching;
 mod operations;
 mod patterns;

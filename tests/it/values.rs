@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod nested;
+
 use base64::Engine;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

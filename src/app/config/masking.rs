@@ -31,7 +31,7 @@ pub(super) fn unread_places(text: &str) -> Vec<Range<usize>> {
         let trimmed = line.trim_start();
         let harmless = trimmed.is_empty() || trimmed.starts_with('#') || is_header(trimmed);
         if !harmless {
-            let value_at = line.find('=').map_or(0, |at| at + 1);
+            let value_at = line.find('=').filter(|&at| is_key(&line[..at])).map_or(0, |at| at + 1);
             let key = line[..value_at.saturating_sub(1)].trim().trim_matches('"');
             let key = key.rsplit('.').next().unwrap_or(key).trim();
             // a second key on the line may be any, where a slip has cut the first one short
@@ -43,6 +43,14 @@ pub(super) fn unread_places(text: &str) -> Vec<Range<usize>> {
         start += line.len();
     }
     places
+}
+
+/// Whether the text before a `=` is a key. Anything else can be the end of a list of secrets that began above.
+fn is_key(text: &str) -> bool {
+    let text = text.trim();
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c));
+    let in_quotes = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    !text.is_empty() && (is_name(text) || in_quotes('"').or(in_quotes('\'')).is_some_and(is_name))
 }
 
 /// `[table]` or `[[table]]`, and no list that goes on.

@@ -6,6 +6,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// How many problems are kept and shown. A file of another kind has one in every line, and nobody reads them.
+const SHOWN_MAX: usize = 100;
+
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -31,6 +34,8 @@ pub struct Problems {
     /// The file with everything secret in it replaced by `*`, byte for byte.
     text: String,
     list: Vec<Problem>,
+    /// How many more there are.
+    left_out: usize,
 }
 
 impl std::error::Error for Problems {}
@@ -52,17 +57,19 @@ impl Problems {
     pub(super) fn new(path: &Path, text: &str, secret: &[Range<usize>], mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| (problem.span.start, problem.span.end));
         list.dedup();
-        Self { path: path.to_owned(), text: masking::mask(text, secret), list }
+        let left_out = list.len().saturating_sub(SHOWN_MAX);
+        list.truncate(SHOWN_MAX);
+        Self { path: path.to_owned(), text: masking::mask(text, secret), list, left_out }
     }
 
-    /// The problems.
+    /// The problems, of very many the first ones.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.len() + self.left_out
     }
 
     /// Whether there is none.
@@ -103,7 +110,10 @@ impl Problems {
     }
 
     fn draw(&self, renderer: &Renderer) -> String {
-        let drawn: Vec<String> = self.iter().map(|problem| self.draw_one(problem, renderer)).collect();
+        let mut drawn: Vec<String> = self.iter().map(|problem| self.draw_one(problem, renderer)).collect();
+        if self.left_out > 0 {
+            drawn.push(format!("and {} more problems: is this the right file?", self.left_out));
+        }
         drawn.join("\n\n")
     }
 

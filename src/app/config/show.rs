@@ -177,7 +177,8 @@ fn authentication(webhook: &Webhook) -> String {
 /// A URL without its password; everything else may hide one anywhere and is masked as a whole.
 fn without_password(url: &Secret) -> String {
     match Url::parse(url.expose()) {
-        Ok(mut parsed) if parsed.query().is_none() => {
+        // libpq knows no fragments: what stands behind a # is a part of a password
+        Ok(mut parsed) if parsed.query().is_none() && parsed.fragment().is_none() => {
             if parsed.password().is_some() && parsed.set_password(Some(MASK)).is_err() {
                 return MASK.to_owned();
             }

@@ -43,8 +43,22 @@ impl Fault {
             Some(ErrorCode::DiskFull) => Error::DiskFull { path },
             Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, reason: error.to_string() },
             Some(ErrorCode::NotADatabase) => Error::Foreign { path },
+            _ if is_of_the_file(&error) => Error::Damaged { path, reason: error.to_string() },
             _ => Error::Storage { action, source: Box::new(error) },
         }
+    }
+}
+
+/// Whether the engine is well and the file is not what the statements were written for: a table or a column is missing
+/// or another one, a row is missing, a value is none that was ever written.
+fn is_of_the_file(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqlInputError { .. }
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::QueryReturnedNoRows => true,
+        error => error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_ERROR),
     }
 }
 

@@ -159,6 +159,7 @@ impl SqliteQueue {
             writer.discard_all().map_err(failed)?;
             writer.restart_pauses_of_before().map_err(failed)?;
         }
+        open::is_sound(&writer.connection).map_err(failed)?;
         let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
         let (brought, mut writing) = (Arc::new(Notify::new()), JoinSet::new());
         let thread = match &workplace {
@@ -549,6 +550,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     let unusable = |source| Error::Unusable { path: to.to_owned(), source };
     let failed = |error: rusqlite::Error| Fault::from(error).at(to, "back up");
     let connection = open::open(from, Purpose::Share)?;
+    open::is_sound(&connection).map_err(|fault| fault.at(from, "be opened"))?;
     let name = to.to_str().ok_or_else(|| unusable(std::io::Error::other("its name is not UTF-8")))?;
     connection.execute("vacuum into ?1", params![name]).map_err(failed)?;
     File::open(to).and_then(|file| file.sync_all()).map_err(unusable)?;

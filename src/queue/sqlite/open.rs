@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use crate::failpoint;
 use crate::queue::Error;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
@@ -23,6 +24,8 @@ const MIGRATIONS: &[&str] = &[
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How every SQLite database begins.
 const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Where the header says how the file is to be written and read: 1 with a rollback journal, 2 with a write-ahead log.
+const FORMATS: std::ops::Range<usize> = 18..20;
 /// How long looking for damage may take. What is not looked at by then is met when it is read.
 const CHECK_MAX: Duration = Duration::from_secs(1);
 /// How long a lock that another holds is waited for. A process that is being killed, or a child of the owner that
@@ -120,9 +123,8 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
         migrate(&connection, number("pragma user_version")?, false)
             .map_err(|fault| fault.at(path, "make its tables"))?;
     }
-    if purpose != Purpose::Read {
-        settle_in(&connection).map_err(|fault| fault.at(path, "be opened"))?;
-    }
+    let settled = if purpose == Purpose::Read { is_sound(&connection) } else { settle_in(&connection) };
+    settled.map_err(|fault| fault.at(path, "be opened"))?;
     Ok(connection)
 }
 
@@ -134,6 +136,13 @@ enum Beginning {
     /// With what a file system leaves of a page that never reached the disk. Where SQLite was about to write that
     /// page when the power went, its journal is beside the file and undoes it.
     Zeros,
+}
+
+/// The file is what it should be: whoever closes it last may write the log into it and remove the log. Until this is
+/// said, a connection leaves both as they are, for a file that is refused is somebody's evidence.
+pub(super) fn is_sound(connection: &Connection) -> Result<(), Fault> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(())
 }
 
 /// Looks at the file as a file, for clear words about what SQLite only calls "unable to open".
@@ -151,9 +160,25 @@ fn look_at_beginning(path: &Path, purpose: Purpose) -> Result<Beginning, Error> 
         opened => opened.map_err(unusable)?,
     };
     let mut beginning = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut beginning).map_err(unusable)?;
-    if beginning.is_empty() || beginning == MAGIC {
+    file.take(FORMATS.end as u64).read_to_end(&mut beginning).map_err(unusable)?;
+    let log_bytes = || std::fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
+    if beginning.is_empty() && log_bytes() > 0 {
+        // SQLite would throw the log away
+        let reason = "it is empty, and its write-ahead log is not".to_owned();
+        return Err(Error::Damaged { path: path.to_owned(), reason });
+    }
+    if beginning.is_empty() {
         return Ok(Beginning::Usual);
+    }
+    if beginning.starts_with(MAGIC) {
+        // of any other format SQLite believes that it may read it and must not write it
+        return match beginning.get(FORMATS) {
+            Some(formats) if formats.iter().any(|format| !(1..=2).contains(format)) => {
+                let reason = "its header names a file format that there is not".to_owned();
+                Err(Error::Damaged { path: path.to_owned(), reason })
+            }
+            _ => Ok(Beginning::Usual),
+        };
     }
     if beginning.iter().all(|&byte| byte == 0) {
         return Ok(Beginning::Zeros);
@@ -165,6 +190,7 @@ fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Fault> {
     // a reader needs to write as well: the index of the write-ahead log is in shared memory
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(BUSY_MAX)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection.execute_batch(match purpose {

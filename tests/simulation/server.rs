@@ -44,7 +44,7 @@ pub struct Slot {
     pub confirmed: u64,
     /// The same on the server's disk.
     checkpointed: u64,
-    /// The greatest position that walhook ever promised to hold.
+    /// The greatest position that walhook promised to hold, on the last connection.
     pub promised: u64,
     /// Status updates on their way: when they arrive, and what they say.
     on_the_way: Vec<(u64, u64, u64)>,
@@ -265,6 +265,8 @@ impl Server for Asked {
             return Err(Error::SlotInUse { slot: name.to_owned(), active_pid: Some(1) });
         }
         slot.active = Some(connection);
+        // what was promised on another connection and has not arrived is void: walhook goes back to what the slot says
+        slot.promised = slot.confirmed;
         // what was asked for may be ignored, as by a server that knows no such position: all of it comes again
         let start = if backwards { slot.confirmed } else { slot.confirmed.max(from.0) };
         let script = Arc::clone(&world.cluster.script);

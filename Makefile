@@ -14,8 +14,11 @@ ROUNDS ?= 10
 # What is fuzzed (nothing means everything in turn), and for how long each.
 TARGET ?=
 SECONDS ?= 60
+# Which deliberate bugs are tried (nothing means all), and with how many plays of the simulation each.
+MUTANTS ?=
+SEEDS ?= 300
 
-.PHONY: help demo test check soak matrix faults endurance bench fuzz postgres fault-tools
+.PHONY: help demo test check soak matrix faults mutants endurance bench fuzz postgres fault-tools
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
@@ -24,6 +27,7 @@ help:
 	@echo "make soak    the end-to-end proof in full: make soak SEED=7 KILLS=30 CHANGES=20000 BULK=200000"
 	@echo "make matrix  the end-to-end tests and the short soak on PostgreSQL 14 to 18: make matrix VERSIONS='17 18' FILTER=source"
 	@echo "make faults  killed everywhere, failing disks and clocks, in full: make faults SEED=7 ROUNDS=10 FILTER=disk"
+	@echo "make mutants deliberate bugs, each of which the simulation must find: make mutants MUTANTS='skip-fsync' SEEDS=600"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements"
 	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
@@ -52,6 +56,9 @@ matrix: postgres
 faults: postgres fault-tools
 	SEED=$(SEED) FAILPOINT_ROUNDS=$(ROUNDS) SYSCALL_ROUNDS=$(ROUNDS) FULL_DISK_ROUNDS=$(ROUNDS) TORN_ROUNDS=$(ROUNDS) \
 	DAMAGE_STEP=1 FILTER="$(FILTER)" scripts/faults
+
+mutants:
+	SEEDS=$(SEEDS) scripts/mutants $(MUTANTS)
 
 endurance: postgres
 	BULK=200000 BACKLOG=1000000 IDLE_MB=500 NEIGHBOUR_ROWS=20000 \

@@ -282,6 +282,7 @@ impl Server for Asked {
             told: BTreeSet::new(),
             reached: start,
             random: Random::new(seed, 0),
+            stall_us: 0,
             is_broken: false,
         })
     }
@@ -300,6 +301,8 @@ pub struct Stream {
     told: BTreeSet<usize>,
     reached: u64,
     random: Random,
+    /// How long the rest of a transaction takes to arrive.
+    stall_us: u64,
     is_broken: bool,
 }
 
@@ -425,26 +428,38 @@ impl Source for Stream {
                     self.sent.push_back(Message::Keepalive { wal_end: Lsn(self.reached) });
                 }
             } else {
-                sleep(Duration::from_micros(self.random.below(300))).await;
+                let pause_us = self.stall_us.max(self.random.below(300));
+                sleep(Duration::from_micros(pause_us)).await;
+                self.stall_us = 0;
                 self.look()?;
             }
         }
     }
 
     fn try_next(&mut self) -> Result<Option<Message>, Error> {
+        if self.stall_us > 0 {
+            return Ok(None);
+        }
         // what is here comes in pieces
         if self.random.percent(10) {
             self.look()?;
             return Ok(None);
         }
-        Ok(self.sent.pop_front())
+        let message = self.sent.pop_front();
+        // a server that stops to tell how far it is may be slow with the rest of the transaction
+        let may_stall = matches!(message, Some(Message::Keepalive { .. })) && !self.sent.is_empty();
+        if may_stall && self.random.percent(30) {
+            self.stall_us = self.random.below(3_000_000);
+        }
+        Ok(message)
     }
 
     fn confirm(&self, durable: Durable) {
         let mut world = self.world.lock();
         let now_us = world.now_us();
         let lsn = durable.end_lsn().0;
-        let way_us = world.cluster.random.below(200_000);
+        let way_us_max = if world.cluster.random.percent(20) { 300_000 } else { 5_000 };
+        let way_us = world.cluster.random.below(way_us_max);
         world.tell(format_args!("walhook confirms {}", durable.end_lsn()));
         if let Some(slot) = &mut world.cluster.slot {
             slot.promised = slot.promised.max(lsn);

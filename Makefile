@@ -25,7 +25,7 @@ help:
 	@echo "make test    all tests, with real PostgreSQL servers; the long ones in their short form"
 	@echo "make check   format, lints, documentation, licences"
 	@echo "make soak    the end-to-end proof in full: make soak SEED=7 KILLS=30 CHANGES=20000 BULK=200000"
-	@echo "make matrix  the end-to-end tests and the short soak on PostgreSQL 14 to 18: make matrix VERSIONS='17 18' FILTER=source"
+	@echo "make matrix  the end-to-end tests, the museum, soak and faults in short on PostgreSQL 14 to 18: make matrix VERSIONS='17 18' FILTER=source"
 	@echo "make faults  killed everywhere, failing disks and clocks, in full: make faults SEED=7 ROUNDS=10 FILTER=disk"
 	@echo "make mutants deliberate bugs, each of which the simulation must find: make mutants MUTANTS='skip-fsync' SEEDS=600"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"

@@ -115,6 +115,10 @@ pub fn play_on(disk: &Disk, plan: &Plan, config: &Config) -> Verdict {
         bury(&legacy, disk, &world, &mut random);
     }
     disk.heal();
+    if !plan.calm {
+        // once more, and whoever met it has to get over it without dying
+        disk.fail_nth(*random.pick(&[Kind::Sync, Kind::Write]), 1 + random.below(400));
+    }
     {
         let mut world = world.lock();
         world.healed = true;

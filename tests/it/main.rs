@@ -13,6 +13,7 @@ mod dispatch;
 mod doctor;
 mod endpoints;
 mod fuzzed;
+mod guarantees;
 mod matching;
 mod operations;
 mod patterns;

@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod attacks;
 mod clock;
 mod death;
 mod descriptors;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use walhook::demo::receiver::{Answer, Judge};
@@ -27,6 +27,14 @@ const SESSIONS: i32 = 4;
 /// A receiver that accepts at once, but refuses for good what the third webhook's endpoint does not want.
 pub fn content() -> Judge {
     Arc::new(|request| if is_unwanted(request) { Answer::Status(422) } else { Answer::Status(204) })
+}
+
+/// A receiver that fails, so that everything is tried again, and from some moment on is [`content`].
+pub fn closed_until(is_open: &Arc<AtomicBool>) -> Judge {
+    let (is_open, content) = (Arc::clone(is_open), content());
+    Arc::new(
+        move |request| if is_open.load(Ordering::Relaxed) { content(request) } else { Answer::Status(503) },
+    )
 }
 
 /// Whether a request is about an entry that the third webhook's endpoint refuses for good.

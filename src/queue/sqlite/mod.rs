@@ -44,6 +44,7 @@ use operate::Sweep;
 use rusqlite::{Connection, params};
 use staging::Staging;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -273,26 +274,50 @@ impl SqliteQueue {
 
     /// Does something to all deliveries that fit, in steps between which others have their turn.
     fn sweep(&self, sweep: Sweep, filter: Filter) -> Answer<'_, u64> {
-        let action = match sweep {
-            Sweep::Replay => "replay",
-            Sweep::Drop => "drop deliveries",
-        };
         let only = filter.webhook;
-        let webhooks = self.read(action, move |connection| read::known(connection, only));
+        let webhooks = self.read(sweep.as_str(), move |connection| read::known(connection, only));
         Box::pin(async move {
             let mut count = 0;
             for webhook in webhooks.await? {
-                let mut from = Some(1);
-                while let Some(start) = from {
-                    let filter = filter.clone();
-                    let step = move |writer: &mut Writer| writer.sweep(sweep, webhook, &filter, start);
-                    let (swept, next) = self.write(action, 0, step).await?;
-                    count += swept;
-                    from = next;
-                }
+                count += self.sweep_one(sweep, webhook, &filter, None).await?;
             }
             Ok(count)
         })
+    }
+
+    /// The same for one webhook, as far as said or as there is something now.
+    async fn sweep_one(
+        &self,
+        sweep: Sweep,
+        webhook: WebhookId,
+        filter: &Filter,
+        mut rest: Option<RangeInclusive<u64>>,
+    ) -> Result<u64, Error> {
+        let mut count = 0;
+        loop {
+            let filter = filter.clone();
+            let step = move |writer: &mut Writer| writer.sweep(sweep, webhook, &filter, rest);
+            let (swept, left) = self.write(sweep.as_str(), 0, step).await?;
+            count += swept;
+            if left.is_none() {
+                return Ok(count);
+            }
+            rest = left;
+        }
+    }
+
+    /// Drops what a webhook holds, up to a number or all that it holds now.
+    async fn drop_held_up_to(&self, webhook: WebhookId, mut up_to: Option<u64>) -> Result<u64, Error> {
+        let mut count = 0;
+        loop {
+            let step = move |writer: &mut Writer| writer.drop_held(webhook, up_to);
+            let (dropped, next) = self.write("drop held events", 0, step).await?;
+            count += dropped;
+            if next.is_none() {
+                return Ok(count);
+            }
+            up_to = next;
+        }
     }
 }
 
@@ -341,18 +366,7 @@ impl Queue for SqliteQueue {
     }
 
     fn drop_held(&self, webhook: WebhookId) -> Answer<'_, u64> {
-        Box::pin(async move {
-            let (mut count, mut up_to) = (0, None);
-            loop {
-                let step = move |writer: &mut Writer| writer.drop_held(webhook, up_to);
-                let (dropped, next) = self.write("drop held events", 0, step).await?;
-                count += dropped;
-                if next.is_none() {
-                    return Ok(count);
-                }
-                up_to = next;
-            }
-        })
+        Box::pin(self.drop_held_up_to(webhook, None))
     }
 
     fn stream(&self) -> Answer<'_, Option<StreamRecord>> {
@@ -466,14 +480,12 @@ impl Queue for SqliteQueue {
     }
 
     fn delete_webhook(&self, webhook: WebhookId) -> Answer<'_, u64> {
-        let marked = self.write("delete a webhook", 0, move |writer| {
-            writer.mark_deleted(webhook);
-            Ok(())
-        });
+        let marked = self.write("delete a webhook", 0, move |writer| Ok(writer.mark_deleted(webhook)));
         Box::pin(async move {
-            marked.await?;
+            let Some((last, last_held)) = marked.await? else { return Ok(0) };
             let filter = Filter { webhook: Some(webhook), ..Filter::default() };
-            Ok(self.sweep(Sweep::Drop, filter).await? + self.drop_held(webhook).await?)
+            let dropped = self.sweep_one(Sweep::Drop, webhook, &filter, Some(1..=last)).await?;
+            Ok(dropped + self.drop_held_up_to(webhook, Some(last_held)).await?)
         })
     }
 

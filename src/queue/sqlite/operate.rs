@@ -10,6 +10,7 @@ use crate::queue::{Filter, WebhookRecord};
 use crate::webhook::WebhookId;
 use rusqlite::params;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// How many deliveries are replayed or dropped at once: the writer has others to serve.
 const SWEEP_STEP: usize = 500;
@@ -21,6 +22,15 @@ pub(super) enum Sweep {
     Replay,
     /// What is not finished is given up.
     Drop,
+}
+
+impl Sweep {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Drop => "drop deliveries",
+        }
+    }
 }
 
 impl Writer {
@@ -63,28 +73,29 @@ impl Writer {
         }
     }
 
-    /// Marks a webhook as deleted: nothing of it is claimed any more.
-    pub(super) fn mark_deleted(&mut self, webhook: WebhookId) {
-        if self.books.find(webhook).is_some() {
-            let book = self.books.change(webhook);
-            book.deleted = true;
-            book.suspended = false;
-            book.orphaned = false;
-            book.broken = None;
-        }
+    /// Marks a webhook as deleted: nothing of it is claimed any more. Returns the numbers of its last delivery and of
+    /// the last event that it holds: those go with it, and not what comes when it is registered anew.
+    pub(super) fn mark_deleted(&mut self, webhook: WebhookId) -> Option<(u64, u64)> {
+        self.books.find(webhook)?;
+        let book = self.books.change(webhook);
+        book.deleted = true;
+        book.suspended = false;
+        book.orphaned = false;
+        book.broken = None;
+        Some((book.next_sequence - 1, book.next_held - 1))
     }
 
-    /// Replays or drops some of the deliveries that fit, from a sequence number on. Returns how many, and
-    /// where to go on.
+    /// Replays or drops some of the deliveries that fit, the rest being those that a step before has left. Returns how
+    /// many, and what it leaves. What comes between two steps is not meant.
     pub(super) fn sweep(
         &mut self,
         sweep: Sweep,
         webhook: WebhookId,
         filter: &Filter,
-        from: u64,
-    ) -> Result<(u64, Option<u64>), Fault> {
+        rest: Option<RangeInclusive<u64>>,
+    ) -> Result<(u64, Option<RangeInclusive<u64>>), Fault> {
         let Some(book) = self.books.find(webhook) else { return Ok((0, None)) };
-        let last = book.next_sequence - 1;
+        let (from, last) = rest.unwrap_or(1..=book.next_sequence - 1).into_inner();
         let mut ranges = 0;
         if sweep == Sweep::Drop && from <= 1 {
             ranges = self.drop_ranges(webhook, filter)?;
@@ -113,7 +124,7 @@ impl Writer {
             Some(last) if found.len() == SWEEP_STEP => last.summary.number.sequence + 1,
             _ => window.last + 1,
         };
-        Ok((ranges + found.len() as u64, (next <= last).then_some(next)))
+        Ok((ranges + found.len() as u64, (next <= last).then_some(next..=last)))
     }
 
     fn replay(

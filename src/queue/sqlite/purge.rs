@@ -115,9 +115,9 @@ impl Writer {
             return Ok(());
         }
         let filter = Filter { webhook: Some(webhook), ..Filter::default() };
-        let (mut dropped, mut from) = (0, Some(1));
-        while let (0, Some(start)) = (dropped, from) {
-            (dropped, from) = self.sweep(Sweep::Drop, webhook, &filter, start)?;
+        let (mut dropped, mut rest) = self.sweep(Sweep::Drop, webhook, &filter, None)?;
+        while dropped == 0 && rest.is_some() {
+            (dropped, rest) = self.sweep(Sweep::Drop, webhook, &filter, rest)?;
         }
         Ok(())
     }

@@ -24,11 +24,11 @@ fn stop(trial: &mut Trial) {
     assert_eq!(trial.stage.walhook.terminate(), Some(0), "SIGTERM ends it well");
 }
 
-async fn sql(trial: &Trial, statements: &str) {
+pub async fn sql(trial: &Trial, statements: &str) {
     trial.stage.client.batch_execute(statements).await.unwrap();
 }
 
-async fn number(trial: &Trial, query: &str) -> i64 {
+pub async fn number(trial: &Trial, query: &str) -> i64 {
     trial.stage.client.query_one(query, &[]).await.unwrap().get(0)
 }
 
@@ -58,13 +58,13 @@ async fn accept(trial: &mut Trial) -> String {
 }
 
 /// Starts walhook, and waits until the stream runs.
-async fn start_running(trial: &mut Trial) {
+pub async fn start_running(trial: &mut Trial) {
     let from = trial.stage.walhook.log().len();
     trial.stage.walhook.start();
     trial.wait_for_log(from, "the stream runs").await;
 }
 
-fn gaps(trial: &Trial) -> Vec<Gap> {
+pub fn gaps(trial: &Trial) -> Vec<Gap> {
     stored_gaps(&trial.stage.folder.join("walhook.db"))
 }
 
@@ -86,19 +86,19 @@ async fn wait_until(trial: &Trial, query: &str) {
 }
 
 /// Lets the sessions finish what they are at.
-async fn rest(trial: &Trial) {
+pub async fn rest(trial: &Trial) {
     let none = "select (count(*) = 0)::int::bigint from pg_stat_activity
          where backend_type = 'client backend' and state <> 'idle' and pid <> pg_backend_pid()";
     wait_until(trial, none).await;
 }
 
 /// Where the log ends, as a number.
-async fn wal_end(trial: &Trial) -> i64 {
+pub async fn wal_end(trial: &Trial) -> i64 {
     number(trial, "select (pg_current_wal_lsn() - '0/0')::bigint").await
 }
 
 /// Waits until walhook, or whoever reads its slot, has confirmed so much.
-async fn wait_until_confirmed(trial: &Trial, lsn: i64) {
+pub async fn wait_until_confirmed(trial: &Trial, lsn: i64) {
     let query = format!(
         "select count(*) from pg_replication_slots
          where slot_name = 'walhook' and confirmed_flush_lsn - '0/0' >= {lsn}"

@@ -89,7 +89,8 @@ async fn a_name_that_changes_after_the_look_leads_nowhere_else() {
     let port = beside.local_addr().unwrap().port();
     let mut rebinding = case("rebinding", |mut peer| async move {
         peer.request().await?;
-        peer.send(OK).await
+        // each delivery connects anew
+        peer.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await
     });
     rebinding.port = port;
     rebinding.looks = [HERE, BESIDE].iter().cycle().take(6).map(|look| vec![look.parse().unwrap()]).collect();

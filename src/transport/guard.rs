@@ -2,7 +2,8 @@
 //!
 //! Whoever may register a webhook could otherwise make us ask the services inside our own network. Names are
 //! checked by every address that they resolve to, at the moment of connecting, and literals by themselves,
-//! for they never meet a resolver.
+//! for they never meet a resolver. A literal is refused for good; a name is looked up again at the next attempt, for
+//! what it leads to can change without anybody's fault here.
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::dns::Name;

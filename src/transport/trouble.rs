@@ -19,7 +19,8 @@ const REASON_CHARS_MAX: usize = 240;
 pub(super) fn outcome_of(error: &legacy::Error) -> Outcome {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
     if let Some(forbidden) = causes().find_map(|cause| cause.downcast_ref::<Forbidden>()) {
-        return Outcome::Refused { reason: forbidden.to_string() };
+        // a name server that lied for a moment, or has not told everybody yet, may say better at the next look
+        return Outcome::Unreachable { reason: forbidden.to_string() };
     }
     if causes().any(is_timeout) {
         return Outcome::TimedOut;

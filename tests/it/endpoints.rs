@@ -58,6 +58,8 @@ struct Case {
     listens: bool,
     resets: bool,
     stranger: bool,
+    /// What stands in its URL instead of a name.
+    literal: Option<&'static str>,
     /// What its name resolves to at each look; the last one goes on.
     looks: Vec<Vec<IpAddr>>,
     /// An attempt ends because enough was read, not because its time is over.
@@ -83,6 +85,7 @@ where
         listens: true,
         resets: false,
         stranger: false,
+        literal: None,
         looks: vec![vec![IpAddr::from([127, 0, 0, 1])]],
         ends_soon: false,
         body_bytes: 10,
@@ -184,6 +187,9 @@ impl Case {
     }
 
     fn host(&self) -> String {
+        if let Some(literal) = self.literal {
+            return literal.to_owned();
+        }
         let letters = |char: char| if char.is_ascii_alphanumeric() { char.to_ascii_lowercase() } else { '-' };
         format!("{}.walhook.test", self.name.chars().map(letters).collect::<String>().trim_matches('-'))
     }

@@ -6,6 +6,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod death;
+mod hostile;
 mod network;
 #[path = "../proof/mod.rs"]
 mod proof;

@@ -187,6 +187,17 @@ async fn chunk_sizes_without_end_hold_no_thread() {
     run(names.map(|name| taken(zeros(name))).into(), settings()).await;
 }
 
+/// The allowance is for each answer: who says much again and again, and never too much, keeps his connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_answers_keep_a_connection() {
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n{}", "x".repeat(60_000));
+    let mut talks = answers("says much again and again", answer).deliveries(20);
+    for _ in 0..20 {
+        talks = talks.taken("200 OK, 1024 bytes");
+    }
+    assert_eq!(run(vec![talks], settings()).await[0].connections, 1);
+}
+
 /// A connection that is gone when the next delivery wants it costs a second try at most, and no delivery is
 /// taken twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -248,6 +248,25 @@ async fn a_stream_that_was_left_is_not_read_for_ever() {
     assert!(matches!(cut, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{cut}");
 }
 
+/// As many bytes in long answers as an allowance has, several times over, on one connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_answers_keep_a_connection() {
+    let talks = case("says much again and again in HTTP/2", |mut peer| async move {
+        loop {
+            let stream = greet_or_next(&mut peer).await?;
+            peer.send(ok_and_more(stream)).await?;
+            for flags in [0, 0, 0, END_STREAM] {
+                peer.send(frame(DATA, flags, stream, &[b'x'; 15_000])).await?;
+            }
+        }
+    });
+    let mut talks = talks.tls(&good(&["h2"])).deliveries(20);
+    for _ in 0..20 {
+        talks = talks.taken("200 OK, 1024 bytes");
+    }
+    assert_eq!(run(vec![talks], settings()).await[0].connections, 1);
+}
+
 async fn answer(
     request: http::Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<bytes::Bytes>,

@@ -2,10 +2,10 @@
 
 use super::peer::{Log, Peer, Request};
 use super::tls::good;
-use super::{Case, ENDLESS, case, run, settings};
+use super::{Case, ENDLESS, TIMEOUT, case, run, settings};
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use walhook::transport::Settings;
 
@@ -231,12 +231,19 @@ async fn a_stream_that_was_left_is_not_read_for_ever() {
         async move {
             let stream = greet(&mut peer, EMPTY_SETTINGS).await?;
             peer.send(ok_and_more(stream)).await?;
-            let flood = peer.flood(frame(DATA, 0, stream, &[b'x'; 1000])).await;
-            *seen.lock().unwrap() = Some(flood.unwrap_err().kind());
+            let began = Instant::now();
+            for _ in 0..5 {
+                peer.send(frame(DATA, 0, stream, &[b'x'; 16_000])).await?;
+            }
+            // frames that no window of HTTP/2 bounds
+            let more =
+                [frame(WINDOW_UPDATE, 0, stream, &1u32.to_be_bytes()), frame(0xee, 0, stream, b"more")];
+            let flood = peer.flood(more.concat()).await;
+            *seen.lock().unwrap() = Some((flood.unwrap_err().kind(), began.elapsed()));
             Ok(())
         }
     });
-    // takes two seconds: by then the other connection must be gone
+    // takes two seconds: that long all connections would stand
     let silent = case("is silent meanwhile", |mut peer| async move {
         greet(&mut peer, EMPTY_SETTINGS).await?;
         peer.linger().await
@@ -244,8 +251,9 @@ async fn a_stream_that_was_left_is_not_read_for_ever() {
     let h2 = good(&["h2"]);
     let goes_on = goes_on.tls(&h2).ends_soon().taken("200 OK, 1024 bytes");
     run(vec![goes_on, silent.tls(&h2).retried("timeout")], settings()).await;
-    let cut = cut.lock().unwrap().expect("the connection was cut");
+    let (cut, after) = cut.lock().unwrap().expect("the connection was cut");
     assert!(matches!(cut, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{cut}");
+    assert!(after < TIMEOUT / 2, "it was cut after {after:?}");
 }
 
 /// As many bytes in long answers as an allowance has, several times over, on one connection.

@@ -301,12 +301,13 @@ pub enum Outcome {
     },
     /// No answer in time.
     TimedOut,
-    /// No connection, or it broke.
+    /// No connection, or it broke; or the host's name led nowhere but to addresses that the guard refuses.
     Unreachable {
         /// Why.
         reason: String,
     },
-    /// We did not send: the address guard refused it, or the request could not be made.
+    /// We did not send, and would not if we tried again: the URL names an address that the guard refuses, or the
+    /// request cannot be made.
     Refused {
         /// Why.
         reason: String,

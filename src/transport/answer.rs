@@ -2,9 +2,11 @@
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use hyper::body::{Body, Incoming};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::Response;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// How much of an answer's body is kept in the attempt's record, in bytes.
@@ -25,9 +27,10 @@ pub(super) fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> 
 /// Reads an answer's body: its beginning goes to `excerpt`, the rest is thrown away. Reading to the end lets
 /// the connection serve again; beyond `bytes_max` a new connection is cheaper. A body that breaks off is no
 /// trouble: the status came before it.
-pub(super) async fn read(response: &mut Response, bytes_max: usize, excerpt: &mut Vec<u8>) {
+pub(super) async fn read(body: &mut Incoming, bytes_max: usize, excerpt: &mut Vec<u8>) {
     let mut read = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let Ok(chunk) = frame.into_data() else { continue };
         let kept = chunk.len().min(EXCERPT_BYTES_MAX - excerpt.len());
         excerpt.extend_from_slice(&chunk[..kept]);
         read += chunk.len();

@@ -2,14 +2,19 @@
 //!
 //! Whoever may register a webhook could otherwise make us ask the services inside our own network. Names are
 //! checked by every address that they resolve to, at the moment of connecting, and literals by themselves,
-//! for they never meet a resolver.
+//! for they never meet a resolver. A literal is refused for good; a name is looked up again at the next attempt, for
+//! what it leads to can change without anybody's fault here.
 
 use futures_util::future::BoxFuture;
+use hyper_util::client::legacy::connect::dns::Name;
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::vec;
+use tower_service::Service;
 use url::{Host, Url};
 
 /// Who stands for a webhook's URL.
@@ -119,8 +124,16 @@ impl Guard {
     }
 }
 
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Guard {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let guard = self.clone();
         Box::pin(async move {
             let host = name.as_str();
@@ -136,7 +149,7 @@ impl Resolve for Guard {
             match refusal {
                 Some(forbidden) if allowed.is_empty() => Err(forbidden.into()),
                 None if allowed.is_empty() => Err(io::Error::other("the name has no address").into()),
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
+                _ => Ok(allowed.into_iter()),
             }
         })
     }

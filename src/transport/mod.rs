@@ -1,24 +1,33 @@
 //! Sending deliveries over HTTP: client, address guard, signatures.
 
+mod allowance;
 mod answer;
+mod connect;
 mod guard;
+mod request;
 pub mod signature;
 mod trouble;
 
 pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
-use crate::delivery::{Body, Claim, Outcome};
+use crate::delivery::{Claim, Outcome};
 use crate::failpoint;
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::Webhook;
-use bytes::Bytes;
+use allowance::{Allowance, Grant};
+use connect::Connector;
 use guard::Guard;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use ipnet::IpNet;
-use reqwest::{Certificate, Client, Url};
+use request::Parts;
 use rustls::pki_types::CertificateDer;
 use signature::{KeyError, Signer};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -26,15 +35,8 @@ use tokio::time::{Instant, timeout_at};
 /// What the `user-agent` header says.
 pub const AGENT: &str = concat!("walhook/", env!("CARGO_PKG_VERSION"));
 
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const WALHOOK_SEQUENCE: HeaderName = HeaderName::from_static("walhook-sequence");
-const WALHOOK_ATTEMPT: HeaderName = HeaderName::from_static("walhook-attempt");
-const WALHOOK_REPLAY: HeaderName = HeaderName::from_static("walhook-replay");
-
-/// Up to this size, head and tail of a body are copied together: cheaper than two writes.
-const JOINED_BODY_BYTES_MAX: usize = 64 * 1024;
+/// What may precede an answer's body, in bytes: its head, and any number of 1xx answers.
+const HEAD_BYTES_MAX: u64 = 128 * 1024;
 
 /// How much the streams of one HTTP/2 connection may have sent that is not read yet, in bytes.
 const UNREAD_BYTES_MAX: u32 = 1 << 20;
@@ -78,9 +80,9 @@ impl Default for Settings {
 /// Why there is no transport.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made")]
-    Client(#[source] reqwest::Error),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up for endpoints")]
+    Tls(#[source] rustls::Error),
 }
 
 impl Remediable for Error {
@@ -96,18 +98,18 @@ impl Remediable for Error {
 /// Sends deliveries.
 pub struct Transport {
     /// For the operator's webhooks.
-    operators: (Client, Guard),
+    operators: (Client<Connector, Parts>, Guard),
     /// For others. They have connections of their own, so that they cannot use one that leads where they may
     /// not go.
-    registered: (Client, Guard),
+    registered: (Client<Connector, Parts>, Guard),
     answer_bytes_max: usize,
 }
 
 /// A webhook made ready for requests.
 pub struct Endpoint {
-    url: Url,
+    /// Where requests go, or why they do not.
+    uri: Result<Uri, String>,
     trust: Trust,
-    forbidden: Option<Forbidden>,
     signer: Signer,
     timeout: Duration,
 }
@@ -123,7 +125,7 @@ impl Transport {
         let allow: Arc<[IpNet]> = settings.allow.clone().into();
         let client = |trust| {
             let guard = Guard::new(trust, Arc::clone(&allow), Arc::clone(&resolver));
-            let client = client(settings, guard.clone()).map_err(Error::Client)?;
+            let client = client(settings, guard.clone())?;
             Ok((client, guard))
         };
         Ok(Self {
@@ -136,10 +138,13 @@ impl Transport {
     /// Makes a webhook ready. Fails if a signing secret cannot be used. A URL that the guard refuses is no
     /// error here: the attempts say so.
     pub fn prepare(&self, webhook: &Webhook, trust: Trust) -> Result<Endpoint, KeyError> {
-        let url = webhook.callback.url.clone();
+        let url = &webhook.callback.url;
+        let uri = match self.client(trust).1.check_literal(url) {
+            Err(forbidden) => Err(forbidden.to_string()),
+            Ok(()) => url.as_str().parse().map_err(|error| format!("could not make the request: {error}")),
+        };
         Ok(Endpoint {
-            forbidden: self.client(trust).1.check_literal(&url).err(),
-            url,
+            uri,
             trust,
             signer: Signer::new(&webhook.signing_secrets)?,
             timeout: webhook.sending.timeout,
@@ -155,23 +160,29 @@ impl Transport {
         credentials: HeaderMap,
         now_us: i64,
     ) -> Outcome {
-        if let Some(forbidden) = &endpoint.forbidden {
-            return Outcome::Refused { reason: forbidden.to_string() };
-        }
-        let mut headers = headers_of(claim, endpoint, now_us);
-        headers.extend(credentials);
+        let uri = match &endpoint.uri {
+            Ok(uri) => uri.clone(),
+            Err(reason) => return Outcome::Refused { reason: reason.clone() },
+        };
         let deadline = Instant::now() + endpoint.timeout;
-        let request = self.client(endpoint.trust).0.post(endpoint.url.clone());
-        let request = request.headers(headers).body(body_of(&claim.body));
+        let body_bytes = (claim.body.head.len() + claim.body.tail.len()) as u64;
+        let mut request = Request::new(Parts::of(&claim.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = request::headers_of(claim, &endpoint.signer, now_us);
+        request.headers_mut().extend(credentials);
         failpoint::reach("send.before");
-        let mut response = match timeout_at(deadline, request.send()).await {
+        // a grant is kept until the answer has been read
+        let mut grant = None;
+        let sending = self.granted(endpoint.trust, request, body_bytes, &mut grant);
+        let mut response = match timeout_at(deadline, sending).await {
             Err(_) => return Outcome::TimedOut,
             Ok(Err(error)) => return trouble::outcome_of(&error),
             Ok(Ok(response)) => response,
         };
         failpoint::reach("send.answered");
         let mut excerpt = Vec::new();
-        let reading = answer::read(&mut response, self.answer_bytes_max, &mut excerpt);
+        let reading = answer::read(response.body_mut(), self.answer_bytes_max, &mut excerpt);
         // whoever answers and then dawdles has answered
         let _ = timeout_at(deadline, reading).await;
         failpoint::reach("send.after");
@@ -182,7 +193,32 @@ impl Transport {
         }
     }
 
-    fn client(&self, trust: Trust) -> &(Client, Guard) {
+    /// Sends a request over a connection whose allowance it raises before an answer can come.
+    async fn granted(
+        &self,
+        trust: Trust,
+        mut request: Request<Parts>,
+        body_bytes: u64,
+        grant: &mut Option<Grant>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        // what is on its way when a stream is left comes all the same; and a body wants windows of HTTP/2
+        let answer_bytes = HEAD_BYTES_MAX + 2 * self.answer_bytes_max as u64 + body_bytes / 32;
+        let connection = capture_connection(&mut request);
+        let mut sending = pin!(self.client(trust).0.request(request));
+        poll_fn(|context| {
+            let polled = sending.as_mut().poll(context);
+            // it takes another connection if one of the pool was closed meanwhile
+            if let Some(allowance) = allowance_of(&connection)
+                && !grant.as_ref().is_some_and(|grant| grant.is_of(&allowance))
+            {
+                *grant = Some(allowance.grant(answer_bytes));
+            }
+            polled
+        })
+        .await
+    }
+
+    fn client(&self, trust: Trust) -> &(Client<Connector, Parts>, Guard) {
         match trust {
             Trust::Operator => &self.operators,
             Trust::Registered => &self.registered,
@@ -190,20 +226,19 @@ impl Transport {
     }
 }
 
-fn client(settings: &Settings, guard: Guard) -> reqwest::Result<Client> {
-    let authorities = settings.authorities.iter().map(|authority| Certificate::from_der(authority));
-    Client::builder()
-        .tls_certs_merge(authorities.collect::<Result<Vec<_>, _>>()?)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        // a proxy would resolve names itself, behind the guard's back
-        .no_proxy()
-        .referer(false)
-        .dns_resolver(guard)
-        .connect_timeout(settings.connect_timeout)
+fn allowance_of(connection: &CaptureConnection) -> Option<Arc<Allowance>> {
+    let mut extensions = Extensions::new();
+    connection.connection_metadata().as_ref()?.get_extras(&mut extensions);
+    extensions.remove()
+}
+
+fn client(settings: &Settings, guard: Guard) -> Result<Client<Connector, Parts>, Error> {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(settings.idle_timeout)
         .pool_max_idle_per_host(settings.idle_per_host_max)
-        .tcp_nodelay(true)
         // what an answer's stream may hold unread is what would be read of it
         .http2_initial_stream_window_size(
             u32::try_from(settings.answer_bytes_max).unwrap_or(u32::MAX).min(UNREAD_BYTES_MAX),
@@ -212,43 +247,6 @@ fn client(settings: &Settings, guard: Guard) -> reqwest::Result<Client> {
         .http2_keep_alive_interval(settings.ping_interval)
         .http2_keep_alive_timeout(settings.ping_interval)
         // a short timeout leaves a dead connection idle before it was asked
-        .http2_keep_alive_while_idle(true)
-        .build()
-}
-
-fn headers_of(claim: &Claim, endpoint: &Endpoint, now_us: i64) -> HeaderMap {
-    let timestamp = now_us.div_euclid(1_000_000);
-    let mut headers = HeaderMap::with_capacity(12);
-    let id = claim.id.to_string();
-    headers.insert(WEBHOOK_ID, id.try_into().expect("letters, digits and an underscore"));
-    headers.insert(WEBHOOK_TIMESTAMP, timestamp.into());
-    if let Some(signature) = endpoint.signer.sign(claim.id, timestamp, &claim.body) {
-        headers.insert(WEBHOOK_SIGNATURE, signature);
-    }
-    headers.insert(WALHOOK_SEQUENCE, claim.number.sequence.into());
-    headers.insert(WALHOOK_ATTEMPT, claim.attempt.into());
-    if claim.replay {
-        headers.insert(WALHOOK_REPLAY, HeaderValue::from_static("1"));
-    }
-    let content_type = HeaderValue::try_from(claim.body.content_type.as_str());
-    headers
-        .insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    headers.insert(CONTENT_LENGTH, (claim.body.head.len() + claim.body.tail.len()).into());
-    headers
-}
-
-fn body_of(body: &Body) -> reqwest::Body {
-    match (body.head.len(), body.tail.len()) {
-        (0, _) => body.tail.clone().into(),
-        (_, 0) => body.head.clone().into(),
-        (head, tail) if head + tail <= JOINED_BODY_BYTES_MAX => {
-            Bytes::from([&body.head[..], &body.tail[..]].concat()).into()
-        }
-        // the content-length header keeps HTTP/1.1 from sending it in chunks
-        _ => {
-            let parts = [body.head.clone(), body.tail.clone()].map(Ok::<_, std::io::Error>);
-            reqwest::Body::wrap_stream(futures_util::stream::iter(parts))
-        }
-    }
+        .http2_keep_alive_while_idle(true);
+    Ok(builder.build(Connector::new(settings, guard)?))
 }

@@ -3,6 +3,7 @@
 use super::answer::one_line;
 use super::guard::Forbidden;
 use crate::delivery::Outcome;
+use hyper_util::client::legacy;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::pki_types::UnixTime;
@@ -15,12 +16,13 @@ use std::io;
 const REASON_CHARS_MAX: usize = 240;
 
 /// What became of a request that the client gave up.
-pub(super) fn outcome_of(error: &reqwest::Error) -> Outcome {
+pub(super) fn outcome_of(error: &legacy::Error) -> Outcome {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
     if let Some(forbidden) = causes().find_map(|cause| cause.downcast_ref::<Forbidden>()) {
-        return Outcome::Refused { reason: forbidden.to_string() };
+        // a name server that lied for a moment, or has not told everybody yet, may say better at the next look
+        return Outcome::Unreachable { reason: forbidden.to_string() };
     }
-    if error.is_timeout() {
+    if causes().any(is_timeout) {
         return Outcome::TimedOut;
     }
     // without words of ours, the innermost cause is what an operator understands: `Connection refused (os error 111)`
@@ -29,11 +31,13 @@ pub(super) fn outcome_of(error: &reqwest::Error) -> Outcome {
         .or_else(|| causes().last().map(ToString::to_string))
         .unwrap_or_else(|| "the request failed".to_owned());
     let cause = one_line(&cause, REASON_CHARS_MAX);
-    if error.is_builder() {
-        return Outcome::Refused { reason: format!("could not make the request: {cause}") };
-    }
     let what = if error.is_connect() { "could not connect" } else { "connection broke" };
     Outcome::Unreachable { reason: format!("{what}: {cause}") }
+}
+
+fn is_timeout(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
+        || cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn in_words(cause: &(dyn Error + 'static)) -> Option<String> {

@@ -11,6 +11,7 @@ mod death;
 mod descriptors;
 mod disk;
 mod failpoints;
+mod hostile;
 mod network;
 #[path = "../proof/mod.rs"]
 mod proof;

@@ -75,7 +75,7 @@ async fn its_process_is_ended_again_and_again() {
     let trial = Trial::begin("fault-walsender-ended").await;
     trial.work(100).await;
     let mut log = 0;
-    for _ in 0..setting("TIMES", 3) {
+    for _ in 0..setting("TIMES", 2) {
         trial.let_work(60);
         let process = loop {
             if let Some(process) = walsender(&trial.stage).await {

@@ -8,13 +8,16 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::Client;
 use walhook::demo::cluster::Cluster;
 use walhook::demo::receiver::{Arrival, Judge, Receiver};
 
-/// Scenes measure time and memory: one at a time.
-static ALONE: Mutex<()> = Mutex::const_new(());
+/// The soak's scenes measure time: one at a time. Faults are mostly waited for: two of them.
+static STAGES: Semaphore = Semaphore::const_new(match env!("CARGO_CRATE_NAME").as_bytes() {
+    b"faults" => 2,
+    _ => 1,
+});
 
 pub struct Stage {
     pub cluster: Arc<Cluster>,
@@ -25,13 +28,13 @@ pub struct Stage {
     pub began: Instant,
     admin: String,
     hooks: &'static [Hook],
-    _alone: MutexGuard<'static, ()>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Stage {
     /// Prepares everything; walhook is not yet started.
     pub async fn prepare(name: &str, hooks: &'static [Hook], judge: Judge) -> Self {
-        let alone = ALONE.lock().await;
+        let permit = STAGES.acquire().await.unwrap();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -57,7 +60,7 @@ impl Stage {
             began: Instant::now(),
             admin,
             hooks,
-            _alone: alone,
+            _permit: permit,
         }
     }
 

@@ -268,7 +268,9 @@ async fn dead_letters(stage: &mut Stage, expected: &[Expected]) -> BTreeSet<(u64
             stage.walhook.run(&["--json", "deliveries", "list", "--state", "dead", "--limit", "1000000"]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "deliveries list: {error}");
-        let dead = listed(&String::from_utf8_lossy(&output.stdout));
+        let mut dead = listed(&String::from_utf8_lossy(&output.stdout));
+        // a test's own webhooks have dead letters of their own
+        dead.retain(|(hook, _)| expected.iter().any(|expected| expected.hook.id == *hook));
         if dead.len() >= wanted || began.elapsed() > SILENCE_MAX {
             return dead;
         }

@@ -28,6 +28,8 @@ async fn reset_between_two_changes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_catalogues_session_is_reset_alone() {
     let (mut trial, proxy) = begin("fault-session-reset").await;
+    // the slot stands before that session does
+    trial.wait_for_log(0, "the stream runs").await;
     assert_eq!(proxy.befall("walhook catalog", Fate::Cut), 1);
     // the first change of each table asks the catalogue
     trial.work(200).await;
@@ -136,6 +138,13 @@ async fn a_black_hole_takes_all() {
     let (mut trial, proxy) = begin("fault-black-hole").await;
     trial.work(100).await;
     trial.hear(20).await;
+    // no question to the catalogue may be under way: it would be waited for longer than the server waits
+    let end: String =
+        trial.stage.client.query_one("select pg_current_wal_insert_lsn()::text", &[]).await.unwrap().get(0);
+    let taken = format!(
+        "select confirmed_flush_lsn >= '{end}' from pg_replication_slots where slot_name = 'walhook'"
+    );
+    wait_for_server(&trial.stage, &taken).await;
     let before = walsender(&trial.stage).await.unwrap();
     assert_eq!(proxy.befall("", Fate::BlackHole), 2);
     trial.work(100).await;

@@ -42,7 +42,7 @@ async fn accepted_and_not_answered() {
 }
 
 /// What is said while a connection is opened, and what becomes of it: the server does not hear it, or its answer is
-/// lost. The short form plays the first half.
+/// lost. The short form plays the first three.
 const OPENINGS: [(&str, Then); 8] = [
     ("START_REPLICATION", Then::CutAtAnswer),
     ("walhook catalog", Then::CutAtAnswer),
@@ -59,7 +59,7 @@ const OPENINGS: [(&str, Then); 8] = [
 async fn broken_while_it_is_opened() {
     let (mut trial, proxy) = begin("fault-opening").await;
     trial.work(100).await;
-    let openings = if setting("LONG", 0) > 0 { &OPENINGS[..] } else { &OPENINGS[..4] };
+    let openings = if setting("LONG", 0) > 0 { &OPENINGS[..] } else { &OPENINGS[..3] };
     for (number, &(words, then)) in openings.iter().enumerate() {
         trial.kill().await;
         trial.let_work(20);

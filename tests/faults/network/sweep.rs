@@ -10,12 +10,13 @@ use std::time::Duration;
 /// The first hundred kilobytes of a session are where it is opened and the first changes come.
 const SWEPT_BYTES: u64 = 100_000;
 
-/// A start for each of them; `SWEEP=61` cuts at every 61st byte.
+/// A start for each of them; `LONG=1` has more of them, `SWEEP=61` cuts at every 61st byte.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_at_every_kth_byte() {
     let step = setting("SWEEP", 0);
     let cuts: Vec<u64> = match step {
-        0 => vec![1, 9, 330, 475, 700, 2_500, 6_000, 24_000],
+        0 if setting("LONG", 0) > 0 => vec![1, 9, 330, 475, 700, 2_500, 6_000, 24_000],
+        0 => vec![9, 475, 2_500, 24_000],
         step => (0..SWEPT_BYTES).step_by(step as usize).collect(),
     };
     let (mut trial, proxy) = begin("fault-sweep").await;
@@ -39,7 +40,7 @@ async fn cut_at_every_kth_byte() {
 /// `SEED=7 STEPS=500` plays another and longer one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mix_of_all() {
-    let (seed, steps) = (setting("SEED", 1), setting("STEPS", 25));
+    let (seed, steps) = (setting("SEED", 1), setting("STEPS", if setting("LONG", 0) > 0 { 100 } else { 10 }));
     let (mut trial, proxy) = begin("fault-mix").await;
     let mut random = Random::new(seed, 99);
     for step in 0..steps {

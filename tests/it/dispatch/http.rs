@@ -268,7 +268,12 @@ async fn the_guard_refuses_names_and_literals_that_lead_inside() {
     for host in ["localhost", "127.0.0.1", "0x7f.1", "[::ffff:127.0.0.1]"] {
         let url = format!("http://{host}:{port}/");
         let outcome = send(&url, Trust::Registered, &none).await;
-        let Outcome::Refused { reason } = outcome else { panic!("{host}: {outcome:?}") };
+        // what a name leads to may change
+        let reason = match outcome {
+            Outcome::Unreachable { reason } if host == "localhost" => reason,
+            Outcome::Refused { reason } if host != "localhost" => reason,
+            outcome => panic!("{host}: {outcome:?}"),
+        };
         assert!(reason.ends_with("is not public, and [dispatch] allow does not contain it"), "{reason}");
         assert_eq!(reason.contains("of \"localhost\""), host == "localhost", "{reason}");
     }

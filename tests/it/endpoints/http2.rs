@@ -2,10 +2,10 @@
 
 use super::peer::{Log, Peer, Request};
 use super::tls::good;
-use super::{Case, case, run, settings};
+use super::{Case, ENDLESS, TIMEOUT, case, run, settings};
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use walhook::transport::Settings;
 
@@ -82,6 +82,7 @@ fn floods(
         if peer.number > 0 { peer.linger().await } else { peer.flood(then).await }
     })
     .tls(&good(&["h2"]))
+    .ends_soon()
 }
 
 fn ok(stream: u32) -> Vec<u8> {
@@ -137,16 +138,13 @@ fn cases() -> Vec<Case> {
         .taken("200 OK, \"half\""),
         floods("never ends resetting", nothing, |stream| frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()))
             .retried("connection broke: the endpoint reset the request (HTTP/2 CANCEL)"),
-        floods("never ends its settings", nothing, |_| EMPTY_SETTINGS.to_vec()).floods().retried("timeout"),
-        floods("never ends pinging", nothing, |_| frame(PING, 0, 0, b"pingpong")).floods().retried("timeout"),
+        floods("never ends its settings", nothing, |_| EMPTY_SETTINGS.to_vec()).retried(ENDLESS),
+        floods("never ends pinging", nothing, |_| frame(PING, 0, 0, b"pingpong")).retried(ENDLESS),
         floods("never ends opening windows", nothing, |_| frame(WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes()))
-            .retried("timeout"),
+            .retried(ENDLESS),
         floods("never ends with empty frames", ok_and_more, |stream| frame(DATA, 0, stream, b""))
             .taken("200 OK"),
-        // the stream is left at the limit; what still comes for it is thrown away as long as the connection lives
         floods("never ends a body in HTTP/2", ok_and_more, |stream| frame(DATA, 0, stream, &[b'x'; 1000]))
-            .floods()
-            .ends_soon()
             .taken("200 OK, 1024 bytes"),
         floods(
             "never ends its headers",
@@ -160,7 +158,7 @@ fn cases() -> Vec<Case> {
             // :status: 103
             |stream| frame(HEADERS, END_HEADERS, stream, b"\x08\x03103"),
         )
-        .retried("timeout"),
+        .retried(ENDLESS),
         frames("a bomb of headers", |stream| {
             // one header of 4000 bytes, put into the table and then named 4000 times
             let header = [b"\x40\x01x\x7f\xa1\x1e".as_slice(), &[b'y'; 4000]].concat();
@@ -219,6 +217,62 @@ fn cases() -> Vec<Case> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_breaks_http2_is_tried_again_and_harms_nobody() {
     run(cases(), settings()).await;
+}
+
+/// What broke: an endpoint that went on with a stream which had been left was thrown away unread, but as long as it
+/// kept its connection from being idle, it was read: a thread's time and the line's, for one delivery. What mended
+/// it: the connection's allowance is used up by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_left_is_not_read_for_ever() {
+    let cut = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&cut);
+    let goes_on = case("goes on when it was left", move |mut peer| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let stream = greet(&mut peer, EMPTY_SETTINGS).await?;
+            peer.send(ok_and_more(stream)).await?;
+            let began = Instant::now();
+            for _ in 0..5 {
+                peer.send(frame(DATA, 0, stream, &[b'x'; 16_000])).await?;
+            }
+            // frames that no window of HTTP/2 bounds
+            let more =
+                [frame(WINDOW_UPDATE, 0, stream, &1u32.to_be_bytes()), frame(0xee, 0, stream, b"more")];
+            let flood = peer.flood(more.concat()).await;
+            *seen.lock().unwrap() = Some((flood.unwrap_err().kind(), began.elapsed()));
+            Ok(())
+        }
+    });
+    // takes two seconds: that long all connections would stand
+    let silent = case("is silent meanwhile", |mut peer| async move {
+        greet(&mut peer, EMPTY_SETTINGS).await?;
+        peer.linger().await
+    });
+    let h2 = good(&["h2"]);
+    let goes_on = goes_on.tls(&h2).ends_soon().taken("200 OK, 1024 bytes");
+    run(vec![goes_on, silent.tls(&h2).retried("timeout")], settings()).await;
+    let (cut, after) = cut.lock().unwrap().expect("the connection was cut");
+    assert!(matches!(cut, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{cut}");
+    assert!(after < TIMEOUT / 2, "it was cut after {after:?}");
+}
+
+/// As many bytes in long answers as an allowance has, several times over, on one connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_answers_keep_a_connection() {
+    let talks = case("says much again and again in HTTP/2", |mut peer| async move {
+        loop {
+            let stream = greet_or_next(&mut peer).await?;
+            peer.send(ok_and_more(stream)).await?;
+            for flags in [0, 0, 0, END_STREAM] {
+                peer.send(frame(DATA, flags, stream, &[b'x'; 15_000])).await?;
+            }
+        }
+    });
+    let mut talks = talks.tls(&good(&["h2"])).deliveries(20);
+    for _ in 0..20 {
+        talks = talks.taken("200 OK, 1024 bytes");
+    }
+    assert_eq!(run(vec![talks], settings()).await[0].connections, 1);
 }
 
 async fn answer(

@@ -140,4 +140,5 @@ pub(super) fn floods(name: &'static str, first: &'static str, then: &'static str
         peer.send(first).await?;
         peer.flood(then).await
     })
+    .ends_soon()
 }

@@ -1,0 +1,84 @@
+//! What is sent: headers and body.
+
+use super::AGENT;
+use super::signature::Signer;
+use crate::delivery::{Body, Claim};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use hyper::body::{Frame, SizeHint};
+use std::convert::Infallible;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const WALHOOK_SEQUENCE: HeaderName = HeaderName::from_static("walhook-sequence");
+const WALHOOK_ATTEMPT: HeaderName = HeaderName::from_static("walhook-attempt");
+const WALHOOK_REPLAY: HeaderName = HeaderName::from_static("walhook-replay");
+
+/// Up to this size, head and tail of a body are copied together: cheaper than two writes.
+const JOINED_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The headers of an attempt, but for those that authenticate.
+pub(super) fn headers_of(claim: &Claim, signer: &Signer, now_us: i64) -> HeaderMap {
+    let timestamp = now_us.div_euclid(1_000_000);
+    let mut headers = HeaderMap::with_capacity(12);
+    let id = claim.id.to_string();
+    headers.insert(WEBHOOK_ID, id.try_into().expect("letters, digits and an underscore"));
+    headers.insert(WEBHOOK_TIMESTAMP, timestamp.into());
+    if let Some(signature) = signer.sign(claim.id, timestamp, &claim.body) {
+        headers.insert(WEBHOOK_SIGNATURE, signature);
+    }
+    headers.insert(WALHOOK_SEQUENCE, claim.number.sequence.into());
+    headers.insert(WALHOOK_ATTEMPT, claim.attempt.into());
+    if claim.replay {
+        headers.insert(WALHOOK_REPLAY, HeaderValue::from_static("1"));
+    }
+    let content_type = HeaderValue::try_from(claim.body.content_type.as_str());
+    headers
+        .insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.insert(CONTENT_LENGTH, (claim.body.head.len() + claim.body.tail.len()).into());
+    headers
+}
+
+/// A body's head and tail, one after the other.
+pub(super) struct Parts([Bytes; 2]);
+
+impl Parts {
+    pub(super) fn of(body: &Body) -> Self {
+        let (head, tail) = (&body.head, &body.tail);
+        let joins = !head.is_empty() && !tail.is_empty() && head.len() + tail.len() <= JOINED_BODY_BYTES_MAX;
+        if joins {
+            Self([Bytes::from([&head[..], &tail[..]].concat()), Bytes::new()])
+        } else {
+            Self([head.clone(), tail.clone()])
+        }
+    }
+}
+
+impl hyper::body::Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let part = self.0.iter_mut().find(|part| !part.is_empty());
+        Poll::Ready(part.map(|part| Ok(Frame::data(mem::take(part)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.iter().all(Bytes::is_empty)
+    }
+
+    // by it, HTTP/1.1 is not sent in chunks
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|part| part.len() as u64).sum())
+    }
+}

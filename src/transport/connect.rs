@@ -29,6 +29,10 @@ type Refusal = Box<dyn StdError + Send + Sync>;
 /// such questions, and how many it asks.
 const KEEPALIVE: (Duration, u32) = (Duration::from_secs(15), 3);
 
+/// How long the kernel waits for the other side to take what was sent, before it gives the connection up.
+#[cfg(target_os = "linux")]
+const UNTAKEN_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// Makes connections.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -45,6 +49,8 @@ impl Connector {
         tcp.set_keepalive(Some(KEEPALIVE.0));
         tcp.set_keepalive_interval(Some(KEEPALIVE.0));
         tcp.set_keepalive_retries(Some(KEEPALIVE.1));
+        #[cfg(target_os = "linux")]
+        tcp.set_tcp_user_timeout(Some(UNTAKEN_TIME_MAX));
         let tls = tls_config(settings).map_err(Error::Tls)?;
         Ok(Self { tcp, tls: TlsConnector::from(Arc::new(tls)), timeout: settings.connect_timeout })
     }

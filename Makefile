@@ -11,6 +11,8 @@ VERSIONS ?=
 FILTER ?=
 # How often each fault is played, at other places and moments each time.
 ROUNDS ?= 10
+# How long nothing happens where that is played, in seconds.
+IDLE ?= 3600
 # What is fuzzed (nothing means everything in turn), and for how long each.
 TARGET ?=
 SECONDS ?= 60
@@ -26,7 +28,7 @@ help:
 	@echo "make check   format, lints, documentation, licences"
 	@echo "make soak    the end-to-end proof in full: make soak SEED=7 KILLS=30 CHANGES=20000 BULK=200000"
 	@echo "make matrix  the end-to-end tests, the museum, soak and faults in short on PostgreSQL 14 to 18: make matrix VERSIONS='17 18' FILTER=source"
-	@echo "make faults  killed everywhere, failing disks and clocks, in full: make faults SEED=7 ROUNDS=10 FILTER=disk"
+	@echo "make faults  killed everywhere, failing disks and clocks, in full: make faults SEED=7 ROUNDS=10 IDLE=600 FILTER=disk"
 	@echo "make mutants deliberate bugs, each of which the simulation must find: make mutants MUTANTS='skip-fsync' SEEDS=600"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements"
@@ -55,7 +57,8 @@ matrix: postgres
 
 faults: postgres fault-tools
 	SEED=$(SEED) FAILPOINT_ROUNDS=$(ROUNDS) SYSCALL_ROUNDS=$(ROUNDS) FULL_DISK_ROUNDS=$(ROUNDS) TORN_ROUNDS=$(ROUNDS) \
-	DAMAGE_STEP=1 FILTER="$(FILTER)" scripts/faults
+	DAMAGE_STEP=1 LONG=1 TIMES=$(ROUNDS) SWEEP=997 STEPS=200 IDLE=$(IDLE) LARGE_MB=2000 SUBTRANSACTIONS=100000 \
+	UNDONE_ROWS=500000 TOUCHES=50000 PATIENCE_S=1800 FILTER="$(FILTER)" scripts/faults
 
 mutants:
 	SEEDS=$(SEEDS) scripts/mutants $(MUTANTS)

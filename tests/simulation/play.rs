@@ -155,9 +155,9 @@ fn fate(plan: &Plan, number: u64, disk: &Disk, world: &Shared, random: &mut Rand
             disk.failed_sync(*random.pick(&[FailedSync::Keeps, FailedSync::Forgets, FailedSync::Drops]));
             let kind = *random.pick(&[Kind::Sync, Kind::Write, Kind::Read, Kind::Truncate, Kind::Open]);
             if random.percent(50) {
-                disk.fail_percent(kind, 3)
+                disk.fail_percent(kind, 3);
             } else {
-                disk.fail_nth(kind, random.below(60))
+                disk.fail_nth(kind, random.below(60));
             }
         }
         if random.percent(8) {

@@ -7,6 +7,9 @@ use crate::proof::world::{ASSET, INCIDENT, PERSON, Val, column};
 use crate::world::BEGINNING_US;
 use std::sync::Arc;
 
+/// A new key, and the columns that give it to a row.
+type Renaming = (Key, Vec<(usize, Val)>);
+
 /// A transaction, when it is committed in microseconds since the play began, and what it does, with the rows.
 pub struct Transaction {
     pub at_us: u64,
@@ -89,7 +92,7 @@ impl Writer<'_> {
         key: &Key,
         row: fn(&Key, &mut Random) -> Vec<Val>,
         change: fn(&mut Random) -> Vec<(usize, Val)>,
-        rename: fn(&mut Random) -> (Key, Vec<(usize, Val)>),
+        rename: fn(&mut Random) -> Renaming,
     ) {
         if !self.exists(key) {
             let row = Arc::new(row(key, self.random));

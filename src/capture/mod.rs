@@ -15,6 +15,7 @@ mod database;
 mod error;
 mod fold;
 mod forms;
+mod gap;
 mod index;
 mod kept;
 mod opening;
@@ -25,8 +26,9 @@ mod transaction;
 
 pub use database::{Bindings, Database, Server};
 pub use error::Error;
+pub use gap::{Accepted, accept_gap};
 pub use index::{Index, Scratch, Verdict};
-pub use opening::{Accepted, Bounds, Settings, accept_gap, refuse_unfit_settings, run, run_on};
+pub use opening::{Bounds, Settings, refuse_unfit_settings, run, run_on};
 
 use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, LastTransaction, NewEvent, NewHeld, Quarantined};

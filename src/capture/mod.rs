@@ -312,9 +312,14 @@ where
             self.batch.held.extend(held);
         }
         self.batch.quarantined.append(&mut open.quarantined);
-        self.progress = Progress { commit_lsn: open.commit_lsn, end_lsn };
-        let (xid, committed_at_us) = (open.facts.xid, open.facts.committed_at_us);
-        self.last = Some(LastTransaction { xid, committed_at_us });
+        self.progress.end_lsn = end_lsn;
+        // servers before 15 tell of transactions that have nothing for us, and those may be gone without harm when
+        // the server was put back: they are nothing to recognise it by
+        if open.changes_counted() > 0 {
+            self.progress.commit_lsn = open.commit_lsn;
+            let (xid, committed_at_us) = (open.facts.xid, open.facts.committed_at_us);
+            self.last = Some(LastTransaction { xid, committed_at_us });
+        }
         if open.is_staged() {
             // published at once, and by itself: nothing else may come in between
             failpoint::reach("capture.large.before");

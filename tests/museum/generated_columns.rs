@@ -23,11 +23,17 @@ async fn every_value_stands_under_its_own_name() {
         "update ticket set b = 'x' where id = 11",
     ])
     .await;
-    let heard = room.hear("/all", 3).await;
-    assert_eq!(told(&heard), ["create 10", "create 11", "update 11"]);
+    // from 18 on such a table's updates would fail if they were published with this identity: setup publishes its
+    // inserts only
+    let has_updates = room.major_version() < 18;
+    let heard = room.hear("/all", if has_updates { 3 } else { 2 }).await;
+    assert_eq!(told(&heard)[..2], ["create 10", "create 11"]);
     let value = |number: usize, name: &str| heard[number].body["entry"][name].clone();
     assert_eq!((value(0, "a"), value(0, "b"), value(0, "c")), (json!(1), json!("b"), json!("c")));
     assert_eq!((value(1, "a"), value(1, "b"), value(1, "c")), (json!("aa"), json!("bb"), json!("c")));
-    assert_eq!(heard[2].body["changed"], json!({"b": {"old": "bb", "new": "x"}}));
+    if has_updates {
+        assert_eq!(told(&heard)[2], "update 11");
+        assert_eq!(heard[2].body["changed"], json!({"b": {"old": "bb", "new": "x"}}));
+    }
     room.close();
 }

@@ -14,12 +14,16 @@ async fn changes_of_every_partition_come_under_the_roots_name() {
                   create table ticket_2025 partition of ticket for values from (2025) to (2026);
                   create table elsewhere (title text, year int not null, id int not null, primary key (id, year))";
     let mut room = Room::open("partition_root_and_leaf", schema, ONE).await;
+    if room.major_version() >= 15 {
+        // 14 remembers of a table that was written to that it is not published, and leaves its changes out until the
+        // stream is started anew
+        room.run(&["insert into elsewhere values ('theirs', 2027, 9)"]).await;
+    }
     room.run(&[
         "insert into ticket values (1, 2025)",
         // a partition of tomorrow, one with its columns in another order, one below another
         "create table ticket_2026 partition of ticket for values from (2026) to (2027)",
         "insert into ticket values (2, 2026)",
-        "insert into elsewhere values ('theirs', 2027, 9)",
         "alter table ticket attach partition elsewhere for values from (2027) to (2028)",
         "insert into ticket values (3, 2027, 'ours')",
         "create table ticket_old partition of ticket for values from (1990) to (2025) partition by range (year)",

@@ -98,6 +98,11 @@ impl Room {
         room.configure(configuration);
         room.set_up();
         room.start().await;
+        let began = Instant::now();
+        while !room.walhook.log().contains("the stream runs") {
+            assert!(began.elapsed() < PATIENCE, "no stream:\n{}", room.walhook.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         room
     }
 
@@ -181,6 +186,11 @@ impl Room {
             self.slot_row()
         );
         self.until(&active).await;
+    }
+
+    /// The server's version, such as 15.
+    pub fn major_version(&self) -> u32 {
+        self.cluster.major_version()
     }
 
     /// Kills walhook (SIGKILL); what it had sent has been read when this returns.

@@ -72,7 +72,10 @@ impl Trial {
     pub async fn begin(name: &str) -> Self {
         let mut stage = Stage::prepare(name, &HOOKS, content()).await;
         stage.start().await;
-        Self::on(stage, 1)
+        let trial = Self::on(stage, 1);
+        // a fault that comes while it still opens its forms is another one
+        trial.wait_for_log(0, "the stream runs").await;
+        trial
     }
 
     /// Changes on a stage that was prepared otherwise; its walhook has been started once.

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// What the clock on the wall may move beside the monotonic one before it counts as set, in microseconds.
+const CLOCK_STEP_US: i64 = 60_000_000;
+
 /// The books of all webhooks.
 pub(super) struct Books {
     in_flight_max: usize,
@@ -21,6 +24,10 @@ pub(super) struct Books {
     /// How large a body may be expected to be: the largest of late.
     body_bytes: usize,
     webhooks: HashMap<WebhookId, Book>,
+    /// When these books were begun, by the monotonic clock.
+    began: Instant,
+    /// What the clock on the wall showed then, as far as is known now; it changes when that clock is set.
+    began_us: Option<i64>,
 }
 
 /// The books of a webhook.
@@ -34,6 +41,8 @@ struct Book {
     /// Failures in a row over all deliveries, and when the first was, in microseconds since 1970 UTC.
     failures: u32,
     failing_since_us: Option<i64>,
+    /// How far the clock on the wall was set since then, in microseconds: that much of its time has not passed.
+    clock_moved_us: i64,
 }
 
 /// An attempt that may begin.
@@ -45,8 +54,31 @@ pub(super) struct Start {
 
 impl Books {
     pub(super) fn new(in_flight_max: usize, in_flight_bytes_max: usize) -> Self {
-        let webhooks = HashMap::new();
-        Self { in_flight_max, in_flight_bytes_max, claims: 0, bytes: 0, body_bytes: 1, webhooks }
+        Self {
+            in_flight_max,
+            in_flight_bytes_max,
+            claims: 0,
+            bytes: 0,
+            body_bytes: 1,
+            webhooks: HashMap::new(),
+            began: Instant::now(),
+            began_us: None,
+        }
+    }
+
+    /// Notices that the clock on the wall was set. An endpoint that failed for a minute has not failed for a day
+    /// because of that, and must not be suspended.
+    pub(super) fn watch_clock(&mut self, now: Instant, now_us: i64) {
+        let passed_us = i64::try_from(now.duration_since(self.began).as_micros()).unwrap_or(i64::MAX);
+        let began_us = now_us.saturating_sub(passed_us);
+        let moved_us = began_us.saturating_sub(*self.began_us.get_or_insert(began_us));
+        if moved_us.saturating_abs() < CLOCK_STEP_US {
+            return;
+        }
+        self.began_us = Some(began_us);
+        for book in self.webhooks.values_mut().filter(|book| book.failing_since_us.is_some()) {
+            book.clock_moved_us = book.clock_moved_us.saturating_add(moved_us);
+        }
     }
 
     /// Takes over a new version of the webhooks. A new URL or new credentials deserve a fresh start.
@@ -64,6 +96,7 @@ impl Books {
                 health: Health::default(),
                 failures: 0,
                 failing_since_us: None,
+                clock_moved_us: 0,
             });
             if book.webhook.callback != webhook.callback {
                 book.health = Health::default();
@@ -81,6 +114,10 @@ impl Books {
     pub(super) fn recall(&mut self, standings: &[WebhookStanding]) {
         for standing in standings {
             if let Some(book) = self.webhooks.get_mut(&standing.id) {
+                let begun_anew = |(known, stored): (i64, i64)| stored > known.saturating_add(CLOCK_STEP_US);
+                if book.failing_since_us.zip(standing.failing_since_us).is_none_or(begun_anew) {
+                    book.clock_moved_us = 0;
+                }
                 book.failures = standing.failures;
                 book.failing_since_us = standing.failing_since_us;
             }
@@ -134,7 +171,8 @@ impl Books {
     /// The failures of a webhook in a row, before the attempt that has just ended.
     pub(super) fn failure_run(&self, webhook: WebhookId, now_us: i64) -> FailureRun {
         let Some(book) = self.webhooks.get(&webhook) else { return FailureRun::default() };
-        let lasting_us = book.failing_since_us.map_or(0, |since_us| now_us.saturating_sub(since_us));
+        let since = book.failing_since_us.map(|since_us| since_us.saturating_add(book.clock_moved_us));
+        let lasting_us = since.map_or(0, |since_us| now_us.saturating_sub(since_us));
         FailureRun {
             failures: book.failures,
             lasting: Duration::from_micros(u64::try_from(lasting_us).unwrap_or(0)),
@@ -155,6 +193,7 @@ impl Books {
         if meaning == Meaning::Success {
             book.failures = 0;
             book.failing_since_us = None;
+            book.clock_moved_us = 0;
         } else {
             book.failures = book.failures.saturating_add(1);
             book.failing_since_us.get_or_insert(now_us);
@@ -299,6 +338,26 @@ mod tests {
         books.settle(1 << 20);
         books.settle(1 << 18);
         assert_eq!(books.room(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_no_day_of_a_minute() {
+        const YEAR_US: i64 = 31_557_600_000_000;
+        let check = |jump_us: i64, minutes: u64| {
+            let now = Instant::now();
+            let mut books = books(100, vec![webhook(1, 50, None)]);
+            books.watch_clock(now, YEAR_US);
+            books.start(&claim(1, 1), now);
+            books.end(&claim(1, 1), Meaning::Passing, false, now, YEAR_US);
+            let later = Duration::from_secs(60 * minutes);
+            let now_us = YEAR_US + later.as_micros() as i64 + jump_us;
+            books.watch_clock(now + later, now_us);
+            let lasting = books.failure_run(WebhookId(1), now_us).lasting;
+            assert!(lasting.abs_diff(later) < Duration::from_secs(2), "{lasting:?} of {later:?}");
+        };
+        check(0, 1500);
+        check(74 * YEAR_US, 1);
+        check(-YEAR_US, 1500);
     }
 
     #[test]

@@ -239,6 +239,7 @@ impl<'a> Round<'a> {
     async fn judge(&mut self, ended: Ended) -> Result<(), Error> {
         let Ended { claim, webhook, probe, started_at_us, duration, outcome } = ended;
         let now_us = self.dispatch.clock.now_us();
+        self.books.watch_clock(Instant::now(), now_us);
         let random = (self.dispatch.jitter)();
         let decide = |books: &Books| {
             let run = books.failure_run(webhook.id, now_us);

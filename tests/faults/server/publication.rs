@@ -2,7 +2,7 @@
 
 use super::{accept, gaps, patience, rest, sql, wait_until_confirmed, wal_end};
 use crate::proof::trial::Trial;
-use std::process::Command;
+use crate::readiness::readiness;
 use std::time::{Duration, Instant};
 
 /// SIGHUP, at which the forms are compared with the catalogue; else that is done every minute.
@@ -16,13 +16,6 @@ async fn compare(trial: &Trial, words: &str) {
 fn check(trial: &Trial) -> String {
     let output = trial.stage.walhook.run(&["check"]);
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// What `/readyz` says.
-async fn readiness(trial: &Trial) -> String {
-    let url = format!("http://{}/readyz", trial.stage.admin());
-    let output = tokio::task::spawn_blocking(move || Command::new("curl").args(["-s", &url]).output());
-    String::from_utf8_lossy(&output.await.unwrap().unwrap().stdout).into_owned()
 }
 
 /// A person that comes and goes while its table is left out: lost, and gone from the table, too.
@@ -122,7 +115,7 @@ async fn it_is_dropped_and_made_anew_or_renamed() {
         trial.wait_for_log(from, "publication").await;
         sql(&trial, back).await;
         let began = Instant::now();
-        while readiness(&trial).await.contains("\"ready\":true") {
+        while readiness(&trial.stage).await.0 == 200 {
             assert!(began.elapsed() < patience(), "it stays green");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

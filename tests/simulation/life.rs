@@ -25,6 +25,9 @@ use walhook::queue::{self, Filter, Queue};
 use walhook::remedy::Remediable;
 use walhook::upkeep::Upkeep;
 
+/// How often the queue is tried to be opened, a second apart.
+const OPENINGS_MAX: usize = 20;
+
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
@@ -205,7 +208,8 @@ async fn open(path: &Path, world: &Shared, disk: &Disk, seed: u64) -> Option<Arc
         clock: clock(world),
         workplace: Workplace::Runtime(Arc::new(pace)),
     };
-    loop {
+    // a disk that stays full is one for another life
+    for _ in 0..OPENINGS_MAX {
         match SqliteQueue::open(path, options.clone()) {
             Ok(queue) => return Some(queue),
             Err(_) if disk.is_down() => return None,
@@ -220,6 +224,7 @@ async fn open(path: &Path, world: &Shared, disk: &Disk, seed: u64) -> Option<Arc
             }
         }
     }
+    None
 }
 
 /// The one rule, after a crash: nothing was ever promised to the server that the queue does not hold.

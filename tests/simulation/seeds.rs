@@ -11,7 +11,7 @@ use walhook::queue::Error;
 use walhook::queue::sqlite::{Options, SqliteQueue};
 
 /// How many plays `cargo test` plays.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 400;
 
 /// Plays again with a trace, writes it down, and says how to see it.
 fn explain(plan: &Plan) -> String {

@@ -59,9 +59,11 @@ impl fmt::Display for Position {
 /// How far capture has come: every transaction up to `commit_lsn` is dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Progress {
-    /// The commit LSN of the last transaction dealt with. On resuming, transactions at or below are dropped.
+    /// The commit LSN of the last transaction dealt with that had row changes. On resuming, transactions at or below
+    /// are dropped.
     pub commit_lsn: Lsn,
-    /// What may be confirmed to the server: the end of that transaction, or a later idle position.
+    /// What may be confirmed to the server: the end of that transaction or a later one without changes, or an
+    /// idle position.
     pub end_lsn: Lsn,
 }
 

@@ -1,13 +1,12 @@
 //! The machine's clock jumps while walhook runs: by `libfaketime`, where that is installed.
 
 use crate::proof::stage::{Stage, setting};
-use crate::proof::trial::{Trial, is_unwanted};
+use crate::proof::trial::{Trial, closed_until};
 use crate::proof::world::HOOKS;
 use crate::readiness::wait_for_readiness;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use walhook::demo::receiver::{Answer, Judge};
 
 const LIBRARIES: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -27,16 +26,8 @@ async fn a_clock_that_jumps_delays_nothing_and_loses_nothing() {
         println!("left out, for libfaketime is not there: apt-get install libfaketime");
         return;
     };
-    let failing = Arc::new(AtomicBool::new(false));
-    let judge: Judge = {
-        let failing = Arc::clone(&failing);
-        Arc::new(move |request| match failing.load(Ordering::Relaxed) {
-            _ if is_unwanted(request) => Answer::Status(422),
-            true => Answer::Status(503),
-            false => Answer::Status(204),
-        })
-    };
-    let mut stage = Stage::prepare("fault-clock", &HOOKS, judge).await;
+    let is_open = Arc::new(AtomicBool::new(true));
+    let mut stage = Stage::prepare("fault-clock", &HOOKS, closed_until(&is_open)).await;
     let toml = stage.configuration(&stage.cluster.url("postgres"));
     stage.walhook.configure(&toml.replacen("[queue]\n", "[queue]\nretention = \"1h\"\n", 1));
     let clock = stage.folder.join("clock");
@@ -58,12 +49,12 @@ async fn a_clock_that_jumps_delays_nothing_and_loses_nothing() {
     trial.work(100).await;
     for (number, to) in JUMPS.into_iter().enumerate() {
         // some pause between attempts while the clock jumps
-        failing.store(true, Ordering::Relaxed);
+        is_open.store(false, Ordering::Relaxed);
         trial.let_work(50);
         trial.hear(10).await;
         turn(to);
         trial.hear(5).await;
-        failing.store(false, Ordering::Relaxed);
+        is_open.store(true, Ordering::Relaxed);
         trial.work(30).await;
         trial.hear(20).await;
         wait_for_readiness(&trial.stage, 200, "").await;
@@ -83,16 +74,8 @@ async fn pauses_that_began_in_the_future_end_in_time() {
         println!("left out, for libfaketime is not there: apt-get install libfaketime");
         return;
     };
-    let failing = Arc::new(AtomicBool::new(true));
-    let judge: Judge = {
-        let failing = Arc::clone(&failing);
-        Arc::new(move |request| match failing.load(Ordering::Relaxed) {
-            _ if is_unwanted(request) => Answer::Status(422),
-            true => Answer::Status(503),
-            false => Answer::Status(204),
-        })
-    };
-    let mut stage = Stage::prepare("fault-clock-future", &HOOKS, judge).await;
+    let is_open = Arc::new(AtomicBool::new(false));
+    let mut stage = Stage::prepare("fault-clock-future", &HOOKS, closed_until(&is_open)).await;
     stage.walhook.environment = vec![
         ("LD_PRELOAD".into(), (*library).to_owned()),
         ("FAKETIME".into(), "+74y".into()),
@@ -103,7 +86,7 @@ async fn pauses_that_began_in_the_future_end_in_time() {
     trial.work(60).await;
     trial.hear(30).await;
     trial.kill().await;
-    failing.store(false, Ordering::Relaxed);
+    is_open.store(true, Ordering::Relaxed);
     trial.stage.walhook.environment.clear();
     trial.stage.walhook.start();
     trial.judge().await;

@@ -11,8 +11,8 @@ use super::world::{HOOKS, is_refused};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use walhook::demo::receiver::{Answer, Judge};
@@ -65,6 +65,8 @@ pub struct Trial {
     /// What the witness has said so far.
     pub testimony: Vec<Vec<u8>>,
     sessions: JoinSet<Vec<Told>>,
+    /// What the receiver had heard when the last work began, until somebody waits for what that work causes.
+    heard_before_work: Mutex<Option<u64>>,
 }
 
 impl Trial {
@@ -93,6 +95,7 @@ impl Trial {
             told: Vec::new(),
             testimony: Vec::new(),
             sessions,
+            heard_before_work: Mutex::new(None),
         }
     }
 
@@ -103,6 +106,7 @@ impl Trial {
 
     /// Lets the sessions make so many further changes, near enough, and goes on at once.
     pub fn let_work(&self, changes: u64) {
+        *self.heard_before_work.lock().unwrap() = Some(self.stage.receiver.count());
         self.workload.gate.send_replace(self.made() + changes);
     }
 
@@ -110,17 +114,19 @@ impl Trial {
     /// by themselves when the server was away.
     pub async fn work(&self, changes: u64) {
         let (began, until) = (Instant::now(), self.made() + changes);
-        self.workload.gate.send_replace(until);
+        self.let_work(changes);
         while self.made() < until {
             assert!(began.elapsed() < WORK_MAX, "only {} of {until} changes were made", self.made());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Waits until the receiver has heard so many further requests, however long that takes while it hears some.
+    /// Waits until the receiver has heard so many further requests, however long that takes while it hears some:
+    /// those since the last work began count too, for they may all have come before the work was over.
     pub async fn hear(&mut self, requests: u64) {
         let mut heard = self.stage.receiver.count();
-        let (mut heard_at, until) = (Instant::now(), heard + requests);
+        let before = self.heard_before_work.lock().unwrap().take().unwrap_or(heard);
+        let (mut heard_at, until) = (Instant::now(), before + requests);
         while heard < until {
             if self.stage.receiver.count() > heard {
                 (heard, heard_at) = (self.stage.receiver.count(), Instant::now());

@@ -45,6 +45,8 @@ pub(super) struct Book {
     pub(super) condition_failures: u64,
     pub(super) last_condition_failure: Option<String>,
     pub(super) broken: Option<String>,
+    /// As stored: a number that no delivery is below that is to be sent some time.
+    pub(super) oldest: u64,
 }
 
 impl Book {
@@ -125,6 +127,7 @@ pub(super) fn book_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<(WebhookId, B
         condition_failures: unsigned_at(row, 24)?,
         last_condition_failure: row.get(25)?,
         broken: row.get(26)?,
+        oldest: unsigned_at(row, 27)?,
     };
     Ok((WebhookId(unsigned_at(row, 0)?), book))
 }
@@ -164,8 +167,13 @@ impl Books {
         self.by_webhook.entry(webhook).or_insert_with(new)
     }
 
-    /// Stores what changed.
-    pub(super) fn store(&mut self, connection: &Connection) -> Result<(), Fault> {
+    /// Stores what changed. `oldest` says for each webhook a number that no delivery is below that is to be sent some
+    /// time, if there is one.
+    pub(super) fn store(
+        &mut self,
+        connection: &Connection,
+        oldest: impl Fn(WebhookId) -> Option<u64>,
+    ) -> Result<(), Fault> {
         while let Some(webhook) = self.changed.pop_first() {
             let book = &self.by_webhook[&webhook];
             connection.prepare_cached(sql!("store_book"))?.execute(params![
@@ -196,6 +204,7 @@ impl Books {
                 book.condition_failures.cast_signed(),
                 book.last_condition_failure,
                 book.broken,
+                oldest(webhook).unwrap_or(book.next_sequence).cast_signed(),
             ])?;
         }
         Ok(())

@@ -1,27 +1,19 @@
 //! Out of the queue: claims, which live in memory, and their ends, which are written.
 
+use super::arrived::Arrived;
 use super::fault::Fault;
-use super::front::Standing;
-use super::rows::{outcome_columns, sql, state_code, unsigned_at, verb_at};
+use super::index::{ClaimStanding, Effect, End};
+use super::rows::{outcome_columns, sql, state_code};
 use super::writer::Writer;
-use crate::delivery::{Body, Claim, DeliveryId, DeliveryNumber, Settled, Settlement, State};
+use crate::delivery::{Claim, DeliveryNumber, Settled, Settlement, State};
 use crate::failpoint;
-use crate::form::Lane;
 use crate::observe::Observation;
 use crate::webhook::WebhookId;
-use bytes::Bytes;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use std::collections::VecDeque;
 
 /// How many bytes of bodies are claimed at once (the last body may go beyond).
 const CLAIM_BYTES_MAX: usize = 32 << 20;
-
-/// A claim on its way: its tail is read last, and shared where it can be.
-struct Candidate {
-    claim: Claim,
-    bytes: u64,
-    event: i64,
-}
 
 impl Writer {
     /// Claims what is due, round robin over the webhooks with their allowances.
@@ -38,18 +30,15 @@ impl Writer {
         let mut turns = VecDeque::from(allowances);
         let mut claims = Vec::new();
         let mut bytes = 0;
-        let mut tails: Vec<(i64, Bytes)> = Vec::new();
         while claims.len() < claims_max && bytes < CLAIM_BYTES_MAX {
             let Some((webhook, left)) = turns.pop_front() else { break };
             if left == 0 || !self.books.find(webhook).is_some_and(super::books::Book::is_served) {
                 continue;
             }
-            let Some(candidate) = self.claim_next(webhook, now_us)? else { continue };
-            let Candidate { mut claim, bytes: claim_bytes, event } = candidate;
-            claim.body.tail = self.tail(event, &mut tails)?;
+            let Some((sequence, standing)) = self.index.claim(webhook, now_us) else { continue };
+            self.fresh_claims.push((webhook, sequence));
+            let claim = self.claim_of(DeliveryNumber { webhook, sequence }, standing)?;
             bytes += claim.body.head.len() + claim.body.tail.len();
-            let standing = Standing { lane: claim.lane, bytes: claim_bytes };
-            self.fronts.stand(webhook, claim.number.sequence, standing);
             self.claimed_last = Some(webhook);
             turns.push_back((webhook, left - 1));
             claims.push(claim);
@@ -60,46 +49,41 @@ impl Writer {
         Ok(claims)
     }
 
-    fn claim_next(&mut self, webhook: WebhookId, now_us: i64) -> Result<Option<Candidate>, Fault> {
-        let Some(book) = self.books.find(webhook) else { return Ok(None) };
-        let last_sequence = book.next_sequence - 1;
-        while let Some(sequence) = self.fronts.next(&self.connection, webhook, last_sequence, now_us)? {
-            let number = DeliveryNumber { webhook, sequence };
-            let candidate = self
-                .connection
-                .prepare_cached(sql!("claim"))?
-                .query_row(params![webhook.0.cast_signed(), sequence.cast_signed(), now_us], |row| {
-                    candidate_of(number, row)
-                })
-                .optional()?;
-            // one whose lane is claimed comes again when that claim ends
-            match candidate {
-                Some(candidate) if !self.fronts.is_claimed(webhook, candidate.claim.lane) => {
-                    return Ok(Some(candidate));
-                }
-                _ => {}
-            }
-        }
-        Ok(None)
-    }
-
-    /// A body's tail; one that was read just now is shared.
-    fn tail(&self, event: i64, tails: &mut Vec<(i64, Bytes)>) -> Result<Bytes, Fault> {
-        if let Some((_, tail)) = tails.iter().rev().take(16).find(|(known, _)| *known == event) {
-            return Ok(tail.clone());
-        }
-        let tail: Vec<u8> =
-            self.connection.prepare_cached(sql!("tail"))?.query_row(params![event], |row| row.get(0))?;
-        let tail = Bytes::from(tail);
-        tails.push((event, tail.clone()));
-        Ok(tail)
+    fn claim_of(&mut self, number: DeliveryNumber, standing: ClaimStanding) -> Result<Claim, Fault> {
+        let DeliveryNumber { webhook, sequence } = number;
+        let home = standing.home;
+        let block = self.shelf.block(&self.connection, home.block())?;
+        let gone = || Fault::bug(format!("delivery {number} is in no block"));
+        let block = block.ok_or_else(gone)?;
+        let (delivery, event) = block.at(home.place()).ok_or_else(gone)?;
+        let (failures, attempts, replay) = if standing.has_row {
+            self.connection
+                .prepare_cached(sql!("tried"))?
+                .query_row(params![webhook.0.cast_signed(), sequence.cast_signed()], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })?
+        } else {
+            (0, 0, false)
+        };
+        Ok(Claim {
+            number,
+            id: delivery.id,
+            attempt: u32::saturating_add(attempts, 1),
+            failures,
+            replay,
+            body: block.body(delivery),
+            form: event.form.clone(),
+            verb: event.verb,
+            entry_id: event.entry_id.clone(),
+            lane: event.lane,
+            committed_at_us: event.committed_at_us,
+        })
     }
 
     /// Gives back all claims.
     pub(super) fn void_claims(&mut self) {
-        self.fronts.void();
-        let webhooks: Vec<_> = self.books.iter().map(|(webhook, _)| webhook).collect();
-        self.fronts.forget_candidates(webhooks.into_iter());
+        let claimed = self.index.claimed();
+        self.index.release(claimed);
     }
 
     /// Ends a claim.
@@ -108,7 +92,11 @@ impl Writer {
         let Settled { claim, attempt, settlement, suspend: _ } = settled;
         let DeliveryNumber { webhook, sequence } = claim.number;
         // a claim that was voided meanwhile may stand again with somebody else
-        let Some(standing) = self.fronts.end(webhook, sequence) else { return Ok(()) };
+        let Some((standing, is_given_up)) = self.index.standing(webhook, sequence) else { return Ok(()) };
+        if !self.ending.settle(webhook, sequence) {
+            return Ok(());
+        }
+        let is_given_up = is_given_up || self.ending.is_given_up(webhook, sequence);
         let now_us = self.now_us();
         let (state, due_us) = match settlement {
             Settlement::Delivered => (State::Delivered, None),
@@ -119,38 +107,43 @@ impl Writer {
             Settlement::Dead => (State::Dead, None),
             Settlement::Blocking => (State::Blocking, None),
         };
-        let failures = claim.failures + u32::from(state != State::Delivered);
-        let changed = self.connection.prepare_cached(sql!("settle"))?.execute(params![
-            webhook.0.cast_signed(),
-            sequence.cast_signed(),
-            state_code(state),
-            due_us,
-            now_us,
-            failures,
-            attempt.number,
-        ])?;
         self.keep_books(settled);
-        if changed == 0 {
-            // given up by an operator meanwhile: it stays so
-            let counted = self.connection.prepare_cached(sql!("count_attempt"))?.execute(params![
+        let end = match (state, due_us) {
+            _ if is_given_up => End::Ended,
+            (_, Some(due_us)) => End::Retrying { due_us },
+            (State::Blocking, None) => End::Blocking,
+            _ => End::Ended,
+        };
+        self.effects.push(Effect::Settled { webhook, sequence, end });
+        if is_given_up {
+            // by an operator meanwhile: it stays so
+            self.connection.prepare_cached(sql!("count_attempt"))?.execute(params![
                 webhook.0.cast_signed(),
                 sequence.cast_signed(),
                 attempt.number,
             ])?;
-            if counted > 0 {
-                self.insert_attempt(settled)?;
-            }
-            return self.rouse_lane(webhook, claim.lane);
+            return self.insert_attempt(settled);
         }
-        self.insert_attempt(settled)?;
-        self.books.change(webhook).moves(State::Ready, state, standing.bytes);
-        match due_us {
-            Some(due_us) => self.fronts.retries(webhook, due_us),
-            None if state == State::Blocking => {}
+        let bytes = (claim.body.head.len() + claim.body.tail.len()) as u64;
+        self.books.change(webhook).moves(State::Ready, state, bytes);
+        let arrived = Arrived::new(standing.home.place(), attempt);
+        match arrived.filter(|_| state == State::Delivered && !standing.has_row) {
+            Some(arrived) => self.ending.arrived(standing.home, arrived),
             None => {
-                // it held its lane, so nobody else does
-                self.promote_next(webhook, claim.lane)?;
-                self.open_gates(webhook, sequence)?;
+                self.connection.prepare_cached(sql!("settle"))?.execute(params![
+                    webhook.0.cast_signed(),
+                    sequence.cast_signed(),
+                    standing.home.block().cast_signed(),
+                    state_code(state),
+                    due_us,
+                    now_us,
+                    claim.failures + u32::from(state != State::Delivered),
+                    attempt.number,
+                ])?;
+                self.insert_attempt(settled)?;
+                if state == State::Delivered {
+                    self.ending.other(standing.home.block());
+                }
             }
         }
         failpoint::reach("queue.settle.after");
@@ -195,25 +188,4 @@ impl Writer {
         ])?;
         Ok(())
     }
-}
-
-fn candidate_of(number: DeliveryNumber, row: &rusqlite::Row<'_>) -> rusqlite::Result<Candidate> {
-    let claim = Claim {
-        number,
-        id: DeliveryId(row.get(0)?),
-        attempt: row.get::<_, u32>(4)?.saturating_add(1),
-        failures: row.get(3)?,
-        replay: row.get(5)?,
-        body: Body {
-            head: Bytes::from(row.get::<_, Vec<u8>>(7)?),
-            tail: Bytes::new(),
-            content_type: row.get(12)?,
-        },
-        form: row.get(8)?,
-        verb: verb_at(row, 9)?,
-        entry_id: row.get(10)?,
-        lane: Lane(unsigned_at(row, 1)?),
-        committed_at_us: row.get(11)?,
-    };
-    Ok(Candidate { claim, bytes: unsigned_at(row, 6)?, event: row.get(2)? })
 }

@@ -1,8 +1,10 @@
 //! Into the queue: events and their deliveries, published when their transaction is complete.
 
+use super::block::Block;
 use super::fault::Fault;
 use super::held;
-use super::rows::{sql, state_code};
+use super::index::Effect;
+use super::rows::sql;
 use super::writer::{Published, Writer};
 use crate::delivery::{Batch, LastTransaction, NewDelivery, NewEvent, State};
 use crate::failpoint;
@@ -12,9 +14,10 @@ use crate::queue::Error;
 use crate::webhook::WebhookId;
 use rusqlite::params;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// How many deliveries an unfinished transaction leaves behind that are thrown away at once.
-const DISCARD_STEP: i64 = 2000;
+/// How many blocks that an unfinished transaction leaves behind are thrown away at once.
+const DISCARD_STEP: i64 = 20;
 /// What finished deliveries are purged at once when the queue is full.
 const ROOM_STEPS_MAX: usize = 100;
 
@@ -48,8 +51,16 @@ impl Writer {
         for held in &batch.held {
             self.hold(held)?;
         }
+        let counts = batch.progress.is_some() && self.unpublished.last_block == self.published.block;
+        if !counts {
+            // what counts already goes into a block of its own
+            self.store_forming()?;
+        }
         for event in &batch.events {
-            self.insert(event)?;
+            self.insert(event);
+            if self.forming.is_full() {
+                if counts { self.store_forming()? } else { self.store_part()? }
+            }
         }
         for row in &batch.quarantined {
             self.unpublished.last_quarantine += 1;
@@ -63,9 +74,16 @@ impl Writer {
                 &row.bytes[..],
             ])?;
         }
+        if !counts {
+            self.store_part()?;
+        }
         failpoint::reach(if batch.progress.is_some() { "queue.enqueue.after" } else { "queue.part.after" });
         let Some(progress) = batch.progress else { return Ok(None) };
         failpoint::reach("queue.publish.before");
+        let transactions = batch.events.iter().filter(|event| !event.was_held).map(|event| event.position);
+        if let Some(last) = transactions.map(|position| (position.epoch, position.commit_lsn)).max() {
+            self.unpublished.last_transaction = Some(last);
+        }
         self.publish(progress, batch.last)?;
         failpoint::reach("queue.publish.after");
         Ok(Some(Durable::after_commit(progress)))
@@ -98,6 +116,14 @@ impl Writer {
                 }
                 *next += 1;
             }
+            // what was held may be of any transaction of before
+            let transaction = (event.position.epoch, event.position.commit_lsn);
+            if !event.was_held && self.unpublished.last_transaction.is_some_and(|last| transaction <= last) {
+                return Err(Fault::bug(format!(
+                    "the event {} of form {:?} at {} was enqueued before",
+                    event.verb, event.form, event.position
+                )));
+            }
         }
         self.refuse_contradictory_holders(batch)?;
         match batch.progress {
@@ -118,6 +144,8 @@ impl Writer {
     /// that what is said of a filling queue is about what waits.
     fn make_room(&mut self, bytes: u64) -> Result<(), Fault> {
         let bytes_max = self.options.bytes_max;
+        // so does what is on its way already
+        let bytes = bytes.saturating_add(self.forming.bytes as u64);
         if self.used_bytes()?.saturating_add(bytes) > bytes_max / 4 * 3 {
             self.purge(i64::MAX)?;
         }
@@ -136,130 +164,63 @@ impl Writer {
         Err(Error::Full { bytes: used_bytes, bytes_max }.into())
     }
 
-    fn insert(&mut self, event: &NewEvent) -> Result<(), Fault> {
-        // the event's rows come when their first delivery does: an event that is turned away by all has none
-        let mut rows = vec![None; event.tails.len()];
-        let mut turned_away = vec![None; event.deliveries.len()];
-        let mut uses = vec![0_i64; event.tails.len()];
-        for (delivery, turned_away) in event.deliveries.iter().zip(&mut turned_away) {
+    /// Adds an event to the block that is being formed, but for the deliveries that are turned away.
+    fn insert(&mut self, event: &NewEvent) {
+        let mut is_kept = vec![true; event.deliveries.len()];
+        for (delivery, is_kept) in event.deliveries.iter().zip(&mut is_kept) {
             let bytes = delivery_bytes(event, delivery);
             let book = self.books.find(delivery.webhook).expect("checked with the batch");
             let part = self.unpublished.part(delivery.webhook, book);
             part.next_sequence = delivery.sequence + 1;
             // what was held is in the queue already, within the limit of the backlog: it is not given up here
-            *turned_away = if event.was_held {
+            let turned_away = if event.was_held {
                 book.deleted.then_some(State::Dropped)
             } else {
                 part.turns_away(book, bytes)
             };
-            match *turned_away {
-                Some(state) => part.turn_away(event, delivery, state),
+            match turned_away {
+                Some(state) => {
+                    *is_kept = false;
+                    part.turn_away(event, delivery, state);
+                }
                 None => {
                     part.pending += 1;
                     part.pending_bytes += bytes;
-                    uses[delivery.tail] += 1;
                 }
             }
         }
-        for (delivery, _) in event.deliveries.iter().zip(&turned_away).filter(|(_, away)| away.is_none()) {
-            let row = match rows[delivery.tail] {
-                Some(row) => row,
-                None => self.insert_event(event, delivery.tail, uses[delivery.tail])?,
-            };
-            rows[delivery.tail] = Some(row);
-            self.insert_delivery(event, delivery, row)?;
+        self.forming.push(event, |number| is_kept[number]);
+    }
+
+    /// Stores the block that is being formed, which counts with this transaction.
+    pub(super) fn store_forming(&mut self) -> Result<(), Fault> {
+        if let Some(block) = self.store_block()? {
+            self.published.block = block.id;
+            self.effects.push(Effect::Published(Arc::new(block)));
         }
         Ok(())
     }
 
-    fn insert_event(&mut self, event: &NewEvent, tail: usize, deliveries: i64) -> Result<i64, Fault> {
-        self.unpublished.last_event += 1;
-        let number = if event.was_held { self.next_tail_number(event)? } else { tail as i64 };
-        let inserted = self.connection.prepare_cached(sql!("insert_event"))?.execute(params![
-            self.unpublished.last_event,
-            event.position.epoch,
-            event.position.commit_lsn.0.cast_signed(),
-            event.position.ordinal.cast_signed(),
-            event.form,
-            event.verb.as_str(),
-            event.entry_id,
-            event.lane.0.cast_signed(),
-            number,
-            event.xid,
-            event.committed_at_us,
-            event.tails[tail].content_type,
-            deliveries,
-            &event.tails[tail].bytes[..],
-        ]);
-        match inserted {
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                Err(Fault::bug(format!(
-                    "the event {} of form {:?} at {} was enqueued before",
-                    event.verb, event.form, event.position
-                )))
-            }
-            inserted => {
-                inserted?;
-                Ok(self.unpublished.last_event)
-            }
-        }
+    /// Stores the block that is being formed, which counts when its transaction is complete.
+    fn store_part(&mut self) -> Result<(), Fault> {
+        self.store_block().map(|_| ())
     }
 
-    /// A number for a tail beside those that others had of the event while it was held.
-    fn next_tail_number(&self, event: &NewEvent) -> Result<i64, Fault> {
-        let number = self.connection.prepare_cached(sql!("next_tail_number"))?.query_row(
-            params![
-                event.position.epoch,
-                event.position.commit_lsn.0.cast_signed(),
-                event.position.ordinal.cast_signed(),
-                event.verb.as_str(),
-                event.lane.0.cast_signed(),
-            ],
-            |row| row.get(0),
-        )?;
-        Ok(number)
-    }
-
-    fn insert_delivery(&mut self, event: &NewEvent, delivery: &NewDelivery, row: i64) -> Result<(), Fault> {
-        let webhook = delivery.webhook.0.cast_signed();
-        let lane = event.lane.0.cast_signed();
-        let gate: Option<i64> = match event.behind.filter(|&behind| behind != event.lane) {
-            None => None,
-            Some(behind) => self
-                .connection
-                .prepare_cached(sql!("lane_last"))?
-                .query_row(params![webhook, behind.0.cast_signed()], |row| row.get(0))?,
-        };
-        self.has_gates |= gate.is_some();
-        let waits = gate.is_some()
-            || self
-                .connection
-                .prepare_cached(sql!("lane_is_busy"))?
-                .query_row(params![webhook, lane], |row| row.get::<_, bool>(0))?;
-        let state = if waits { State::Waiting } else { State::Ready };
-        self.connection.prepare_cached(sql!("insert_delivery"))?.execute(params![
-            webhook,
-            delivery.sequence.cast_signed(),
-            state_code(state),
-            lane,
-            row,
-            gate,
-            delivery_bytes(event, delivery).cast_signed(),
-            &delivery.id.0[..],
-            &delivery.head[..],
-            self.now_us(),
-        ])?;
-        let part = self.unpublished.parts.get_mut(&delivery.webhook).expect("made with the event");
-        if state == State::Ready {
-            part.became_ready(delivery.sequence);
+    fn store_block(&mut self) -> Result<Option<Block>, Fault> {
+        if self.forming.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        self.unpublished.last_block += 1;
+        let block = self.forming.finish(self.unpublished.last_block);
+        block.store(&self.connection, self.now_us())?;
+        Ok(Some(block))
     }
 
     /// Makes everything count that has come so far.
     fn publish(&mut self, progress: Progress, last: Option<LastTransaction>) -> Result<(), Fault> {
         for (webhook, part) in std::mem::take(&mut self.unpublished.parts) {
             let book = self.books.change(webhook);
+            self.oldest_new.entry(webhook).or_insert(book.next_sequence);
             book.next_sequence = part.next_sequence;
             book.pending += part.pending;
             book.pending_bytes += part.pending_bytes;
@@ -277,23 +238,34 @@ impl Writer {
             for range in &part.ranges {
                 self.merge_range(range)?;
             }
-            match part.ready() {
-                None => self.fronts.has_more(webhook),
-                Some(ready) => ready.iter().for_each(|&sequence| self.fronts.became_ready(webhook, sequence)),
-            }
+        }
+        if self.unpublished.last_block > self.published.block {
+            let (after, up_to) = (self.published.block, self.unpublished.last_block);
+            self.effects.push(Effect::PublishedParts { after, up_to });
         }
         self.published = Published {
             progress,
-            event: self.unpublished.last_event,
+            block: self.unpublished.last_block,
             quarantine: self.unpublished.last_quarantine,
             held_event: self.unpublished.last_held_event,
         };
+        // an idle position behind a commit of this transaction leaves that one the last
+        let before = self.last_to_store.take().filter(|(commit_lsn, _)| *commit_lsn == progress.commit_lsn);
+        self.last_to_store = Some((progress.commit_lsn, last.or(before.and_then(|(_, last)| last))));
+        Ok(())
+    }
+
+    /// Stores what is being formed, and up to where everything counts.
+    pub(super) fn store_position(&mut self) -> Result<(), Fault> {
+        self.store_forming()?;
+        let Some((_, last)) = self.last_to_store.take() else { return Ok(()) };
+        let Published { progress, block, quarantine, held_event } = self.published;
         self.connection.prepare_cached(sql!("store_position"))?.execute(params![
             progress.commit_lsn.0.cast_signed(),
             progress.end_lsn.0.cast_signed(),
-            self.published.event,
-            self.published.quarantine,
-            self.published.held_event,
+            block.cast_signed(),
+            quarantine,
+            held_event,
             last.map(|last| last.xid),
             last.map(|last| last.committed_at_us),
         ])?;
@@ -314,41 +286,25 @@ impl Writer {
 
     /// Throws away some of what is not published. Returns whether something may be left.
     pub(super) fn discard_step(&mut self) -> Result<bool, Fault> {
+        self.store_forming()?;
         self.unpublished.parts.clear();
-        let webhooks: Vec<_> =
-            self.books.iter().map(|(webhook, book)| (webhook, book.next_sequence)).collect();
-        for (webhook, next_sequence) in webhooks {
-            let rows: Vec<(i64, i64)> = self
-                .connection
-                .prepare_cached(sql!("unpublished"))?
-                .query_map(
-                    params![webhook.0.cast_signed(), next_sequence.cast_signed(), DISCARD_STEP],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )?
-                .collect::<Result<_, _>>()?;
-            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
-            self.connection.prepare_cached(sql!("delete_deliveries"))?.execute(params![
-                webhook.0.cast_signed(),
-                first.0,
-                last.0
-            ])?;
-            // a replay may have waited behind one of them
-            for lane in rows.iter().map(|row| row.1).collect::<std::collections::BTreeSet<_>>() {
-                self.promote(webhook, crate::form::Lane(lane.cast_unsigned()))?;
-            }
-            return Ok(true);
-        }
-        let deleted = self
+        let after = params![self.published.block.cast_signed(), DISCARD_STEP];
+        let blocks: Vec<u64> = self
             .connection
-            .prepare_cached(sql!("delete_events_after"))?
-            .execute(params![self.published.event, DISCARD_STEP])?;
+            .prepare_cached(sql!("blocks_after"))?
+            .query_map(after, |row| super::rows::unsigned_at(row, 0))?
+            .collect::<Result<_, _>>()?;
+        for &id in &blocks {
+            self.delete_block(id)?;
+        }
+        let deleted = blocks.len();
         if deleted > 0 || self.discard_held(DISCARD_STEP)? {
             return Ok(true);
         }
         self.connection
             .prepare_cached(sql!("delete_quarantined_after"))?
             .execute(params![self.published.quarantine])?;
-        self.unpublished.last_event = self.published.event;
+        self.unpublished.last_block = self.published.block;
         self.unpublished.last_quarantine = self.published.quarantine;
         self.unpublished.last_held_event = self.published.held_event;
         Ok(false)

@@ -1,101 +1,420 @@
-//! Lanes: who goes next when a delivery has ended.
+//! A webhook's lanes, in memory: which deliveries are not finished, in which order, and which of them may be claimed.
 //!
-//! In each lane (a webhook's entry) at most one delivery is active: ready, retrying or a blocking dead letter.
-//! The others wait, and go by sequence. A gate is a delivery of another lane that must have ended before.
+//! In each lane (an entry) at most one delivery is active, its head: ready, claimed, retrying or a blocking dead
+//! letter. The others wait behind it, and go by sequence. A gate is a delivery of another lane that must have ended
+//! before the head of a lane becomes ready.
+//!
+//! Nothing here is written anywhere: it follows from what the file says of the deliveries, taken in the order of
+//! their sequence numbers.
 
-use super::fault::Fault;
-use super::rows::{sql, state_at};
-use super::writer::Writer;
-use crate::delivery::State;
+use super::block::Home;
 use crate::form::Lane;
-use crate::webhook::WebhookId;
-use rusqlite::{OptionalExtension, params};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-impl Writer {
-    /// Lets the next of a lane go, unless the lane is held.
-    pub(super) fn promote(&mut self, webhook: WebhookId, lane: Lane) -> Result<(), Fault> {
-        match self.active(webhook, lane)? {
-            Some(_) => Ok(()),
-            None => self.promote_next(webhook, lane),
-        }
-    }
+/// After so many fresh deliveries of a webhook, one that is retried has its turn.
+const FRESH_PER_RETRY: u8 = 3;
+/// What stands for no slot.
+const NONE: u32 = u32::MAX;
 
-    /// Lets the next of a lane go that nobody holds.
-    pub(super) fn promote_next(&mut self, webhook: WebhookId, lane: Lane) -> Result<(), Fault> {
-        let next: Option<(i64, Option<i64>)> = self
-            .connection
-            .prepare_cached(sql!("lane_next"))?
-            .query_row(params![webhook.0.cast_signed(), lane.0.cast_signed()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        let Some((sequence, gate)) = next else { return Ok(()) };
+/// A slot's number.
+pub(super) type SlotNumber = u32;
+
+/// What a delivery is when it comes into its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// To be sent when its turn comes.
+    Due,
+    /// To be sent when its turn comes, and not before a time, in microseconds since 1970 UTC.
+    Retrying { due_us: i64 },
+    /// A dead letter that holds its lane when its turn comes.
+    Blocking,
+}
+
+/// A delivery that comes into its lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) sequence: u64,
+    pub(super) home: Home,
+    pub(super) lane: Lane,
+    /// A lane whose deliveries of before must have ended first.
+    pub(super) behind: Option<Lane>,
+    pub(super) standing: Standing,
+    /// Whether it has a row of its own.
+    pub(super) has_row: bool,
+}
+
+/// Where a delivery of a lane stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// Behind another one of its lane, or the gate.
+    Waiting,
+    /// May be claimed.
+    Ready,
+    /// Somebody works on it.
+    Claimed,
+    /// Somebody works on it, and an operator gave it up meanwhile.
+    GivenUp,
+    /// Its pause lasts.
+    Retrying,
+    /// A dead letter that holds its lane, or will when its turn comes.
+    Blocking,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    sequence: u64,
+    lane: Lane,
+    home: Home,
+    next: SlotNumber,
+    stand: Stand,
+    has_row: bool,
+}
+
+/// The first and the last of a lane.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    head: SlotNumber,
+    tail: SlotNumber,
+}
+
+/// The lanes of a webhook.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    slots: Vec<Slot>,
+    free: Vec<SlotNumber>,
+    by_lane: HashMap<Lane, Ends>,
+    /// Ready ones in the order in which they came; those that are not ready any more are passed over.
+    fresh: VecDeque<SlotNumber>,
+    /// Ready ones that became so out of order, by sequence; likewise.
+    promoted: BTreeMap<u64, SlotNumber>,
+    /// Retrying ones by the end of their pause.
+    due: BTreeSet<(i64, u64, SlotNumber)>,
+    due_of: HashMap<SlotNumber, i64>,
+    /// The heads, or heads to be, that wait for deliveries of other lanes, by the numbers of those.
+    gates: HashMap<u64, Vec<SlotNumber>>,
+    gate_of: HashMap<SlotNumber, u64>,
+    /// How many deliveries of each block are to be sent some time, and a number that none of them is below.
+    by_block: BTreeMap<u64, (u32, u64)>,
+    ready: usize,
+    last_fresh: u64,
+    /// Fresh deliveries since the last that was retried.
+    fresh_in_turn: u8,
+}
+
+impl Lanes {
+    /// A delivery comes into its lane: behind all others, but before those that wait there with higher numbers.
+    pub(super) fn insert(&mut self, arrival: Arrival) {
+        let Arrival { sequence, home, lane, behind, standing, has_row } = arrival;
+        let gate = behind.filter(|&behind| behind != lane).and_then(|behind| self.by_lane.get(&behind));
+        let gate = gate.map(|ends| self.slots[ends.tail as usize].sequence);
+        let stand = if standing == Standing::Blocking { Stand::Blocking } else { Stand::Waiting };
+        let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row });
         if let Some(gate) = gate {
-            let closed: bool = self
-                .connection
-                .prepare_cached(sql!("gate_is_closed"))?
-                .query_row(params![webhook.0.cast_signed(), gate], |row| row.get(0))?;
-            if closed {
-                return Ok(());
+            self.gates.entry(gate).or_default().push(number);
+            self.gate_of.insert(number, gate);
+        }
+        if stand != Stand::Blocking {
+            self.join_block(home, sequence);
+        }
+        let Some(&Ends { head, tail }) = self.by_lane.get(&lane) else {
+            self.by_lane.insert(lane, Ends { head: number, tail: number });
+            match standing {
+                Standing::Retrying { due_us } => self.pause(number, due_us),
+                Standing::Due | Standing::Blocking => self.activate(number),
+            }
+            return;
+        };
+        if self.slots[tail as usize].sequence < sequence {
+            self.slots[tail as usize].next = number;
+            self.by_lane.insert(lane, Ends { head, tail: number });
+        } else if self.slots[head as usize].sequence > sequence && self.is_waiting(head) {
+            // it stands before a gate: who came earlier need not wait for that
+            self.slots[number as usize].next = head;
+            self.by_lane.insert(lane, Ends { head: number, tail });
+            self.activate(number);
+        } else {
+            let mut before = head;
+            loop {
+                let next = self.slots[before as usize].next;
+                if next == NONE || self.slots[next as usize].sequence > sequence {
+                    break;
+                }
+                before = next;
+            }
+            let next = std::mem::replace(&mut self.slots[before as usize].next, number);
+            self.slots[number as usize].next = next;
+            if next == NONE {
+                self.by_lane.insert(lane, Ends { head, tail: number });
             }
         }
-        self.connection
-            .prepare_cached(sql!("promote"))?
-            .execute(params![webhook.0.cast_signed(), sequence])?;
-        self.rouse_delivery(webhook, sequence.cast_unsigned());
-        Ok(())
     }
 
-    /// Opens the gates that a delivery was, now that it has ended.
-    pub(super) fn open_gates(&mut self, webhook: WebhookId, sequence: u64) -> Result<(), Fault> {
-        if !self.has_gates {
-            return Ok(());
+    fn occupy(&mut self, slot: Slot) -> SlotNumber {
+        match self.free.pop() {
+            Some(number) => {
+                self.slots[number as usize] = slot;
+                number
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as SlotNumber
+            }
         }
-        let lanes: Vec<i64> = self
-            .connection
-            .prepare_cached(sql!("gated"))?
-            .query_map(params![webhook.0.cast_signed(), sequence.cast_signed()], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        if lanes.is_empty() {
-            return Ok(());
-        }
-        self.connection
-            .prepare_cached(sql!("open_gates"))?
-            .execute(params![webhook.0.cast_signed(), sequence.cast_signed()])?;
-        for lane in lanes {
-            self.promote(webhook, Lane(lane.cast_unsigned()))?;
-        }
-        Ok(())
     }
 
-    /// Makes the active delivery of a lane a candidate again: it was passed over while another was claimed.
-    pub(super) fn rouse_lane(&mut self, webhook: WebhookId, lane: Lane) -> Result<(), Fault> {
-        if let Some((sequence, state)) = self.active(webhook, lane)?
-            && state != State::Blocking
+    fn is_waiting(&self, number: SlotNumber) -> bool {
+        self.slots[number as usize].stand == Stand::Waiting
+    }
+
+    /// The head of a lane becomes ready, if nothing is against it.
+    fn activate(&mut self, number: SlotNumber) {
+        if self.slots[number as usize].stand == Stand::Blocking || self.gate_of.contains_key(&number) {
+            return;
+        }
+        self.make_ready(number);
+    }
+
+    fn make_ready(&mut self, number: SlotNumber) {
+        let slot = &mut self.slots[number as usize];
+        slot.stand = Stand::Ready;
+        self.ready += 1;
+        if slot.sequence > self.last_fresh {
+            self.last_fresh = slot.sequence;
+            self.fresh.push_back(number);
+        } else {
+            self.promoted.insert(slot.sequence, number);
+        }
+    }
+
+    fn pause(&mut self, number: SlotNumber, due_us: i64) {
+        let slot = &mut self.slots[number as usize];
+        slot.stand = Stand::Retrying;
+        self.due.insert((due_us, slot.sequence, number));
+        self.due_of.insert(number, due_us);
+    }
+
+    /// Claims the next that may be: in the order of the numbers, and now and then one that is retried.
+    pub(super) fn claim(&mut self, now_us: i64) -> Option<SlotNumber> {
+        let retry_first = self.fresh_in_turn >= FRESH_PER_RETRY || self.ready == 0;
+        if retry_first && let Some(&(due_us, sequence, number)) = self.due.first() && due_us <= now_us {
+            self.due.remove(&(due_us, sequence, number));
+            self.due_of.remove(&number);
+            self.fresh_in_turn = 0;
+            self.slots[number as usize].stand = Stand::Claimed;
+            return Some(number);
+        }
+        let number = self.next_ready()?;
+        self.fresh_in_turn = self.fresh_in_turn.saturating_add(1);
+        self.ready -= 1;
+        self.slots[number as usize].stand = Stand::Claimed;
+        Some(number)
+    }
+
+    fn next_ready(&mut self) -> Option<SlotNumber> {
+        while let Some(&number) = self.fresh.front()
+            && self.slots[number as usize].stand != Stand::Ready
         {
-            self.rouse_delivery(webhook, sequence);
+            self.fresh.pop_front();
         }
-        Ok(())
+        while let Some((&sequence, &number)) = self.promoted.first_key_value()
+            && (self.slots[number as usize].stand != Stand::Ready
+                || self.slots[number as usize].sequence != sequence)
+        {
+            self.promoted.pop_first();
+        }
+        match (self.fresh.front(), self.promoted.first_key_value()) {
+            (Some(&fresh), Some((&sequence, _))) if self.slots[fresh as usize].sequence < sequence => {
+                self.fresh.pop_front()
+            }
+            (_, Some(_)) => self.promoted.pop_first().map(|(_, number)| number),
+            (_, None) => self.fresh.pop_front(),
+        }
     }
 
-    fn rouse_delivery(&mut self, webhook: WebhookId, sequence: u64) {
-        if self.books.find(webhook).is_some_and(|book| sequence < book.next_sequence) {
-            self.fronts.became_ready(webhook, sequence);
-        } else if let Some(part) = self.unpublished.parts.get_mut(&webhook) {
-            // its transaction is not complete yet: a candidate when it is
-            part.became_ready(sequence);
+    /// A claimed delivery is to be tried again.
+    pub(super) fn retry(&mut self, number: SlotNumber, due_us: i64) {
+        self.slots[number as usize].has_row = true;
+        self.pause(number, due_us);
+    }
+
+    /// A claimed delivery becomes a dead letter that holds its lane.
+    pub(super) fn block(&mut self, number: SlotNumber) {
+        let slot = &mut self.slots[number as usize];
+        slot.stand = Stand::Blocking;
+        slot.has_row = true;
+        let home = slot.home;
+        self.leave_block(home);
+    }
+
+    /// A claim was given back.
+    pub(super) fn release(&mut self, number: SlotNumber) {
+        match self.slots[number as usize].stand {
+            Stand::GivenUp => self.end(number),
+            Stand::Claimed => self.make_ready(number),
+            Stand::Waiting | Stand::Ready | Stand::Retrying | Stand::Blocking => {}
         }
     }
 
-    /// The delivery that holds a lane, and its state.
-    fn active(&self, webhook: WebhookId, lane: Lane) -> Result<Option<(u64, State)>, Fault> {
-        let active = self
-            .connection
-            .prepare_cached(sql!("lane_active"))?
-            .query_row(params![webhook.0.cast_signed(), lane.0.cast_signed()], |row| {
-                Ok((row.get::<_, i64>(0)?.cast_unsigned(), state_at(row, 1)?))
-            })
-            .optional()?;
-        Ok(active)
+    /// A blocking dead letter is to be sent again.
+    pub(super) fn unblock(&mut self, number: SlotNumber) {
+        let slot = &mut self.slots[number as usize];
+        if slot.stand != Stand::Blocking {
+            return;
+        }
+        slot.stand = Stand::Waiting;
+        let (home, sequence) = (slot.home, slot.sequence);
+        self.join_block(home, sequence);
+        if self.by_lane[&self.slots[number as usize].lane].head == number {
+            self.activate(number);
+        }
+    }
+
+    /// An operator gave a delivery up. Who works on it ends it; until then its lane is held.
+    pub(super) fn give_up(&mut self, number: SlotNumber) {
+        if self.slots[number as usize].stand == Stand::Claimed {
+            self.slots[number as usize].stand = Stand::GivenUp;
+        } else {
+            self.end(number);
+        }
+    }
+
+    /// A delivery has ended: the next of its lane goes on, and so do those whose gate it was.
+    pub(super) fn end(&mut self, number: SlotNumber) {
+        let Slot { sequence, lane, home, next, stand, .. } = self.slots[number as usize].clone();
+        match stand {
+            Stand::Ready => self.ready -= 1,
+            Stand::Retrying => {
+                if let Some(due_us) = self.due_of.remove(&number) {
+                    self.due.remove(&(due_us, sequence, number));
+                }
+            }
+            Stand::Waiting | Stand::Claimed | Stand::GivenUp | Stand::Blocking => {}
+        }
+        if stand != Stand::Blocking {
+            self.leave_block(home);
+        }
+        if let Some(gate) = self.gate_of.remove(&number)
+            && let Some(gated) = self.gates.get_mut(&gate)
+        {
+            gated.retain(|&gated| gated != number);
+        }
+        // whoever still points here finds that it is nobody's turn
+        self.slots[number as usize].stand = Stand::Waiting;
+        self.free.push(number);
+        let Ends { head, tail } = self.by_lane[&lane];
+        if head == number {
+            if next == NONE {
+                self.by_lane.remove(&lane);
+            } else {
+                self.by_lane.insert(lane, Ends { head: next, tail });
+                self.activate(next);
+            }
+        } else {
+            let mut before = head;
+            while self.slots[before as usize].next != number {
+                before = self.slots[before as usize].next;
+            }
+            self.slots[before as usize].next = next;
+            if tail == number {
+                self.by_lane.insert(lane, Ends { head, tail: before });
+            }
+        }
+        for gated in self.gates.remove(&sequence).unwrap_or_default() {
+            self.gate_of.remove(&gated);
+            if self.by_lane[&self.slots[gated as usize].lane].head == gated && self.is_waiting(gated) {
+                self.activate(gated);
+            }
+        }
+    }
+
+    fn join_block(&mut self, home: Home, sequence: u64) {
+        let (count, first) = self.by_block.entry(home.block()).or_insert((0, sequence));
+        *count += 1;
+        *first = sequence.min(*first);
+    }
+
+    fn leave_block(&mut self, home: Home) {
+        if let Some((left, _)) = self.by_block.get_mut(&home.block()) {
+            *left -= 1;
+            if *left == 0 {
+                self.by_block.remove(&home.block());
+            }
+        }
+    }
+
+    /// The slot of a delivery, if it is in its lane.
+    pub(super) fn find(&self, lane: Lane, sequence: u64) -> Option<SlotNumber> {
+        let mut number = self.by_lane.get(&lane)?.head;
+        while number != NONE {
+            if self.slots[number as usize].sequence == sequence {
+                return Some(number);
+            }
+            number = self.slots[number as usize].next;
+        }
+        None
+    }
+
+    pub(super) fn sequence(&self, number: SlotNumber) -> u64 {
+        self.slots[number as usize].sequence
+    }
+
+    pub(super) fn home(&self, number: SlotNumber) -> Home {
+        self.slots[number as usize].home
+    }
+
+    pub(super) fn stand(&self, number: SlotNumber) -> Stand {
+        self.slots[number as usize].stand
+    }
+
+    pub(super) fn has_row(&self, number: SlotNumber) -> bool {
+        self.slots[number as usize].has_row
+    }
+
+    /// The delivery has a row of its own from now on.
+    pub(super) fn note_row(&mut self, number: SlotNumber) {
+        self.slots[number as usize].has_row = true;
+    }
+
+    /// From when on there may be something to claim.
+    pub(super) fn hot_from_us(&self) -> Option<i64> {
+        if self.ready > 0 { Some(i64::MIN) } else { self.due.first().map(|&(due_us, ..)| due_us) }
+    }
+
+    /// A number that no delivery that is to be sent some time is below.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.by_block.first_key_value().map(|(_, &(_, first))| first)
+    }
+
+    /// The slots of all deliveries.
+    pub(super) fn slots(&self) -> HashMap<u64, SlotNumber> {
+        let mut slots = HashMap::new();
+        for ends in self.by_lane.values() {
+            let mut number = ends.head;
+            while number != NONE {
+                let slot = &self.slots[number as usize];
+                slots.insert(slot.sequence, number);
+                number = slot.next;
+            }
+        }
+        slots
+    }
+
+    /// Every delivery, and where it stands.
+    pub(super) fn stands(&self) -> HashMap<u64, Stand> {
+        self.slots().into_iter().map(|(sequence, slot)| (sequence, self.stand(slot))).collect()
+    }
+
+    /// Claims the head of a lane, wherever it stands.
+    pub(super) fn claim_slot(&mut self, number: SlotNumber) {
+        match self.slots[number as usize].stand {
+            Stand::Ready => self.ready -= 1,
+            Stand::Retrying => {
+                if let Some(due_us) = self.due_of.remove(&number) {
+                    self.due.remove(&(due_us, self.slots[number as usize].sequence, number));
+                }
+            }
+            Stand::Waiting | Stand::Claimed | Stand::GivenUp | Stand::Blocking => {}
+        }
+        self.slots[number as usize].stand = Stand::Claimed;
     }
 }

@@ -4,22 +4,26 @@
 //! `synchronous = full`: what was answered is on disk. Memory holds the webhooks' books, the candidates for the
 //! next claims (`front`) and the claims; all of it is bounded and can be read anew from the file.
 
+mod arrived;
+mod block;
 mod books;
 mod claim;
+mod deliveries;
+mod ending;
 mod enqueue;
 mod fault;
-mod front;
+mod former;
 mod held;
+mod index;
 mod lanes;
 mod open;
 mod operate;
-#[cfg(test)]
-mod plans;
 mod purge;
 mod ranges;
 mod read;
 mod release;
 mod rows;
+mod shelf;
 mod staging;
 mod stream;
 mod unpublished;
@@ -155,11 +159,13 @@ impl SqliteQueue {
             (options.bytes_max, options.clock.clone(), options.workplace.clone());
         let failed = |fault: Fault| fault.at(&path, "be opened");
         let mut writer =
-            Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown)).map_err(failed)?;
+            Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown), owned).map_err(failed)?;
         if owned {
             writer.discard_all().map_err(failed)?;
             writer.restart_pauses_of_before().map_err(failed)?;
+            writer.catch_up().map_err(failed)?;
         }
+        writer.show();
         open::is_sound(&writer.connection).map_err(failed)?;
         let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
         let (brought, mut writing) = (Arc::new(Notify::new()), JoinSet::new());
@@ -490,11 +496,11 @@ impl Queue for SqliteQueue {
     }
 
     fn deliveries(&self, filter: Filter, limit: usize) -> Answer<'_, Vec<DeliverySummary>> {
-        self.read("list deliveries", move |connection| read::deliveries(connection, &filter, limit))
+        self.read("list deliveries", move |connection| deliveries::deliveries(connection, &filter, limit))
     }
 
     fn delivery(&self, which: DeliveryRef) -> Answer<'_, Option<DeliveryDetail>> {
-        self.read("show a delivery", move |connection| read::delivery(connection, which))
+        self.read("show a delivery", move |connection| deliveries::delivery(connection, which))
     }
 
     fn replay(&self, filter: Filter) -> Answer<'_, u64> {

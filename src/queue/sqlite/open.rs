@@ -1,6 +1,7 @@
 //! Opening: the lock, the checks, the schema, the settings of each connection.
 
 use super::fault::Fault;
+use super::former;
 use crate::failpoint;
 use crate::queue::Error;
 use rusqlite::config::DbConfig;
@@ -19,7 +20,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001.sql"),
     include_str!("migrations/002.sql"),
     include_str!("migrations/003.sql"),
+    include_str!("migrations/005.sql"),
 ];
+/// The step after which deliveries stand in blocks: those of before are carried over.
+const BLOCKS: usize = 3;
 /// Older ones can lose committed pages when one connection writes while another checkpoints.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How every SQLite database begins.
@@ -216,9 +220,12 @@ fn migrate(connection: &Connection, version: i32, is_new: bool) -> Result<(), Fa
     }
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version.max(0) as usize) {
         failpoint::reach("queue.migrate.before");
+        connection.execute_batch(&format!("begin exclusive;\n{migration}"))?;
+        if number == BLOCKS {
+            former::carry_over(connection)?;
+        }
         connection.execute_batch(&format!(
-            "begin exclusive;\n{migration}\npragma application_id = {APPLICATION_ID};
-             pragma user_version = {};\ncommit;",
+            "pragma application_id = {APPLICATION_ID}; pragma user_version = {}; commit;",
             number + 1
         ))?;
         failpoint::reach("queue.migrate.after");

@@ -1,11 +1,11 @@
 //! What people do: registering, enabling, deleting webhooks; replaying and dropping deliveries.
 
 use super::fault::Fault;
-use super::read::{self, Window};
-use super::rows::{range_of, sql, state_code};
+use super::index::Effect;
+use super::deliveries::{Found, Window, summaries};
+use super::rows::{range_of, sql};
 use super::writer::Writer;
-use crate::delivery::State;
-use crate::form::Lane;
+use crate::delivery::{DeliveryNumber, State};
 use crate::queue::{Filter, WebhookRecord};
 use crate::webhook::WebhookId;
 use rusqlite::params;
@@ -52,10 +52,7 @@ impl Writer {
         for webhook in missing.map(|(webhook, _)| webhook).collect::<Vec<_>>() {
             self.books.change(webhook).orphaned = true;
         }
-        for webhook in listed {
-            // a webhook that comes back may have deliveries that no front knows
-            self.fronts.has_more(webhook);
-        }
+        self.index.rouse();
     }
 
     /// Clears a suspension and a disabling.
@@ -69,7 +66,7 @@ impl Writer {
                 book.failing_since_us = None;
                 book.last_error = None;
             }
-            self.fronts.rouse();
+            self.index.rouse();
         }
     }
 
@@ -110,56 +107,57 @@ impl Writer {
         if filter.states.is_empty() {
             return Ok((ranges, None));
         }
+        // what has ended in this transaction stands in the file before it is read
+        self.store_forming()?;
+        self.store_ending()?;
         let window = Window::upwards(webhook, from, last, &filter);
-        let Some(window) = read::clip(&self.connection, window)? else { return Ok((ranges, None)) };
-        let found = read::summaries(&self.connection, window, &filter, SWEEP_STEP)?;
+        let (found, read_to) = summaries(&self.connection, window, &filter, SWEEP_STEP)?;
         for found in &found {
-            let (sequence, lane) = (found.summary.number.sequence, found.summary.lane);
             match sweep {
-                Sweep::Replay => self.replay(webhook, sequence, lane, found.summary.state, found.bytes)?,
-                Sweep::Drop => self.give_up(webhook, sequence, lane, found.summary.state, found.bytes)?,
+                Sweep::Replay => self.replay(found)?,
+                Sweep::Drop => self.give_up(found)?,
             }
         }
-        let next = match found.last() {
-            Some(last) if found.len() == SWEEP_STEP => last.summary.number.sequence + 1,
-            _ => window.last + 1,
-        };
-        Ok((ranges + found.len() as u64, (next <= last).then_some(next..=last)))
+        let rest = (!window.ends_by(read_to)).then(|| read_to + 1..=last);
+        Ok((ranges + found.len() as u64, rest))
     }
 
-    fn replay(
-        &mut self,
-        webhook: WebhookId,
-        sequence: u64,
-        lane: Lane,
-        from: State,
-        bytes: u64,
-    ) -> Result<(), Fault> {
+    fn replay(&mut self, found: &Found) -> Result<(), Fault> {
+        let DeliveryNumber { webhook, sequence } = found.summary.number;
         self.connection.prepare_cached(sql!("replay"))?.execute(params![
             webhook.0.cast_signed(),
             sequence.cast_signed(),
             self.now_us()
         ])?;
-        self.books.change(webhook).moves(from, State::Waiting, bytes);
-        self.promote(webhook, lane)
+        self.books.change(webhook).moves(found.summary.state, State::Waiting, found.bytes);
+        let oldest = self.oldest_new.entry(webhook).or_insert(sequence);
+        *oldest = sequence.min(*oldest);
+        self.touch(webhook, sequence)
     }
 
-    fn give_up(
-        &mut self,
-        webhook: WebhookId,
-        sequence: u64,
-        lane: Lane,
-        from: State,
-        bytes: u64,
-    ) -> Result<(), Fault> {
+    fn give_up(&mut self, found: &Found) -> Result<(), Fault> {
+        let DeliveryNumber { webhook, sequence } = found.summary.number;
         self.connection.prepare_cached(sql!("drop"))?.execute(params![
             webhook.0.cast_signed(),
             sequence.cast_signed(),
+            found.block.cast_signed(),
             self.now_us()
         ])?;
-        self.books.change(webhook).moves(from, State::Dropped, bytes);
-        self.promote(webhook, lane)?;
-        self.open_gates(webhook, sequence)
+        self.books.change(webhook).moves(found.summary.state, State::Dropped, found.bytes);
+        self.ending.give_up(found.block, webhook, sequence);
+        self.touch(webhook, sequence)
+    }
+
+    /// Lets the index know what became of a delivery: ours, or that of the process that owns the queue.
+    fn touch(&mut self, webhook: WebhookId, sequence: u64) -> Result<(), Fault> {
+        if self.owned {
+            self.effects.push(Effect::Touched { webhook, sequence });
+        } else {
+            self.connection
+                .prepare_cached(sql!("touch"))?
+                .execute(params![webhook.0.cast_signed(), sequence.cast_signed()])?;
+        }
+        Ok(())
     }
 
     /// Drops a webhook's dead ranges, where the filter means all of its dead letters.
@@ -186,13 +184,4 @@ impl Writer {
         }
         Ok(count)
     }
-}
-
-/// The states of a filter as a condition; `d` is the delivery. Numbers only, so that nothing has to be escaped.
-pub(super) fn states_condition(states: &[State]) -> String {
-    if states.is_empty() {
-        return String::new();
-    }
-    let codes: Vec<String> = states.iter().map(|&state| state_code(state).to_string()).collect();
-    format!(" and d.state in ({})", codes.join(", "))
 }

@@ -1,106 +1,132 @@
 //! Purging: finished deliveries go, their sequence numbers stay as ranges.
 
+use super::arrived;
+use super::block::Block;
 use super::fault::Fault;
 use super::operate::Sweep;
 use super::ranges::append_range;
-use super::rows::{position_at, sql, state_at, unsigned_at};
+use super::rows::{sql, state_at, unsigned_at};
 use super::writer::Writer;
 use crate::delivery::State;
 use crate::failpoint;
-use crate::lsn::Position;
 use crate::queue::{Filter, SequenceRange};
 use crate::webhook::WebhookId;
 use rusqlite::params;
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 
-/// How many deliveries are purged at once: some tens of milliseconds of the writer's time.
-const PURGE_STEP: i64 = 1000;
+/// How many deliveries are purged at once, near enough: some tens of milliseconds of the writer's time.
+const PURGE_STEP: u64 = 4000;
+/// How many blocks are looked at for that.
+const PURGE_BLOCKS: usize = 64;
 /// How many free pages are given back to the file system at once.
 const VACUUM_PAGES: i64 = 2000;
 
-/// A finished delivery that goes.
-struct Ended {
-    webhook: WebhookId,
-    sequence: u64,
-    state: State,
-    event: i64,
-    event_deliveries: i64,
-    position: Position,
-}
-
 impl Writer {
-    /// Purges some of what ended before a time. Returns how many deliveries went.
+    /// Purges some of what ended before a time: the blocks of which nothing ended since, without what is not finished
+    /// or dead. Returns how many deliveries went.
     pub(super) fn purge(&mut self, ended_before_us: i64) -> Result<u64, Fault> {
         failpoint::reach("queue.purge.before");
         self.drop_left_behind()?;
-        let mut ended: Vec<Ended> = self
+        self.store_ending()?;
+        let blocks: Vec<u64> = self
             .connection
-            .prepare_cached(sql!("ended"))?
-            .query_map(params![ended_before_us, PURGE_STEP], |row| {
-                Ok(Ended {
-                    webhook: WebhookId(unsigned_at(row, 0)?),
-                    sequence: unsigned_at(row, 1)?,
-                    state: state_at(row, 2)?,
-                    event: row.get(3)?,
-                    event_deliveries: row.get(4)?,
-                    position: position_at(row, 5)?,
-                })
-            })?
+            .prepare_cached(sql!("ended_blocks"))?
+            .query_map(params![ended_before_us, PURGE_BLOCKS as i64], |row| unsigned_at(row, 0))?
             .collect::<Result<_, _>>()?;
-        ended.sort_unstable_by_key(|ended| (ended.webhook, ended.sequence));
-        let mut runs: Vec<(WebhookId, u64, u64)> = Vec::new();
+        let mut purged = 0;
         let mut ranges = Vec::new();
-        for ended in &ended {
-            match runs.last_mut() {
-                Some((webhook, _, last)) if *webhook == ended.webhook && *last + 1 == ended.sequence => {
-                    *last += 1;
-                }
-                _ => runs.push((ended.webhook, ended.sequence, ended.sequence)),
+        for id in blocks {
+            if purged >= PURGE_STEP {
+                break;
             }
-            append_range(
-                &mut ranges,
-                SequenceRange {
-                    webhook: ended.webhook,
-                    first: ended.sequence,
-                    last: ended.sequence,
-                    state: ended.state,
-                    from: Some(ended.position),
-                    to: Some(ended.position),
-                },
-            );
+            purged += self.purge_block(id, &mut ranges)?;
         }
-        for (webhook, first, last) in runs {
-            let run = params![webhook.0.cast_signed(), first.cast_signed(), last.cast_signed()];
-            self.connection.prepare_cached(sql!("delete_attempts"))?.execute(run)?;
-            self.connection.prepare_cached(sql!("delete_deliveries"))?.execute(run)?;
+        ranges.sort_unstable_by_key(|range| (range.webhook, range.first));
+        let mut merged = Vec::new();
+        for range in ranges {
+            append_range(&mut merged, range);
         }
-        for range in &ranges {
+        for range in &merged {
             self.merge_range(range)?;
         }
-        self.purge_events(&ended)?;
         failpoint::reach("queue.purge.after");
-        Ok(ended.len() as u64)
+        Ok(purged)
     }
 
-    /// Removes the events that no delivery needs any more.
-    fn purge_events(&self, ended: &[Ended]) -> Result<(), Fault> {
-        let mut events: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
-        for ended in ended {
-            events.entry(ended.event).or_insert((0, ended.event_deliveries)).0 += 1;
-        }
-        let mut runs: Vec<(i64, i64)> = Vec::new();
-        for (event, (gone, all)) in events {
-            if gone < all {
-                self.connection.prepare_cached(sql!("keep_event"))?.execute(params![event, gone])?;
-                continue;
+    /// Removes from a block what has ended in it. Returns how many deliveries that were.
+    fn purge_block(&mut self, id: u64, ranges: &mut Vec<SequenceRange>) -> Result<u64, Fault> {
+        let Some(mut block) = Block::read(&self.connection, id)? else {
+            return Err(Fault::bug(format!("block {id} has no content")));
+        };
+        let arrived: HashSet<u32> =
+            arrived::lists(&self.connection, id)?.into_iter().map(|arrived| arrived.place).collect();
+        let rows: HashMap<(WebhookId, u64), State> = self
+            .connection
+            .prepare_cached(sql!("rows_of_block"))?
+            .query_map(params![id.cast_signed()], |row| {
+                Ok(((WebhookId(unsigned_at(row, 0)?), unsigned_at(row, 1)?), state_at(row, 2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        let end_of = |webhook, sequence, place| match rows.get(&(webhook, sequence)) {
+            Some(&state) => Some(state).filter(|state| matches!(state, State::Delivered | State::Dropped)),
+            None => arrived.contains(&place).then_some(State::Delivered),
+        };
+        let mut count = 0;
+        for (delivery, event) in block.iter() {
+            let (webhook, sequence) = (delivery.webhook, delivery.sequence);
+            let Some(state) = end_of(webhook, sequence, delivery.place) else { continue };
+            count += 1;
+            let at = Some(event.position);
+            ranges.push(SequenceRange { webhook, first: sequence, last: sequence, state, from: at, to: at });
+            if rows.contains_key(&(webhook, sequence)) {
+                let key = params![webhook.0.cast_signed(), sequence.cast_signed()];
+                self.connection.prepare_cached(sql!("delete_attempts"))?.execute(key)?;
+                self.connection.prepare_cached(sql!("delete_delivery"))?.execute(key)?;
             }
-            match runs.last_mut() {
-                Some((_, last)) if *last + 1 == event => *last += 1,
-                _ => runs.push((event, event)),
-            }
         }
-        for (first, last) in runs {
-            self.connection.prepare_cached(sql!("delete_events"))?.execute(params![first, last])?;
+        let shares = block.shares();
+        block.retain(|one| end_of(one.webhook, one.sequence, one.place).is_none());
+        self.shelf.remove(id);
+        if block.deliveries.is_empty() {
+            self.delete_block_with(id, shares.iter().map(|(&webhook, &(first, _))| (webhook, first)))?;
+            return Ok(count);
+        }
+        self.connection.prepare_cached(sql!("delete_arrived"))?.execute(params![id.cast_signed()])?;
+        self.connection
+            .prepare_cached(sql!("shrink_block"))?
+            .execute(params![id.cast_signed(), block.deliveries.len() as i64])?;
+        self.delete_shares(shares.iter().map(|(&webhook, &(first, _))| (webhook, first)))?;
+        block.store_shares(&self.connection)?;
+        block.store_content(&self.connection)?;
+        Ok(count)
+    }
+
+    /// Removes a block that counts for nothing.
+    pub(super) fn delete_block(&mut self, id: u64) -> Result<(), Fault> {
+        let shares = match Block::read_events(&self.connection, id)? {
+            Some(block) => block.shares(),
+            None => return Err(Fault::bug(format!("block {id} has no content"))),
+        };
+        self.delete_block_with(id, shares.into_iter().map(|(webhook, (first, _))| (webhook, first)))
+    }
+
+    fn delete_block_with(
+        &mut self,
+        id: u64,
+        shares: impl Iterator<Item = (WebhookId, u64)>,
+    ) -> Result<(), Fault> {
+        self.delete_shares(shares)?;
+        for statement in [sql!("delete_arrived"), sql!("delete_content"), sql!("delete_block")] {
+            self.connection.prepare_cached(statement)?.execute(params![id.cast_signed()])?;
+        }
+        Ok(())
+    }
+
+    fn delete_shares(&self, shares: impl Iterator<Item = (WebhookId, u64)>) -> Result<(), Fault> {
+        for (webhook, first) in shares {
+            self.connection
+                .prepare_cached(sql!("delete_share"))?
+                .execute(params![webhook.0.cast_signed(), first.cast_signed()])?;
         }
         Ok(())
     }

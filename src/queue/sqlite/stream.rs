@@ -12,6 +12,7 @@ impl Writer {
     /// Remembers a stream and how far capture has come in it.
     pub(super) fn record_stream(&mut self, record: &StreamRecord) -> Result<(), Fault> {
         failpoint::reach("queue.stream.before");
+        self.store_position()?;
         if !record.creating {
             self.connection
                 .prepare_cached(sql!("end_gap"))?

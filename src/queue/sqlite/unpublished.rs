@@ -3,18 +3,19 @@
 use super::books::Book;
 use super::held::HeldPart;
 use super::ranges::append_range;
+use crate::lsn::Lsn;
 use crate::delivery::{NewDelivery, NewEvent, State};
 use crate::queue::SequenceRange;
 use crate::webhook::WebhookId;
 use std::collections::BTreeMap;
 
-/// How many new candidates are handed to a front; beyond it reads them itself.
-const READY_MAX: usize = 256;
-
 /// What is in the file but does not count yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unpublished {
-    pub(super) last_event: i64,
+    /// Epoch and commit LSN of the last transaction that was enqueued wholly since the start.
+    pub(super) last_transaction: Option<(u32, Lsn)>,
+    /// The last block that is written.
+    pub(super) last_block: u64,
     pub(super) last_quarantine: i64,
     pub(super) last_held_event: i64,
     pub(super) parts: BTreeMap<WebhookId, Part>,
@@ -37,8 +38,6 @@ pub(super) struct Part {
     pub(super) dropped: u64,
     /// What was kept without body.
     pub(super) ranges: Vec<SequenceRange>,
-    /// The first that became ready.
-    ready: Vec<u64>,
     pub(super) overflowing: bool,
     /// Whether the backlog went over its limit here.
     pub(super) overflowed: bool,
@@ -55,23 +54,10 @@ impl Part {
             dead: 0,
             dropped: 0,
             ranges: Vec::new(),
-            ready: Vec::new(),
             overflowing: book.overflowing,
             overflowed: false,
             held: HeldPart::new(book),
         }
-    }
-
-    /// A delivery became ready: when it was made, or when the one before it ended in the meantime.
-    pub(super) fn became_ready(&mut self, sequence: u64) {
-        if self.ready.len() <= READY_MAX {
-            self.ready.push(sequence);
-        }
-    }
-
-    /// The deliveries that are ready; none if they are too many to be named.
-    pub(super) fn ready(&self) -> Option<&[u64]> {
-        (self.ready.len() <= READY_MAX).then_some(&self.ready)
     }
 
     /// Whether a delivery or a held event has to go without its body, and as what.

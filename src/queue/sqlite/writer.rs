@@ -6,11 +6,15 @@
 //! anything else fails, the whole transaction is undone and all of its jobs are told.
 
 use super::Options;
+use super::block::Forming;
 use super::books::Books;
+use super::ending::Ending;
 use super::fault::{Fault, undone_with};
-use super::front::Fronts;
+use super::index::{Effect, Index};
 use super::rows::{sql, unsigned_at};
+use super::shelf::Shelf;
 use super::unpublished::Unpublished;
+use crate::delivery::LastTransaction;
 use crate::failpoint;
 use crate::lsn::{Lsn, Progress};
 use crate::observe::Observation;
@@ -104,7 +108,8 @@ pub(super) struct Shown {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Published {
     pub(super) progress: Progress,
-    pub(super) event: i64,
+    /// The last block.
+    pub(super) block: u64,
     pub(super) quarantine: i64,
     pub(super) held_event: i64,
 }
@@ -115,13 +120,28 @@ pub(super) struct Writer {
     pub(super) path: Arc<Path>,
     pub(super) options: Options,
     pub(super) books: Books,
-    pub(super) fronts: Fronts,
+    /// What is not finished; nothing for a command beside the owner.
+    pub(super) index: Index,
+    pub(super) shelf: Shelf,
+    /// What the transaction means to the index, once it is on disk.
+    pub(super) effects: Vec<Effect>,
+    /// What came in this transaction and counts with it, as far as it is not in a block yet.
+    pub(super) forming: Forming,
+    /// What ended in this transaction.
+    pub(super) ending: Ending,
+    /// The claims made in this transaction.
+    pub(super) fresh_claims: Vec<(WebhookId, u64)>,
+    /// The last transaction of the position that is to be stored with this transaction.
+    pub(super) last_to_store: Option<(Lsn, Option<LastTransaction>)>,
+    /// For each webhook the first delivery that this transaction makes count, or due again.
+    pub(super) oldest_new: BTreeMap<WebhookId, u64>,
+    pub(super) owned: bool,
+    /// Whether the index has to be read anew: it could not follow.
+    is_behind: bool,
     pub(super) published: Published,
     pub(super) unpublished: Unpublished,
     /// The webhook that was claimed for last, for the round robin.
     pub(super) claimed_last: Option<WebhookId>,
-    /// Whether there may be deliveries behind gates: they are rare, and need not be looked for when there are none.
-    pub(super) has_gates: bool,
     /// Said when the transaction is on disk.
     pub(super) to_tell: Vec<Observation>,
     shown: Arc<Shown>,
@@ -142,17 +162,26 @@ impl Writer {
         path: Arc<Path>,
         options: Options,
         shown: Arc<Shown>,
+        owned: bool,
     ) -> Result<Self, Fault> {
         let mut writer = Self {
             connection,
             path,
             options,
             books: Books::default(),
-            fronts: Fronts::default(),
+            index: Index::default(),
+            shelf: Shelf::default(),
+            effects: Vec::new(),
+            forming: Forming::default(),
+            ending: Ending::default(),
+            fresh_claims: Vec::new(),
+            last_to_store: None,
+            oldest_new: BTreeMap::new(),
+            owned,
+            is_behind: false,
             published: Published::default(),
             unpublished: Unpublished::default(),
             claimed_last: None,
-            has_gates: true,
             to_tell: Vec::new(),
             shown,
             wakes_at_us: None,
@@ -164,11 +193,10 @@ impl Writer {
         writer.data_version = writer.read_data_version()?;
         writer.load()?;
         let unpublished = &mut writer.unpublished;
-        (unpublished.last_event, unpublished.last_quarantine, unpublished.last_held_event) = writer
+        (unpublished.last_block, unpublished.last_quarantine, unpublished.last_held_event) = writer
             .connection
-            .query_row(sql!("last_numbers"), [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row(sql!("last_numbers"), [], |row| Ok((unsigned_at(row, 0)?, row.get(1)?, row.get(2)?)))?;
         writer.execute("commit")?;
-        writer.show();
         Ok(writer)
     }
 
@@ -241,7 +269,8 @@ impl Writer {
         let mut answers = Vec::new();
         match self.transact(first, jobs, &mut answers) {
             Ok(()) => {
-                self.fronts.keep_fresh();
+                self.fresh_claims.clear();
+                self.follow();
                 // before the answers: whoever has one may claim what it brought
                 self.show();
                 let to_tell = std::mem::take(&mut self.to_tell);
@@ -278,17 +307,51 @@ impl Writer {
                 job = jobs.try_recv().ok();
             }
         }
+        self.store_position()?;
+        self.store_ending()?;
+        self.ending = Ending::default();
         self.watch_size()?;
-        self.books.store(&self.connection)?;
+        self.store_books()?;
         failpoint::reach("queue.commit.before");
         self.execute("commit")?;
         failpoint::reach("queue.commit.after");
         Ok(())
     }
 
+    /// Lets the index follow what is on disk now.
+    fn follow(&mut self) {
+        let effects = std::mem::take(&mut self.effects);
+        self.is_behind |= effects.iter().any(|effect| matches!(effect, Effect::PausesRestarted));
+        if !self.owned {
+            return;
+        }
+        let followed = self.index.follow(effects, &self.connection, &mut self.shelf);
+        if followed.is_err() || self.is_behind {
+            // what cannot be read now is read with the next transaction, which cannot begin without
+            self.is_behind = self.catch_up().is_err();
+        }
+    }
+
+    /// Reads the index anew: the claims that stand go on standing.
+    pub(super) fn catch_up(&mut self) -> Result<(), Fault> {
+        if self.owned {
+            let claimed = self.index.claimed();
+            self.index = Index::load(&self.connection, self.published.block)?;
+            self.index.claim_again(&claimed);
+        }
+        self.is_behind = false;
+        Ok(())
+    }
+
     /// Undoes the transaction, and reads anew what stands in memory.
     fn undo(&mut self) {
-        self.fronts.end_fresh();
+        let fresh = std::mem::take(&mut self.fresh_claims);
+        self.index.release(fresh);
+        self.effects.clear();
+        self.forming = Forming::default();
+        self.ending = Ending::default();
+        self.last_to_store = None;
+        self.oldest_new.clear();
         self.to_tell.clear();
         // what the clock had moved is undone, too
         self.shown_us = i64::MAX;
@@ -302,9 +365,22 @@ impl Writer {
         }
     }
 
+    /// Stores the books that changed, each with where to begin to look for the oldest delivery that is not finished.
+    fn store_books(&mut self) -> Result<(), Fault> {
+        let new = std::mem::take(&mut self.oldest_new);
+        let index = self.owned.then_some(&self.index);
+        self.books.store(&self.connection, |webhook| {
+            let known = index.and_then(|index| index.oldest(webhook));
+            known.into_iter().chain(new.get(&webhook).copied()).min()
+        })
+    }
+
     fn begin(&mut self) -> Result<(), Fault> {
         self.execute("begin immediate")?;
         self.notice_others()?;
+        if self.is_behind {
+            self.catch_up()?;
+        }
         self.notice_clock()
     }
 
@@ -320,8 +396,10 @@ impl Writer {
 
     /// Lets the pauses that began in what is the future begin anew.
     fn restart_pauses(&mut self, now_us: i64) -> Result<(), Fault> {
-        self.connection.prepare_cached(sql!("restart_pauses"))?.execute(params![now_us])?;
-        self.forget_candidates();
+        let restarted = self.connection.prepare_cached(sql!("restart_pauses"))?.execute(params![now_us])?;
+        if restarted > 0 {
+            self.effects.push(Effect::PausesRestarted);
+        }
         Ok(())
     }
 
@@ -329,19 +407,16 @@ impl Writer {
     pub(super) fn restart_pauses_of_before(&mut self) -> Result<(), Fault> {
         self.execute("begin immediate")?;
         self.restart_pauses(self.now_us())?;
-        self.execute("commit")
-    }
-
-    fn forget_candidates(&mut self) {
-        let webhooks: Vec<_> = self.books.iter().map(|(webhook, _)| webhook).collect();
-        self.fronts.forget_candidates(webhooks.into_iter());
+        self.execute("commit")?;
+        self.effects.clear();
+        Ok(())
     }
 
     /// Looks, while nobody asks for anything, whether another process has changed the file.
     fn look_around(&mut self) {
         // what fails here fails again, and is said, in the next transaction
-        if self.begin().is_ok() {
-            drop(self.execute("commit"));
+        if self.begin().is_ok() && self.execute("commit").is_ok() {
+            self.follow();
         } else {
             self.undo();
         }
@@ -352,8 +427,30 @@ impl Writer {
         let data_version = self.read_data_version()?;
         if data_version != self.data_version {
             self.load()?;
+            self.notice_touched()?;
             self.data_version = data_version;
         }
+        Ok(())
+    }
+
+    /// Takes notice of what another process has replayed or given up.
+    fn notice_touched(&mut self) -> Result<(), Fault> {
+        if !self.owned {
+            return Ok(());
+        }
+        let touched: Vec<(WebhookId, u64)> = self
+            .connection
+            .prepare_cached(sql!("touched"))?
+            .query_map([], |row| Ok((WebhookId(unsigned_at(row, 0)?), unsigned_at(row, 1)?)))?
+            .collect::<Result<_, _>>()?;
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let effects =
+            touched.into_iter().map(|(webhook, sequence)| Effect::Touched { webhook, sequence }).collect();
+        // at once: what the file says already must hold for the jobs of this transaction
+        self.index.follow(effects, &self.connection, &mut self.shelf)?;
+        self.connection.prepare_cached(sql!("forget_touched"))?.execute([])?;
         Ok(())
     }
 
@@ -361,7 +458,7 @@ impl Writer {
         Ok(self.connection.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0))?)
     }
 
-    /// Reads what stands in memory, and forgets the candidates.
+    /// Reads the books and how far what is published goes.
     fn load(&mut self) -> Result<(), Fault> {
         self.books = Books::load(&self.connection)?;
         self.published = self.connection.prepare_cached(sql!("load_position"))?.query_row([], |row| {
@@ -370,23 +467,21 @@ impl Writer {
                     commit_lsn: Lsn(unsigned_at(row, 0)?),
                     end_lsn: Lsn(unsigned_at(row, 1)?),
                 },
-                event: row.get(2)?,
+                block: unsigned_at(row, 2)?,
                 quarantine: row.get(3)?,
                 held_event: row.get(4)?,
             })
         })?;
-        self.has_gates =
-            self.connection.prepare_cached(sql!("has_gates"))?.query_row([], |row| row.get(0))?;
-        self.forget_candidates();
+        self.index.rouse();
         Ok(())
     }
 
     /// Shows which webhooks may have something to claim, and tells who waits when there is news.
-    fn show(&mut self) {
+    pub(super) fn show(&mut self) {
         let now_us = self.now_us();
         let served = self.books.iter().filter(|(_, book)| book.is_served());
         let hot: BTreeMap<_, _> =
-            served.filter_map(|(webhook, _)| Some((webhook, self.fronts.hot_from_us(webhook)?))).collect();
+            served.filter_map(|(webhook, _)| Some((webhook, self.index.hot_from_us(webhook)?))).collect();
         let is_hot = |from_us: &i64| *from_us <= now_us;
         // a pause that is over is told once
         let is_over = self.wakes_at_us.is_some_and(|due_us| due_us <= now_us);
@@ -396,7 +491,7 @@ impl Writer {
         let is_new = |(webhook, from_us): (&WebhookId, &i64)| {
             *from_us > i64::MIN && is_hot(from_us) && shown.get(webhook) != Some(from_us)
         };
-        let roused = self.fronts.take_roused();
+        let roused = self.index.take_roused();
         let news = (roused || is_over) && hot.values().any(is_hot) || hot.iter().any(is_new);
         *shown = hot;
         drop(shown);

@@ -1,1 +1,1 @@
-delete from attempt where webhook = ?1 and sequence between ?2 and ?3
+delete from attempt where webhook = ?1 and sequence = ?2

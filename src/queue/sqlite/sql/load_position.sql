@@ -1,1 +1,1 @@
-select commit_lsn, end_lsn, published_event, published_quarantine, published_held from position
+select commit_lsn, end_lsn, published_block, published_quarantine, published_held from position

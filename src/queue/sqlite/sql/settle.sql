@@ -1,3 +1,4 @@
-update delivery
-set state = ?3, due_at_us = ?4, since_us = ?5, failures = ?6, attempts = ?7
-where webhook = ?1 and sequence = ?2 and state in (3, 4)
+insert into delivery (webhook, sequence, block, state, due_at_us, since_us, failures, attempts, replay)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)
+on conflict (webhook, sequence) do update
+set state = ?4, due_at_us = ?5, since_us = ?6, failures = ?7, attempts = ?8

@@ -1,0 +1,312 @@
+//! The index: what is not finished, of all webhooks, in memory; the claims that stand; and how the file's changes reach
+//! it.
+//!
+//! It follows the file: what a transaction changes is noted as effects, which take effect here when it is on disk. A
+//! transaction that is undone leaves the index as it was.
+
+use super::block::{Block, Home};
+use super::fault::Fault;
+use super::lanes::{Arrival, Lanes, SlotNumber, Stand, Standing};
+use super::rows::{sql, state_at, unsigned_at};
+use super::shelf::Shelf;
+use crate::delivery::State;
+use crate::webhook::WebhookId;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// What a transaction means to the index.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// A block counts from now on.
+    Published(Arc<Block>),
+    /// So do the blocks that were stored part by part: up to this one, from the one after the first.
+    PublishedParts { after: u64, up_to: u64 },
+    /// A claim has ended.
+    Settled { webhook: WebhookId, sequence: u64, end: End },
+    /// Pauses begin anew: the index has to be read again.
+    PausesRestarted,
+    /// Somebody replayed a delivery or gave it up.
+    Touched { webhook: WebhookId, sequence: u64 },
+}
+
+/// How a claim ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The delivery is delivered, dead or was given up: its lane goes on.
+    Ended,
+    /// It is tried again.
+    Retrying { due_us: i64 },
+    /// It is a dead letter and holds its lane.
+    Blocking,
+}
+
+/// The index.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    webhooks: BTreeMap<WebhookId, Lanes>,
+    claims: HashMap<(WebhookId, u64), ClaimStanding>,
+    /// Whether something may have become claimable since this was last asked.
+    roused: bool,
+}
+
+/// A claim that stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClaimStanding {
+    slot: SlotNumber,
+    /// Whether the delivery had a row of its own when it was claimed.
+    pub(super) has_row: bool,
+    pub(super) home: Home,
+}
+
+/// What a row of its own says of a delivery.
+struct Row {
+    state: State,
+    due_at_us: Option<i64>,
+}
+
+impl Index {
+    /// Reads everything that is not finished. Claims that stood are none any more.
+    pub(super) fn load(connection: &Connection, published_block: u64) -> Result<Self, Fault> {
+        let mut index = Self { roused: true, ..Self::default() };
+        index.load_blocks(connection, 0, published_block, None)?;
+        Ok(index)
+    }
+
+    /// The same for one webhook, to look at.
+    pub(super) fn lanes_of(connection: &Connection, webhook: WebhookId) -> Result<Lanes, Fault> {
+        let published = connection
+            .prepare_cached(sql!("published_block"))?
+            .query_row([], |row| unsigned_at(row, 0))?;
+        let mut index = Self::default();
+        index.load_blocks(connection, 0, published, Some(webhook))?;
+        Ok(index.webhooks.remove(&webhook).unwrap_or_default())
+    }
+
+    /// Takes in what is not finished of the blocks after one, up to another.
+    fn load_blocks(
+        &mut self,
+        connection: &Connection,
+        after: u64,
+        up_to: u64,
+        only: Option<WebhookId>,
+    ) -> Result<(), Fault> {
+        let bounds = params![after.cast_signed(), up_to.cast_signed()];
+        let open: Vec<u64> = connection
+            .prepare_cached(sql!("open_blocks"))?
+            .query_map(bounds, |row| unsigned_at(row, 0))?
+            .collect::<Result<_, _>>()?;
+        for id in open {
+            let Some(block) = Block::read_events(connection, id)? else { continue };
+            let arrived = arrived(connection, id)?;
+            let rows = rows_of(connection, id)?;
+            for (delivery, event) in block.iter() {
+                let (webhook, sequence) = (delivery.webhook, delivery.sequence);
+                if arrived.contains(&delivery.place) || only.is_some_and(|only| only != webhook) {
+                    continue;
+                }
+                let row = rows.get(&(webhook, sequence));
+                let Some(standing) = standing_of(row) else { continue };
+                self.webhooks.entry(webhook).or_default().insert(Arrival {
+                    sequence,
+                    home: Home::new(id, delivery.place),
+                    lane: event.lane,
+                    behind: event.behind,
+                    standing,
+                    has_row: row.is_some(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows what is on disk now.
+    pub(super) fn follow(
+        &mut self,
+        effects: Vec<Effect>,
+        connection: &Connection,
+        shelf: &mut Shelf,
+    ) -> Result<(), Fault> {
+        for effect in effects {
+            match effect {
+                Effect::Published(block) => {
+                    self.take_in(&block);
+                    shelf.put(block);
+                }
+                Effect::PublishedParts { after, up_to } => {
+                    self.load_blocks(connection, after, up_to, None)?;
+                    self.roused = true;
+                }
+                Effect::Settled { webhook, sequence, end } => self.settle(webhook, sequence, end),
+                Effect::PausesRestarted => {}
+                Effect::Touched { webhook, sequence } => self.touch(connection, shelf, webhook, sequence)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, block: &Block) {
+        for (delivery, event) in block.iter() {
+            self.webhooks.entry(delivery.webhook).or_default().insert(Arrival {
+                sequence: delivery.sequence,
+                home: Home::new(block.id, delivery.place),
+                lane: event.lane,
+                behind: event.behind,
+                standing: Standing::Due,
+                has_row: false,
+            });
+        }
+        self.roused = true;
+    }
+
+    fn settle(&mut self, webhook: WebhookId, sequence: u64, end: End) {
+        let Some(standing) = self.claims.remove(&(webhook, sequence)) else { return };
+        let Some(lanes) = self.webhooks.get_mut(&webhook) else { return };
+        match end {
+            End::Ended => lanes.end(standing.slot),
+            // it was given up while it was under way
+            End::Retrying { .. } | End::Blocking if lanes.stand(standing.slot) == Stand::GivenUp => {
+                lanes.end(standing.slot);
+            }
+            End::Retrying { due_us } => lanes.retry(standing.slot, due_us),
+            End::Blocking => lanes.block(standing.slot),
+        }
+        self.roused = true;
+    }
+
+    /// Looks at a delivery that somebody has replayed or given up.
+    fn touch(
+        &mut self,
+        connection: &Connection,
+        shelf: &mut Shelf,
+        webhook: WebhookId,
+        sequence: u64,
+    ) -> Result<(), Fault> {
+        let row: Option<(u64, Row)> = connection
+            .prepare_cached(sql!("delivery_row"))?
+            .query_row(params![webhook.0.cast_signed(), sequence.cast_signed()], |row| {
+                Ok((unsigned_at(row, 0)?, Row { state: state_at(row, 1)?, due_at_us: row.get(2)? }))
+            })
+            .optional()?;
+        let Some((block, row)) = row else { return Ok(()) };
+        let Some(block) = shelf.block(connection, block)? else { return Ok(()) };
+        let Some((delivery, event)) = block.find(webhook, sequence) else { return Ok(()) };
+        let lanes = self.webhooks.entry(webhook).or_default();
+        let slot = lanes.find(event.lane, sequence);
+        match (slot, standing_of(Some(&row))) {
+            (Some(slot), None) => lanes.give_up(slot),
+            (Some(slot), Some(Standing::Due)) => {
+                lanes.note_row(slot);
+                lanes.unblock(slot);
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+            (None, Some(standing)) => lanes.insert(Arrival {
+                sequence,
+                home: Home::new(block.id, delivery.place),
+                lane: event.lane,
+                behind: None,
+                standing,
+                has_row: true,
+            }),
+        }
+        self.roused = true;
+        Ok(())
+    }
+
+    /// Claims the next delivery of a webhook that may be claimed. Returns its number, and where it is.
+    pub(super) fn claim(&mut self, webhook: WebhookId, now_us: i64) -> Option<(u64, ClaimStanding)> {
+        let lanes = self.webhooks.get_mut(&webhook)?;
+        let slot = lanes.claim(now_us)?;
+        let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };
+        let sequence = lanes.sequence(slot);
+        self.claims.insert((webhook, sequence), standing);
+        Some((sequence, standing))
+    }
+
+    /// A claim that stands, and whether the delivery was given up meanwhile.
+    pub(super) fn standing(&self, webhook: WebhookId, sequence: u64) -> Option<(ClaimStanding, bool)> {
+        let standing = *self.claims.get(&(webhook, sequence))?;
+        let is_given_up = self.webhooks.get(&webhook)?.stand(standing.slot) == Stand::GivenUp;
+        Some((standing, is_given_up))
+    }
+
+    /// Gives some claims back, or all.
+    pub(super) fn release(&mut self, claims: impl IntoIterator<Item = (WebhookId, u64)>) {
+        for (webhook, sequence) in claims {
+            if let Some(standing) = self.claims.remove(&(webhook, sequence))
+                && let Some(lanes) = self.webhooks.get_mut(&webhook)
+            {
+                lanes.release(standing.slot);
+            }
+        }
+        self.roused = true;
+    }
+
+    /// Lets claims stand again in an index that was read anew.
+    pub(super) fn claim_again(&mut self, claimed: &[(WebhookId, u64)]) {
+        let mut slots: HashMap<WebhookId, HashMap<u64, SlotNumber>> = HashMap::new();
+        for &(webhook, sequence) in claimed {
+            let Some(lanes) = self.webhooks.get_mut(&webhook) else { continue };
+            let slots = slots.entry(webhook).or_insert_with(|| lanes.slots());
+            let Some(&slot) = slots.get(&sequence) else { continue };
+            lanes.claim_slot(slot);
+            let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };
+            self.claims.insert((webhook, sequence), standing);
+        }
+    }
+
+    /// The claims that stand.
+    pub(super) fn claimed(&self) -> Vec<(WebhookId, u64)> {
+        self.claims.keys().copied().collect()
+    }
+
+    /// Notes that there may be something to claim.
+    pub(super) fn rouse(&mut self) {
+        self.roused = true;
+    }
+
+    /// Whether something may have become claimable since this was last asked.
+    pub(super) fn take_roused(&mut self) -> bool {
+        std::mem::take(&mut self.roused)
+    }
+
+    /// From when on there may be something to claim for a webhook.
+    pub(super) fn hot_from_us(&self, webhook: WebhookId) -> Option<i64> {
+        self.webhooks.get(&webhook)?.hot_from_us()
+    }
+
+    /// A number that no delivery of a webhook that is to be sent some time is below.
+    pub(super) fn oldest(&self, webhook: WebhookId) -> Option<u64> {
+        self.webhooks.get(&webhook).and_then(Lanes::oldest)
+    }
+}
+
+/// How a delivery comes into its lane; none if it has no business there.
+fn standing_of(row: Option<&Row>) -> Option<Standing> {
+    match row {
+        None => Some(Standing::Due),
+        Some(Row { state: State::Retrying, due_at_us }) => {
+            Some(Standing::Retrying { due_us: due_at_us.unwrap_or(i64::MIN) })
+        }
+        Some(Row { state: State::Ready | State::Waiting, .. }) => Some(Standing::Due),
+        Some(Row { state: State::Blocking, .. }) => Some(Standing::Blocking),
+        Some(Row { state: State::Dead | State::Delivered | State::Dropped, .. }) => None,
+    }
+}
+
+/// The places of a block's deliveries that arrived at the first attempt.
+fn arrived(connection: &Connection, block: u64) -> Result<HashSet<u32>, Fault> {
+    let lists = super::arrived::lists(connection, block)?;
+    Ok(lists.into_iter().map(|arrived| arrived.place).collect())
+}
+
+fn rows_of(connection: &Connection, block: u64) -> Result<HashMap<(WebhookId, u64), Row>, Fault> {
+    let rows = connection
+        .prepare_cached(sql!("rows_of_block"))?
+        .query_map(params![block.cast_signed()], |row| {
+            let key = (WebhookId(unsigned_at(row, 0)?), unsigned_at(row, 1)?);
+            Ok((key, Row { state: state_at(row, 2)?, due_at_us: row.get(3)? }))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}

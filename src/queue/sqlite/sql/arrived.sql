@@ -1,0 +1,1 @@
+select list from arrived where block = ?1 order by part

@@ -1,0 +1,1 @@
+select events, bodies from content where block = ?1

@@ -1,0 +1,1 @@
+select events from content where block = ?1

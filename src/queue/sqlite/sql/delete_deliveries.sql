@@ -1,1 +1,0 @@
-delete from delivery where webhook = ?1 and sequence between ?2 and ?3

@@ -1,0 +1,1 @@
+delete from delivery where webhook = ?1 and sequence = ?2

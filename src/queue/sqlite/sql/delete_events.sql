@@ -1,1 +1,0 @@
-delete from event where id between ?1 and ?2

@@ -1,0 +1,1 @@
+delete from share where webhook = ?1 and first = ?2

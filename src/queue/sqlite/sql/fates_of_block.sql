@@ -1,0 +1,1 @@
+select webhook, sequence, state, due_at_us, attempts from delivery where block = ?1

@@ -1,1 +1,0 @@
-select sequence from delivery where webhook = ?1 and sequence between ?2 and ?3 and id = ?4

@@ -1,1 +1,0 @@
-select exists (select 1 from delivery indexed by delivery_gate where gate is not null)

@@ -1,0 +1,1 @@
+insert into arrived (block, part, list) values (?1, ?2, ?3)

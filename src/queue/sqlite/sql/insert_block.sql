@@ -1,0 +1,1 @@
+insert into block (id, deliveries, ended, since_us) values (?1, ?2, 0, ?3)

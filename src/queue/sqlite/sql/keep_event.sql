@@ -1,1 +1,0 @@
-update event set deliveries = deliveries - ?2 where id = ?1

@@ -1,0 +1,1 @@
+select next_sequence - 1 from webhook where id = ?1

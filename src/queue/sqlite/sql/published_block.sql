@@ -1,0 +1,1 @@
+select published_block from position

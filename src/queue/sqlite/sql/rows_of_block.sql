@@ -1,0 +1,1 @@
+select webhook, sequence, state, due_at_us from delivery where block = ?1

@@ -1,1 +1,0 @@
-select tail from event where id = ?1

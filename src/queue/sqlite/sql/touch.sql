@@ -1,0 +1,1 @@
+insert into touched (webhook, sequence) values (?1, ?2)

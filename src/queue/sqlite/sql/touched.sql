@@ -1,0 +1,1 @@
+select webhook, sequence from touched order by id

@@ -1,0 +1,1 @@
+select failures, attempts, replay from delivery where webhook = ?1 and sequence = ?2

@@ -217,6 +217,11 @@ impl Block {
         delivery.head_length + self.events[delivery.event].tails[delivery.tail].length
     }
 
+    /// The same for the delivery at a place.
+    pub(super) fn body_bytes_at(&self, place: u32) -> Option<usize> {
+        self.at(place).map(|(delivery, _)| self.body_bytes(delivery) as usize)
+    }
+
     /// What it takes in memory, near enough.
     pub(super) fn footprint_bytes(&self) -> usize {
         let tails = |event: &Event| event.tails.iter().map(|tail| tail.bytes.len()).sum::<usize>();

@@ -7,12 +7,12 @@
 mod arrived;
 mod block;
 mod books;
-mod claim;
 mod deliveries;
 mod ending;
 mod enqueue;
 mod fault;
 mod former;
+mod front;
 mod held;
 mod index;
 mod lanes;
@@ -23,6 +23,7 @@ mod ranges;
 mod read;
 mod release;
 mod rows;
+mod settle;
 mod shelf;
 mod staging;
 mod stream;
@@ -42,6 +43,7 @@ use crate::queue::{
 };
 use crate::webhook::WebhookId;
 use fault::Fault;
+use front::SharedFront;
 use futures_util::future::BoxFuture;
 use open::Purpose;
 use operate::Sweep;
@@ -112,6 +114,7 @@ pub struct SqliteQueue {
     _writing: JoinSet<()>,
     workplace: Workplace,
     shown: Arc<Shown>,
+    front: SharedFront,
     readers: Arc<Readers>,
     staging: Arc<Mutex<Staging>>,
     /// Whether this process owns the file; a command works on it beside the owner.
@@ -153,13 +156,15 @@ impl SqliteQueue {
         lock: Option<File>,
     ) -> Result<Self, Error> {
         let shown = Arc::new(Shown::default());
+        let front = SharedFront::default();
         let path: Arc<Path> = path.into();
         let owned = lock.is_some();
         let (bytes_max, clock, workplace) =
             (options.bytes_max, options.clock.clone(), options.workplace.clone());
         let failed = |fault: Fault| fault.at(&path, "be opened");
         let mut writer =
-            Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown), owned).map_err(failed)?;
+            Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown), front.clone(), owned)
+                .map_err(failed)?;
         if owned {
             writer.discard_all().map_err(failed)?;
             writer.restart_pauses_of_before().map_err(failed)?;
@@ -196,6 +201,7 @@ impl SqliteQueue {
             _writing: writing,
             workplace,
             shown,
+            front,
             staging: Arc::new(Mutex::new(staging)),
             owned,
             _lock: lock,
@@ -447,6 +453,9 @@ impl Queue for SqliteQueue {
         claims_max: usize,
         allowance: &'a (dyn Fn(WebhookId) -> usize + Send + Sync),
     ) -> Answer<'a, Vec<Claim>> {
+        if !self.owned {
+            return self.write_owned("claim", 0, |_| Ok(Vec::new()));
+        }
         let hot = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let now_us = self.clock.now_us();
         let hot = hot.into_iter().filter(|&(_, from_us)| from_us <= now_us);
@@ -454,7 +463,16 @@ impl Queue for SqliteQueue {
         if claims_max == 0 || allowances.iter().all(|&(_, allowed)| allowed == 0) {
             return Box::pin(async { Ok(Vec::new()) });
         }
-        self.write_owned("claim", 0, move |writer| writer.claim(claims_max, allowances))
+        failpoint::reach("queue.claim.before");
+        let taken = self.front.lock().take(claims_max, allowances, now_us);
+        if !taken.is_empty() {
+            failpoint::reach("queue.claim.after");
+        }
+        if let Some(claims) = front::claims_at_once(&taken) {
+            return Box::pin(async { Ok(claims) });
+        }
+        let front = self.front.clone();
+        self.read("claim", move |connection| front::read_claims(connection, &front, taken))
     }
 
     fn settle(&self, settled: Vec<Settled>) -> Answer<'_, ()> {

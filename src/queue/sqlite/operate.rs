@@ -52,7 +52,7 @@ impl Writer {
         for webhook in missing.map(|(webhook, _)| webhook).collect::<Vec<_>>() {
             self.books.change(webhook).orphaned = true;
         }
-        self.index.rouse();
+        self.front.lock().index.rouse();
     }
 
     /// Clears a suspension and a disabling.
@@ -66,7 +66,7 @@ impl Writer {
                 book.failing_since_us = None;
                 book.last_error = None;
             }
-            self.index.rouse();
+            self.front.lock().index.rouse();
         }
     }
 

@@ -86,7 +86,7 @@ impl Writer {
         }
         let shares = block.shares();
         block.retain(|one| end_of(one.webhook, one.sequence, one.place).is_none());
-        self.shelf.remove(id);
+        self.front.lock().shelf.remove(id);
         if block.deliveries.is_empty() {
             self.delete_block_with(id, shares.iter().map(|(&webhook, &(first, _))| (webhook, first)))?;
             return Ok(count);

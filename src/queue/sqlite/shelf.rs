@@ -49,14 +49,22 @@ impl Shelf {
         }
     }
 
-    /// A block, from the shelf or the file; none if it is gone.
-    pub(super) fn block(&mut self, connection: &Connection, id: u64) -> Result<Option<Arc<Block>>, Fault> {
-        if let Some(place) = self.blocks.get_mut(&id) {
+    /// A block that stands on the shelf.
+    pub(super) fn find(&mut self, id: u64) -> Option<Arc<Block>> {
+        let place = self.blocks.get_mut(&id)?;
+        if place.turn != self.turn {
             self.by_turn.remove(&place.turn);
             self.turn += 1;
             place.turn = self.turn;
             self.by_turn.insert(self.turn, id);
-            return Ok(Some(Arc::clone(&place.block)));
+        }
+        Some(Arc::clone(&place.block))
+    }
+
+    /// A block, from the shelf or the file; none if it is gone.
+    pub(super) fn block(&mut self, connection: &Connection, id: u64) -> Result<Option<Arc<Block>>, Fault> {
+        if let Some(block) = self.find(id) {
+            return Ok(Some(block));
         }
         let Some(block) = Block::read(connection, id)? else { return Ok(None) };
         let block = Arc::new(block);

@@ -10,9 +10,9 @@ use super::block::Forming;
 use super::books::Books;
 use super::ending::Ending;
 use super::fault::{Fault, undone_with};
+use super::front::SharedFront;
 use super::index::{Effect, Index};
 use super::rows::{sql, unsigned_at};
-use super::shelf::Shelf;
 use super::unpublished::Unpublished;
 use crate::delivery::LastTransaction;
 use crate::failpoint;
@@ -120,17 +120,13 @@ pub(super) struct Writer {
     pub(super) path: Arc<Path>,
     pub(super) options: Options,
     pub(super) books: Books,
-    /// What is not finished; nothing for a command beside the owner.
-    pub(super) index: Index,
-    pub(super) shelf: Shelf,
+    pub(super) front: SharedFront,
     /// What the transaction means to the index, once it is on disk.
     pub(super) effects: Vec<Effect>,
     /// What came in this transaction and counts with it, as far as it is not in a block yet.
     pub(super) forming: Forming,
     /// What ended in this transaction.
     pub(super) ending: Ending,
-    /// The claims made in this transaction.
-    pub(super) fresh_claims: Vec<(WebhookId, u64)>,
     /// The last transaction of the position that is to be stored with this transaction.
     pub(super) last_to_store: Option<(Lsn, Option<LastTransaction>)>,
     /// For each webhook the first delivery that this transaction makes count, or due again.
@@ -140,8 +136,6 @@ pub(super) struct Writer {
     is_behind: bool,
     pub(super) published: Published,
     pub(super) unpublished: Unpublished,
-    /// The webhook that was claimed for last, for the round robin.
-    pub(super) claimed_last: Option<WebhookId>,
     /// Said when the transaction is on disk.
     pub(super) to_tell: Vec<Observation>,
     shown: Arc<Shown>,
@@ -162,6 +156,7 @@ impl Writer {
         path: Arc<Path>,
         options: Options,
         shown: Arc<Shown>,
+        front: SharedFront,
         owned: bool,
     ) -> Result<Self, Fault> {
         let mut writer = Self {
@@ -169,19 +164,16 @@ impl Writer {
             path,
             options,
             books: Books::default(),
-            index: Index::default(),
-            shelf: Shelf::default(),
+            front,
             effects: Vec::new(),
             forming: Forming::default(),
             ending: Ending::default(),
-            fresh_claims: Vec::new(),
             last_to_store: None,
             oldest_new: BTreeMap::new(),
             owned,
             is_behind: false,
             published: Published::default(),
             unpublished: Unpublished::default(),
-            claimed_last: None,
             to_tell: Vec::new(),
             shown,
             wakes_at_us: None,
@@ -269,7 +261,6 @@ impl Writer {
         let mut answers = Vec::new();
         match self.transact(first, jobs, &mut answers) {
             Ok(()) => {
-                self.fresh_claims.clear();
                 self.follow();
                 // before the answers: whoever has one may claim what it brought
                 self.show();
@@ -325,7 +316,7 @@ impl Writer {
         if !self.owned {
             return;
         }
-        let followed = self.index.follow(effects, &self.connection, &mut self.shelf);
+        let followed = self.front.lock().follow(effects, &self.connection);
         if followed.is_err() || self.is_behind {
             // what cannot be read now is read with the next transaction, which cannot begin without
             self.is_behind = self.catch_up().is_err();
@@ -335,9 +326,10 @@ impl Writer {
     /// Reads the index anew: the claims that stand go on standing.
     pub(super) fn catch_up(&mut self) -> Result<(), Fault> {
         if self.owned {
-            let claimed = self.index.claimed();
-            self.index = Index::load(&self.connection, self.published.block)?;
-            self.index.claim_again(&claimed);
+            let index = Index::load(&self.connection, self.published.block)?;
+            let mut front = self.front.lock();
+            let before = std::mem::replace(&mut front.index, index);
+            front.index.claim_again(&before.claimed());
         }
         self.is_behind = false;
         Ok(())
@@ -345,8 +337,6 @@ impl Writer {
 
     /// Undoes the transaction, and reads anew what stands in memory.
     fn undo(&mut self) {
-        let fresh = std::mem::take(&mut self.fresh_claims);
-        self.index.release(fresh);
         self.effects.clear();
         self.forming = Forming::default();
         self.ending = Ending::default();
@@ -368,9 +358,9 @@ impl Writer {
     /// Stores the books that changed, each with where to begin to look for the oldest delivery that is not finished.
     fn store_books(&mut self) -> Result<(), Fault> {
         let new = std::mem::take(&mut self.oldest_new);
-        let index = self.owned.then_some(&self.index);
+        let front = self.front.lock();
         self.books.store(&self.connection, |webhook| {
-            let known = index.and_then(|index| index.oldest(webhook));
+            let known = front.index.oldest(webhook);
             known.into_iter().chain(new.get(&webhook).copied()).min()
         })
     }
@@ -449,7 +439,7 @@ impl Writer {
         let effects =
             touched.into_iter().map(|(webhook, sequence)| Effect::Touched { webhook, sequence }).collect();
         // at once: what the file says already must hold for the jobs of this transaction
-        self.index.follow(effects, &self.connection, &mut self.shelf)?;
+        self.front.lock().follow(effects, &self.connection)?;
         self.connection.prepare_cached(sql!("forget_touched"))?.execute([])?;
         Ok(())
     }
@@ -472,16 +462,17 @@ impl Writer {
                 held_event: row.get(4)?,
             })
         })?;
-        self.index.rouse();
+        self.front.lock().index.rouse();
         Ok(())
     }
 
     /// Shows which webhooks may have something to claim, and tells who waits when there is news.
     pub(super) fn show(&mut self) {
         let now_us = self.now_us();
+        let mut front = self.front.lock();
         let served = self.books.iter().filter(|(_, book)| book.is_served());
         let hot: BTreeMap<_, _> =
-            served.filter_map(|(webhook, _)| Some((webhook, self.index.hot_from_us(webhook)?))).collect();
+            served.filter_map(|(webhook, _)| Some((webhook, front.index.hot_from_us(webhook)?))).collect();
         let is_hot = |from_us: &i64| *from_us <= now_us;
         // a pause that is over is told once
         let is_over = self.wakes_at_us.is_some_and(|due_us| due_us <= now_us);
@@ -491,7 +482,8 @@ impl Writer {
         let is_new = |(webhook, from_us): (&WebhookId, &i64)| {
             *from_us > i64::MIN && is_hot(from_us) && shown.get(webhook) != Some(from_us)
         };
-        let roused = self.index.take_roused();
+        let roused = front.index.take_roused();
+        drop(front);
         let news = (roused || is_over) && hot.values().any(is_hot) || hot.iter().any(is_new);
         *shown = hot;
         drop(shown);

@@ -1,89 +1,21 @@
-//! Out of the queue: claims, which live in memory, and their ends, which are written.
+//! The ends of claims, which are written.
 
 use super::arrived::Arrived;
 use super::fault::Fault;
-use super::index::{ClaimStanding, Effect, End};
+use super::index::{Effect, End};
 use super::rows::{outcome_columns, sql, state_code};
 use super::writer::Writer;
-use crate::delivery::{Claim, DeliveryNumber, Settled, Settlement, State};
+use crate::delivery::{DeliveryNumber, Settled, Settlement, State};
 use crate::failpoint;
 use crate::observe::Observation;
-use crate::webhook::WebhookId;
 use rusqlite::params;
-use std::collections::VecDeque;
-
-/// How many bytes of bodies are claimed at once (the last body may go beyond).
-const CLAIM_BYTES_MAX: usize = 32 << 20;
 
 impl Writer {
-    /// Claims what is due, round robin over the webhooks with their allowances.
-    pub(super) fn claim(
-        &mut self,
-        claims_max: usize,
-        mut allowances: Vec<(WebhookId, usize)>,
-    ) -> Result<Vec<Claim>, Fault> {
-        failpoint::reach("queue.claim.before");
-        let now_us = self.now_us();
-        allowances.sort_unstable();
-        let after_last = allowances.partition_point(|&(webhook, _)| Some(webhook) <= self.claimed_last);
-        allowances.rotate_left(after_last);
-        let mut turns = VecDeque::from(allowances);
-        let mut claims = Vec::new();
-        let mut bytes = 0;
-        while claims.len() < claims_max && bytes < CLAIM_BYTES_MAX {
-            let Some((webhook, left)) = turns.pop_front() else { break };
-            if left == 0 || !self.books.find(webhook).is_some_and(super::books::Book::is_served) {
-                continue;
-            }
-            let Some((sequence, standing)) = self.index.claim(webhook, now_us) else { continue };
-            self.fresh_claims.push((webhook, sequence));
-            let claim = self.claim_of(DeliveryNumber { webhook, sequence }, standing)?;
-            bytes += claim.body.head.len() + claim.body.tail.len();
-            self.claimed_last = Some(webhook);
-            turns.push_back((webhook, left - 1));
-            claims.push(claim);
-        }
-        if !claims.is_empty() {
-            failpoint::reach("queue.claim.after");
-        }
-        Ok(claims)
-    }
-
-    fn claim_of(&mut self, number: DeliveryNumber, standing: ClaimStanding) -> Result<Claim, Fault> {
-        let DeliveryNumber { webhook, sequence } = number;
-        let home = standing.home;
-        let block = self.shelf.block(&self.connection, home.block())?;
-        let gone = || Fault::bug(format!("delivery {number} is in no block"));
-        let block = block.ok_or_else(gone)?;
-        let (delivery, event) = block.at(home.place()).ok_or_else(gone)?;
-        let (failures, attempts, replay) = if standing.has_row {
-            self.connection
-                .prepare_cached(sql!("tried"))?
-                .query_row(params![webhook.0.cast_signed(), sequence.cast_signed()], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                })?
-        } else {
-            (0, 0, false)
-        };
-        Ok(Claim {
-            number,
-            id: delivery.id,
-            attempt: u32::saturating_add(attempts, 1),
-            failures,
-            replay,
-            body: block.body(delivery),
-            form: event.form.clone(),
-            verb: event.verb,
-            entry_id: event.entry_id.clone(),
-            lane: event.lane,
-            committed_at_us: event.committed_at_us,
-        })
-    }
-
     /// Gives back all claims.
     pub(super) fn void_claims(&mut self) {
-        let claimed = self.index.claimed();
-        self.index.release(claimed);
+        let mut front = self.front.lock();
+        let claimed = front.index.claimed();
+        front.index.release(claimed);
     }
 
     /// Ends a claim.
@@ -92,7 +24,8 @@ impl Writer {
         let Settled { claim, attempt, settlement, suspend: _ } = settled;
         let DeliveryNumber { webhook, sequence } = claim.number;
         // a claim that was voided meanwhile may stand again with somebody else
-        let Some((standing, is_given_up)) = self.index.standing(webhook, sequence) else { return Ok(()) };
+        let standing = self.front.lock().index.standing(webhook, sequence);
+        let Some((standing, is_given_up)) = standing else { return Ok(()) };
         if !self.ending.settle(webhook, sequence) {
             return Ok(());
         }

@@ -111,7 +111,7 @@ impl Index {
                     sequence,
                     home: Home::new(id, delivery.place),
                     lane: event.lane,
-                    behind: event.behind,
+                    behind: &event.behind,
                     standing,
                     has_row: row.is_some(),
                 });
@@ -151,7 +151,7 @@ impl Index {
                 sequence: delivery.sequence,
                 home: Home::new(block.id, delivery.place),
                 lane: event.lane,
-                behind: event.behind,
+                behind: &event.behind,
                 standing: Standing::Due,
                 has_row: false,
             });
@@ -204,7 +204,7 @@ impl Index {
                 sequence,
                 home: Home::new(block.id, delivery.place),
                 lane: event.lane,
-                behind: None,
+                behind: &[],
                 standing,
                 has_row: true,
             }),

@@ -1,8 +1,8 @@
 //! A webhook's lanes, in memory: which deliveries are not finished, in which order, and which of them may be claimed.
 //!
 //! In each lane (an entry) at most one delivery is active, its head: ready, claimed, retrying or a blocking dead
-//! letter. The others wait behind it, and go by sequence. A gate is a delivery of another lane that must have ended
-//! before the head of a lane becomes ready.
+//! letter. The others wait behind it, and go by sequence. An entry whose lane was another before waits for what is
+//! before it in those lanes, too: it stands before a gate.
 //!
 //! Nothing here is written anywhere: it follows from what the file says of the deliveries, taken in the order of
 //! their sequence numbers.
@@ -32,12 +32,12 @@ pub(super) enum Standing {
 
 /// A delivery that comes into its lane.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
+pub(super) struct Arrival<'a> {
     pub(super) sequence: u64,
     pub(super) home: Home,
     pub(super) lane: Lane,
-    /// A lane whose deliveries of before must have ended first.
-    pub(super) behind: Option<Lane>,
+    /// Other lanes whose deliveries of before must have ended first.
+    pub(super) behind: &'a [Lane],
     pub(super) standing: Standing,
     /// Whether it has a row of its own.
     pub(super) has_row: bool,
@@ -90,9 +90,9 @@ pub(super) struct Lanes {
     /// Retrying ones by the end of their pause.
     due: BTreeSet<(i64, u64, SlotNumber)>,
     due_of: HashMap<SlotNumber, i64>,
-    /// The heads, or heads to be, that wait for deliveries of other lanes, by the numbers of those.
-    gates: HashMap<u64, Vec<SlotNumber>>,
-    gate_of: HashMap<SlotNumber, u64>,
+    /// Those before a gate, with the lanes for which they wait; and who waits for a lane.
+    gated: HashMap<SlotNumber, Vec<Lane>>,
+    waiting_for: HashMap<Lane, Vec<SlotNumber>>,
     /// How many deliveries of each block are to be sent some time, and a number that none of them is below.
     by_block: BTreeMap<u64, (u32, u64)>,
     ready: usize,
@@ -103,15 +103,17 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// A delivery comes into its lane: behind all others, but before those that wait there with higher numbers.
-    pub(super) fn insert(&mut self, arrival: Arrival) {
+    pub(super) fn insert(&mut self, arrival: Arrival<'_>) {
         let Arrival { sequence, home, lane, behind, standing, has_row } = arrival;
-        let gate = behind.filter(|&behind| behind != lane).and_then(|behind| self.by_lane.get(&behind));
-        let gate = gate.map(|ends| self.slots[ends.tail as usize].sequence);
         let stand = if standing == Standing::Blocking { Stand::Blocking } else { Stand::Waiting };
         let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row });
-        if let Some(gate) = gate {
-            self.gates.entry(gate).or_default().push(number);
-            self.gate_of.insert(number, gate);
+        let is_other = |other: &&Lane| **other != lane && self.has_before(**other, sequence);
+        let gates: Vec<Lane> = behind.iter().filter(is_other).copied().collect();
+        if !gates.is_empty() {
+            for &gate in &gates {
+                self.waiting_for.entry(gate).or_default().push(number);
+            }
+            self.gated.insert(number, gates);
         }
         if stand != Stand::Blocking {
             self.join_block(home, sequence);
@@ -168,7 +170,7 @@ impl Lanes {
 
     /// The head of a lane becomes ready, if nothing is against it.
     fn activate(&mut self, number: SlotNumber) {
-        if self.slots[number as usize].stand == Stand::Blocking || self.gate_of.contains_key(&number) {
+        if self.slots[number as usize].stand == Stand::Blocking || self.gated.contains_key(&number) {
             return;
         }
         self.make_ready(number);
@@ -293,11 +295,7 @@ impl Lanes {
         if stand != Stand::Blocking {
             self.leave_block(home);
         }
-        if let Some(gate) = self.gate_of.remove(&number)
-            && let Some(gated) = self.gates.get_mut(&gate)
-        {
-            gated.retain(|&gated| gated != number);
-        }
+        self.open_gates(number);
         // whoever still points here finds that it is nobody's turn
         self.slots[number as usize].stand = Stand::Waiting;
         self.free.push(number);
@@ -319,10 +317,34 @@ impl Lanes {
                 self.by_lane.insert(lane, Ends { head, tail: before });
             }
         }
-        for gated in self.gates.remove(&sequence).unwrap_or_default() {
-            self.gate_of.remove(&gated);
-            if self.by_lane[&self.slots[gated as usize].lane].head == gated && self.is_waiting(gated) {
-                self.activate(gated);
+        for waiting in self.waiting_for.get(&lane).cloned().unwrap_or_default() {
+            let before = self.slots[waiting as usize].sequence;
+            if self.gated[&waiting].iter().any(|&gate| self.has_before(gate, before)) {
+                continue;
+            }
+            self.open_gates(waiting);
+            if self.by_lane[&self.slots[waiting as usize].lane].head == waiting && self.is_waiting(waiting) {
+                self.activate(waiting);
+            }
+        }
+    }
+
+    /// Whether a lane has a delivery before a number.
+    fn has_before(&self, lane: Lane, sequence: u64) -> bool {
+        let Some(Ends { head, .. }) = self.by_lane.get(&lane) else { return false };
+        let head = &self.slots[*head as usize];
+        // all but the head are in order
+        head.sequence < sequence || head.next != NONE && self.slots[head.next as usize].sequence < sequence
+    }
+
+    /// Nothing is before a gate any more, or it has ended.
+    fn open_gates(&mut self, number: SlotNumber) {
+        for gate in self.gated.remove(&number).unwrap_or_default() {
+            if let Some(waiting) = self.waiting_for.get_mut(&gate) {
+                waiting.retain(|&waiting| waiting != number);
+                if waiting.is_empty() {
+                    self.waiting_for.remove(&gate);
+                }
             }
         }
     }

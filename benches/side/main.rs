@@ -1,0 +1,82 @@
+//! walhook from the log to the webhook, with its limits beside it in the same run: `make bench-side MODE=drain`.
+//!
+//! The bench starts a throwaway PostgreSQL, the release build of walhook and a lean receiver, and takes turns
+//! between walhook and what it is compared to, over copies of one slot, so that all read the same log. Only the
+//! ratios within a run mean something: server, receiver and program share the machine. What did not arrive
+//! exactly as it should makes a result invalid. docs/PERFORMANCE.md says what the figures are.
+
+// a program of its own: nobody else reaches what its modules share
+#![allow(unreachable_pub)]
+
+mod bare;
+mod book;
+mod machine;
+mod modes;
+mod options;
+mod program;
+mod receiver;
+mod results;
+mod run;
+mod stage;
+mod webhooks;
+
+use clap::{CommandFactory, Parser};
+use options::{Mode, Options};
+use results::Results;
+use stage::Stage;
+use std::process::ExitCode;
+
+/// What ends a measurement.
+pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match start(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("a result is invalid");
+            ExitCode::FAILURE
+        }
+        Err(trouble) => {
+            eprintln!("bench-side: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options) -> Result<bool, Trouble> {
+    match options.mode {
+        Some(Mode::BareClient) => {
+            // as many threads as walhook has
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let missing = "the bare client needs --database, --slot, --url and --connections";
+            let database = options.database.as_deref().ok_or(missing)?;
+            let slot = options.slot.as_deref().ok_or(missing)?;
+            let url = options.url.as_deref().ok_or(missing)?;
+            let connections = options.connections.ok_or(missing)?;
+            runtime.block_on(bare::run(database, slot, url, connections))?;
+            Ok(true)
+        }
+        Some(mode) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(measure(mode, options))
+        }
+        // `cargo bench` runs every bench without arguments
+        None => {
+            Options::command().print_help()?;
+            Ok(true)
+        }
+    }
+}
+
+async fn measure(mode: Mode, options: &Options) -> Result<bool, Trouble> {
+    let stage = Stage::set().await?;
+    let machine = machine::describe(&stage.version().await?);
+    println!("{}", machine::line(&machine));
+    let mut results = Results::new(&mode.name(), machine, options.json.as_deref())?;
+    match mode {
+        Mode::Drain => modes::drain::measure(&stage, options, &mut results).await?,
+        Mode::BareClient => {}
+    }
+    Ok(results.are_valid())
+}

@@ -61,10 +61,15 @@ fn start(options: &Options) -> Result<bool, Trouble> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(measure(mode, options))
         }
-        // `cargo bench` runs every bench without arguments
-        None => {
+        // `cargo bench` runs every bench without a mode
+        None if options.bench => {
             Options::command().print_help()?;
             Ok(true)
+        }
+        // `cargo test` does, too: a drain of a few rows proves that the bench still measures
+        None => {
+            let few = Options { rows: Some(300), ..Options::parse_from(["bench-side", "drain"]) };
+            start(&few)
         }
     }
 }
@@ -73,10 +78,25 @@ async fn measure(mode: Mode, options: &Options) -> Result<bool, Trouble> {
     let stage = Stage::set().await?;
     let machine = machine::describe(&stage.version().await?);
     println!("{}", machine::line(&machine));
-    let mut results = Results::new(&mode.name(), machine, options.json.as_deref())?;
-    match mode {
-        Mode::Drain => modes::drain::measure(&stage, options, &mut results).await?,
-        Mode::BareClient => {}
+    let modes = if mode == Mode::All { Mode::EACH.to_vec() } else { vec![mode] };
+    let mut are_valid = true;
+    for mode in modes {
+        println!("\n# {}", mode.name());
+        let mut results = Results::new(&mode.name(), machine.clone(), options.json.as_deref())?;
+        match mode {
+            Mode::Drain => modes::drain::measure(&stage, options, &mut results).await?,
+            Mode::Latency => modes::latency::measure(&stage, options, &mut results).await?,
+            Mode::NothingMatches => modes::nothing_matches::measure(&stage, options, &mut results).await?,
+            Mode::Kill => modes::kill::measure(&stage, options, &mut results).await?,
+            Mode::Memory => modes::memory::measure(&stage, options, &mut results).await?,
+            Mode::FanOut => modes::fan_out::measure(&stage, options, &mut results).await?,
+            Mode::Slow => modes::slow::measure(&stage, options, &mut results).await?,
+            Mode::Failing => modes::failing::measure(&stage, options, &mut results).await?,
+            Mode::Backlog => modes::backlog::measure(&stage, options, &mut results).await?,
+            Mode::Restart => modes::backlog::measure_restart(&stage, options, &mut results).await?,
+            Mode::All | Mode::BareClient => {}
+        }
+        are_valid &= results.are_valid();
     }
-    Ok(results.are_valid())
+    Ok(are_valid)
 }

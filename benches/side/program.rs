@@ -76,11 +76,6 @@ impl Program {
         Ok(())
     }
 
-    /// When it was started last.
-    pub fn began(&self) -> Instant {
-        self.began
-    }
-
     /// Waits until it reads its slot.
     pub async fn reads(&mut self, stage: &Stage, slot: &str) -> Result<(), Trouble> {
         while !stage.is_read(slot).await? {
@@ -154,7 +149,7 @@ impl Program {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let now = self.cpu();
             // a tick may be the timers'
-            if now - before <= Duration::from_millis(1000 / TICKS) {
+            if now.saturating_sub(before) <= Duration::from_millis(1000 / TICKS) {
                 return;
             }
             before = now;

@@ -10,17 +10,22 @@ pub const WIDE: &str = "'impact' < 9 AND 'assigned_group' LIKE \"team%\"";
 /// A condition that no row meets.
 pub const NARROW: &str = "'impact' = 9";
 
+/// A condition that one row meets.
+pub fn only(row: u32) -> String {
+    format!("'id' = {row}")
+}
+
 /// So many webhooks on the form, alike but for their path.
 #[derive(Clone, Debug)]
 pub struct Webhooks {
     pub count: usize,
-    pub condition: &'static str,
+    pub condition: String,
     pub in_flight_max: usize,
 }
 
 impl Default for Webhooks {
     fn default() -> Self {
-        Self { count: 1, condition: WIDE, in_flight_max: 16 }
+        Self { count: 1, condition: WIDE.to_owned(), in_flight_max: 16 }
     }
 }
 

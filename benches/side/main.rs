@@ -25,6 +25,7 @@ use options::{Mode, Options};
 use results::Results;
 use stage::Stage;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What ends a measurement.
 pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -59,7 +60,15 @@ fn start(options: &Options) -> Result<bool, Trouble> {
         }
         Some(mode) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(measure(mode, options))
+            runtime.block_on(async {
+                let mut terminated = signal(SignalKind::terminate())?;
+                // whoever is interrupted stops the server, too, which runs in a group of its own
+                tokio::select! {
+                    measured = measure(mode, options) => measured,
+                    _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+                    _ = terminated.recv() => Err("terminated".into()),
+                }
+            })
         }
         // `cargo bench` runs every bench without a mode
         None if options.bench => {
@@ -68,6 +77,7 @@ fn start(options: &Options) -> Result<bool, Trouble> {
         }
         // `cargo test` does, too: a drain of a few rows proves that the bench still measures
         None => {
+            println!("a few rows, to see that it measures: the figures mean nothing");
             let few = Options { rows: Some(300), ..Options::parse_from(["bench-side", "drain"]) };
             start(&few)
         }

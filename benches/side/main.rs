@@ -48,8 +48,13 @@ fn main() -> ExitCode {
 fn start(options: &Options) -> Result<bool, Trouble> {
     match options.mode {
         Some(Mode::BareClient) => {
-            // as many threads as walhook has
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let runtime = match options.bare_threads {
+                1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+                threads => tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(threads.max(1))
+                    .enable_all()
+                    .build()?,
+            };
             let missing = "the bare client needs --database, --slot, --url and --connections";
             let database = options.database.as_deref().ok_or(missing)?;
             let slot = options.slot.as_deref().ok_or(missing)?;

@@ -37,6 +37,9 @@ pub struct Options {
     /// The walhook that is measured
     #[arg(long, default_value = env!("CARGO_BIN_EXE_walhook"))]
     pub walhook: PathBuf,
+    /// Threads of the bare client; several wake each other for every request, the more so the busier the machine is
+    #[arg(long, default_value_t = 1)]
+    pub bare_threads: usize,
     /// What cargo says to every bench
     #[arg(long, hide = true)]
     pub bench: bool,

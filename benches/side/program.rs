@@ -42,11 +42,18 @@ impl Program {
     }
 
     /// The bare client.
-    pub fn bare(stage: &Stage, slot: &str, receiver: &Receiver, connections: usize) -> Result<Self, Trouble> {
+    pub fn bare(
+        stage: &Stage,
+        slot: &str,
+        receiver: &Receiver,
+        connections: usize,
+        threads: usize,
+    ) -> Result<Self, Trouble> {
         let folder = stage.fresh_folder()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bare-client", "--database", &stage.url(), "--slot", slot]);
         command.args(["--url", &receiver.url(0), "--connections", &connections.to_string()]);
+        command.args(["--bare-threads", &threads.to_string()]);
         command.current_dir(&folder);
         Ok(Self::new("bare client", command, &folder))
     }

@@ -83,7 +83,9 @@ impl Run {
         let slot = subject.slot();
         let program = match subject {
             Subject::Walhook(webhooks) => Program::walhook(stage, &options.walhook, webhooks, &receiver)?,
-            Subject::Bare { connections } => Program::bare(stage, slot, &receiver, *connections)?,
+            Subject::Bare { connections } => {
+                Program::bare(stage, slot, &receiver, *connections, options.bare_threads)?
+            }
         };
         Ok(Self { receiver, program, slot })
     }

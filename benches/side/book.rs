@@ -64,6 +64,19 @@ impl Expected {
     }
 }
 
+/// How fast deliveries were accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// In a second, from the first to the last.
+    pub whole: f64,
+    /// The same of the middle 90 %.
+    pub middle: f64,
+    /// How long the first 5 % took.
+    pub first_s: f64,
+    /// And the last.
+    pub last_s: f64,
+}
+
 /// The books of one run.
 #[derive(Debug)]
 pub struct Book {
@@ -144,16 +157,22 @@ impl Book {
         moments
     }
 
-    /// Accepted deliveries of such entries in a second, from the first to the last; those of the middle 90 % of them.
-    /// None of too few.
-    pub fn rates(&self, is_meant: impl Fn(u32) -> bool) -> Option<(f64, f64)> {
+    /// How fast deliveries of such entries were accepted. None of too few.
+    pub fn rates(&self, is_meant: impl Fn(u32) -> bool) -> Option<Rates> {
         let moments = self.moments(is_meant);
-        let rate = |from: usize, to: usize| {
-            let took_us = moments.get(to)?.checked_sub(*moments.get(from)?).filter(|took| *took > 0)?;
-            Some((to - from) as f64 * 1e6 / took_us as f64)
-        };
         let last = moments.len().checked_sub(1)?;
-        Some((rate(0, last)?, rate(last / 20, last - last / 20)?))
+        let (begin, end) = (last / 20, last - last / 20);
+        let seconds = |from: usize, to: usize| moments[to].saturating_sub(moments[from]) as f64 / 1e6;
+        let rate = |from: usize, to: usize| {
+            let took = seconds(from, to);
+            (took > 0.0).then(|| (to - from) as f64 / took)
+        };
+        Some(Rates {
+            whole: rate(0, last)?,
+            middle: rate(begin, end)?,
+            first_s: seconds(0, begin),
+            last_s: seconds(end, last),
+        })
     }
 
     /// When the first delivery was accepted, in microseconds since 1970.

@@ -146,14 +146,16 @@ impl Run {
         let (cpu, peak_mb) = (self.program.cpu(), self.program.peak_mb());
         self.program.kill()?;
         let book = self.receiver.book();
-        let (whole, middle) = book.rates(|_| true).unwrap_or_default();
+        let rates = book.rates(|_| true).unwrap_or_default();
         let begun = book.began_us().map_or(0.0, |first| first.saturating_sub(started_us) as f64 / 1e6);
         let values = vec![
-            ("events/s", whole),
-            ("events/s middle 90 %", middle),
+            ("events/s", rates.whole),
+            ("events/s middle 90 %", rates.middle),
             ("CPU µs/event", cpu.as_micros() as f64 / expected.deliveries().max(1) as f64),
             ("peak MB", peak_mb),
             ("start s", begun),
+            ("first 5 % s", rates.first_s),
+            ("last 5 % s", rates.last_s),
             ("body B", self.receiver.mean_body_bytes()),
         ];
         Ok(Drained { values, fault: book.fault(false) })

@@ -4,7 +4,7 @@
 #[allow(dead_code, unreachable_pub)]
 mod book;
 
-use book::{Arrival, Book, Expected, quantile};
+use book::{Arrival, Book, Expected, Rates, quantile};
 
 fn arrival(webhook: u32, entry: u32, at_us: u64) -> Arrival {
     Arrival { webhook, entry, step: 1, is_refused: false, at_us, written_us: 0 }
@@ -50,16 +50,18 @@ fn refused_entries_come_again_by_design_and_count_for_nothing_else() {
 #[test]
 fn rates_count_from_the_first_to_the_last_and_leave_the_ends_out() {
     let mut book = Book::new(Expected::plain(1..=101, 1));
-    // one in a millisecond, but for a long wait before the last
+    // one in a millisecond; then the same, but for a long wait before the last
     (1..=101).for_each(|entry| book.note(arrival(0, entry, u64::from(entry) * 1000)));
-    assert_eq!(book.rates(|_| true), Some((1000.0, 1000.0)));
-    assert_eq!(book.rates(|entry| entry.is_multiple_of(2)).map(|(whole, _)| whole), Some(500.0));
+    let even = Rates { whole: 1000.0, middle: 1000.0, first_s: 0.005, last_s: 0.005 };
+    assert_eq!(book.rates(|_| true), Some(even));
+    assert_eq!(book.rates(|entry| entry.is_multiple_of(2)).map(|rates| rates.whole), Some(500.0));
     assert_eq!(book.rates(|entry| entry == 1), None, "of one there is no rate");
     let mut late = Book::new(Expected::plain(1..=101, 1));
     (1..=100).for_each(|entry| late.note(arrival(0, entry, u64::from(entry) * 1000)));
     late.note(arrival(0, 101, 1_099_000 + 1000));
-    let (whole, middle) = late.rates(|_| true).unwrap();
-    assert!((90.0..92.0).contains(&whole) && (middle - 1000.0).abs() < 1.0, "{whole} {middle}");
+    let late = late.rates(|_| true).unwrap();
+    assert_eq!((late.middle, late.first_s, late.last_s), (1000.0, 0.005, 1.004));
+    assert!((90.0..92.0).contains(&late.whole), "{late:?}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ async fn catch_up(run: &mut Run, rows: u32) -> Result<Values, Trouble> {
     let first = began.elapsed();
     run.accepted(rows as usize).await?;
     let peak_mb = run.program.peak_mb();
-    let (rate, _) = run.receiver.book().rates(|entry| entry <= rows).unwrap_or_default();
+    let rate = run.receiver.book().rates(|entry| entry <= rows).map_or(0.0, |rates| rates.whole);
     Ok(vec![("first delivery s", first.as_secs_f64()), ("events/s", rate), ("peak MB", peak_mb)])
 }
 

@@ -25,7 +25,7 @@ pub async fn measure(stage: &Stage, options: &Options, results: &mut Results) ->
             stage.drop_slot(run.slot).await?;
             // the same entries in both: those that are never refused
             let rest = run.receiver.book().rates(|entry| !entry.is_multiple_of(EACH));
-            drained.values.push(("rest/s", rest.map_or(0.0, |(whole, _)| whole)));
+            drained.values.push(("rest/s", rest.map_or(0.0, |rates| rates.whole)));
             drained.values.push(("requests", run.receiver.requests() as f64));
             results.add(series, round, drained.values, drained.fault)?;
         }

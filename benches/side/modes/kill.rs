@@ -2,6 +2,7 @@
 
 use crate::Trouble;
 use crate::book::Expected;
+use crate::modes::drain::CONNECTIONS;
 use crate::options::Options;
 use crate::results::{Comparison, Results, Target};
 use crate::run::{Run, Subject};
@@ -11,9 +12,13 @@ use std::time::{Duration, Instant};
 
 /// What is in flight and one group commit.
 const REPEATS_MAX: f64 = 100.0;
+/// More requests than the killed one can have had under way.
+const CERTAIN: usize = 2 * CONNECTIONS;
 
 pub async fn measure(stage: &Stage, options: &Options, results: &mut Results) -> Result<(), Trouble> {
-    let (rows, kills) = (options.rows(60_000), options.kills.max(1));
+    let kills = options.kills.max(1);
+    // behind every kill there must be more than is waited for
+    let rows = options.rows(60_000).max(2 * CERTAIN as u32 * (kills + 1));
     stage.write(Writing::Inserts, rows, options.per_transaction).await?;
     for round in 1..=options.rounds {
         let subject = Subject::Walhook(Webhooks::default());
@@ -56,6 +61,3 @@ pub async fn measure(stage: &Stage, options: &Options, results: &mut Results) ->
     results.say(&[repeats]);
     Ok(())
 }
-
-/// More requests than the killed one can have had under way.
-const CERTAIN: usize = 2 * crate::modes::drain::CONNECTIONS;

@@ -20,7 +20,13 @@ SECONDS ?= 60
 MUTANTS ?=
 SEEDS ?= 300
 
-.PHONY: help demo test check soak matrix faults mutants endurance bench fuzz postgres fault-tools
+# What `make bench-side` measures, with how many rows (nothing means the mode's default), how often, and what else
+# is told it: ARGS='--json results.jsonl'.
+MODE ?= drain
+ROWS ?=
+ARGS ?=
+
+.PHONY: help demo test check soak matrix faults mutants endurance bench bench-side fuzz postgres fault-tools
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
@@ -31,7 +37,8 @@ help:
 	@echo "make faults  killed everywhere, failing disks and clocks, in full: make faults SEED=7 ROUNDS=10 IDLE=600 FILTER=disk"
 	@echo "make mutants deliberate bugs, each of which the simulation must find: make mutants MUTANTS='skip-fsync' SEEDS=600"
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
-	@echo "make bench   measurements"
+	@echo "make bench   measurements of the parts"
+	@echo "make bench-side  the whole path beside its limits: make bench-side MODE=drain ROWS=60000 ROUNDS=3 (docs/PERFORMANCE.md)"
 	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
 
 demo: postgres
@@ -69,6 +76,11 @@ endurance: postgres
 
 bench: postgres
 	$(CARGO) bench
+
+# three rounds, not the ten of the faults
+bench-side: postgres
+	$(CARGO) bench --bench side -- $(MODE) --rounds $(if $(filter file,$(origin ROUNDS)),3,$(ROUNDS)) \
+	$(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 fuzz:
 	CARGO="$(CARGO)" nice scripts/fuzz $(SECONDS) $(TARGET)

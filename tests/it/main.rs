@@ -24,6 +24,7 @@ mod queue;
 mod receiver;
 mod report;
 mod running;
+mod side;
 mod source;
 mod values;
 mod version;

@@ -51,6 +51,7 @@ fn bound(table: usize, form: &Arc<Form>) -> BoundForm {
         relation: Arc::new(relation(table)),
         fields: fields.map(field).collect(),
         key: of.key.to_vec(),
+        former: vec![],
         entry_id: of.key.to_vec(),
         record_id: of.record_id,
         ignored: (0..of.columns.len()).map(|n| of.ignored.contains(&n) || of.hidden.contains(&n)).collect(),
@@ -129,6 +130,7 @@ impl Tables {
             schema: "desk".to_owned(),
             table: relation(table).name,
             columns: vec![],
+            rules: vec![],
         };
         Self {
             bound,

@@ -223,13 +223,15 @@ impl Writer {
     fn insert_delivery(&mut self, event: &NewEvent, delivery: &NewDelivery, row: i64) -> Result<(), Fault> {
         let webhook = delivery.webhook.0.cast_signed();
         let lane = event.lane.0.cast_signed();
-        let gate: Option<i64> = match event.behind.filter(|&behind| behind != event.lane) {
-            None => None,
-            Some(behind) => self
+        // the entry's deliveries wait for each other, so to wait for the last one is to wait for all
+        let mut gate: Option<i64> = None;
+        for behind in event.behind.iter().filter(|&&behind| behind != event.lane) {
+            let last = self
                 .connection
                 .prepare_cached(sql!("lane_last"))?
-                .query_row(params![webhook, behind.0.cast_signed()], |row| row.get(0))?,
-        };
+                .query_row(params![webhook, behind.0.cast_signed()], |row| row.get(0))?;
+            gate = gate.max(last);
+        }
         self.has_gates |= gate.is_some();
         let waits = gate.is_some()
             || self

@@ -4,6 +4,7 @@ use super::is_of;
 use super::table::Table;
 use crate::change::RelationId;
 use crate::form::{BindingRecord, Form, LaneRule};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,19 +19,40 @@ pub(super) fn rules_at(
     let own = records.get(&form.name);
     let mut rules = own.map_or_else(Vec::new, |record| numbered_as_in(table, record));
     let is_new = rules.is_empty();
-    for record in records.values().filter(|record| record.form != form.name) {
-        let was_here =
-            record.relation == table.oid || record.table == table.name && record.schema == table.schema;
-        let is_here = forms.iter().any(|other| other.name == record.form && is_of(record, other));
-        // a form that gets its first name back goes on behind the one that had taken over from it
-        let was_this_form = record.rules.iter().any(|rule| rule.form == form.name);
-        if was_here && !is_here && (is_new || was_this_form) {
-            for rule in numbered_as_in(table, record) {
-                rule.put_last(&mut rules);
-            }
-        }
+    let mut before: Vec<&BindingRecord> = records
+        .values()
+        .filter(|record| record.form != form.name)
+        .filter(|record| {
+            record.relation == table.oid || record.table == table.name && record.schema == table.schema
+        })
+        .filter(|record| !is_served(record, forms))
+        .filter(|record| {
+            // a form that gets its first name back goes on behind the one that had taken over from it
+            let was_this_form = record.rules.iter().any(|rule| rule.form == form.name);
+            was_this_form || is_new && !is_taken_over(record, forms, records)
+        })
+        .collect();
+    // who took over last has the rules of all before
+    before.sort_by_key(|record| Reverse(record.rules.len()));
+    for rule in before.into_iter().flat_map(|record| numbered_as_in(table, record)) {
+        rule.put_last(&mut rules);
     }
     rules
+}
+
+/// Whether the form of a record is configured, and for what it was then.
+fn is_served(record: &BindingRecord, forms: &[Arc<Form>]) -> bool {
+    forms.iter().any(|form| form.name == record.form && is_of(record, form))
+}
+
+/// Whether another form goes on behind that of a record.
+fn is_taken_over(
+    record: &BindingRecord,
+    forms: &[Arc<Form>],
+    records: &BTreeMap<String, BindingRecord>,
+) -> bool {
+    let heirs = records.values().filter(|heir| heir.form != record.form && is_served(heir, forms));
+    heirs.flat_map(|heir| &heir.rules).any(|rule| rule.form == record.form)
 }
 
 /// A record's rules at a table: their columns are known by number where it is the record's own, else by name.

@@ -150,7 +150,7 @@ impl LaneRule {
     pub const REMEMBERED_MAX: usize = 8;
 
     /// Whether another rule is the same, whatever its columns are called.
-    fn is_like(&self, other: &Self) -> bool {
+    pub fn is_like(&self, other: &Self) -> bool {
         let is_same = |((name, number), (other_name, other_number)): (&(String, i16), &(String, i16))| {
             if *number == 0 || *other_number == 0 { name == other_name } else { number == other_number }
         };
@@ -160,8 +160,14 @@ impl LaneRule {
     }
 
     /// Notes that a rule is used.
-    pub fn put_first(self, rules: &mut Vec<Self>) {
-        rules.retain(|known| !known.is_like(&self));
+    pub fn put_first(mut self, rules: &mut Vec<Self>) {
+        if let Some(place) = rules.iter().position(|known| known.is_like(&self)) {
+            let known = rules.remove(place);
+            for ((_, number), (_, known)) in self.key.iter_mut().zip(&known.key).filter(|(one, _)| one.1 == 0)
+            {
+                *number = *known;
+            }
+        }
         rules.insert(0, self);
         rules.truncate(Self::REMEMBERED_MAX);
     }

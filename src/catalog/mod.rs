@@ -242,9 +242,10 @@ impl Catalog {
                 }
                 let before = self.forms_of(relation.id).iter().find(|known| known.form.name == form.name);
                 let rule = lane_rule(&bound, &facts);
+                let goes_on = before.is_some_and(|before| before.key == bound.key);
                 seen.bound.push(same_or_new(before, bound));
                 if let Some(record) = self.records.get_mut(&form.name) {
-                    note(record, relation.id, rule);
+                    note(record, relation.id, rule, goes_on);
                 }
             }
             Err(fault) => {

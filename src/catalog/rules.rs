@@ -64,8 +64,12 @@ pub(super) fn rules_in(record: Option<&BindingRecord>, relation: RelationId) -> 
     record.rules.iter().cloned().map(|rule| renumbered(rule, |_| 0)).collect()
 }
 
-/// Notes in a form's record that a rule is used, which a table of the log has led to.
-pub(super) fn note(record: &mut BindingRecord, relation: RelationId, rule: LaneRule) {
+/// Notes in a form's record that a rule is used, which a table of the log has led to. One that was used before and goes
+/// on stays where it is: otherwise two tables, of which one has taken the other's place, would change places for ever.
+pub(super) fn note(record: &mut BindingRecord, relation: RelationId, rule: LaneRule, goes_on: bool) {
+    if goes_on && record.rules.iter().any(|known| known.is_like(&rule)) {
+        return;
+    }
     let rule = if record.relation == relation { rule } else { renumbered(rule, |_| 0) };
     rule.put_first(&mut record.rules);
 }

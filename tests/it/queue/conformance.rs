@@ -33,6 +33,7 @@ async fn for_lanes(make: &impl Factory) {
     a_dead_letter_lets_its_lane_go_and_a_blocking_one_does_not(make).await;
     a_renamed_entry_waits_for_its_old_lane(make).await;
     an_entry_that_changes_its_lane_to_and_fro_waits_for_what_came_last(make).await;
+    an_entry_waits_for_all_of_its_other_lanes(make).await;
     replays_of_a_lane_go_in_commit_order_and_wait_their_turn(make).await;
     a_delivery_dropped_while_it_is_claimed_stays_dropped(make).await;
 }
@@ -134,6 +135,37 @@ async fn a_renamed_entry_waits_for_its_old_lane(make: &impl Factory) {
     assert_eq!(numbers(&second), [(7, 2)]);
     queue.settle(second.into_iter().map(delivered).collect()).await.unwrap();
     assert_eq!(drain(queue).await, [(7, 4), (7, 5)]);
+}
+
+/// An entry got the key of one that was deleted, and waited for the last delivery of both, and for no other. So when that
+/// one had ended, or an operator had dropped it, it went before the rest.
+async fn an_entry_waits_for_all_of_its_other_lanes(make: &impl Factory) {
+    let queue = make(&Turned::new());
+    let queue = &*queue;
+    register(queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (3, &[7]), (3, &[7]), (3, &[7])])).await.unwrap();
+    let mut batch = feed.transaction(&[(2, &[7]), (2, &[7]), (3, &[7])]);
+    for event in &mut batch.events[..2] {
+        event.behind = vec![Lane(1), Lane(3)];
+    }
+    queue.enqueue(batch).await.unwrap();
+    let mut claims = claim(queue, 10).await;
+    assert_eq!(numbers(&claims), [(7, 1), (7, 2)]);
+    let dropped = Filter { sequence: Some(4), ..Filter::default() };
+    assert_eq!(queue.drop_deliveries(dropped).await.unwrap(), 1);
+    assert!(claim(queue, 10).await.is_empty(), "5 waits for 1 and 2, which are claimed");
+    queue.settle(vec![delivered(claims.remove(1))]).await.unwrap();
+    let third = claim(queue, 10).await;
+    assert_eq!(numbers(&third), [(7, 3)]);
+    queue.settle(third.into_iter().map(delivered).collect()).await.unwrap();
+    let seventh = claim(queue, 10).await;
+    assert_eq!(numbers(&seventh), [(7, 7)], "what came later in the other lane is not waited for");
+    queue.settle(claims.into_iter().map(dead).collect()).await.unwrap();
+    let fifth = claim(queue, 10).await;
+    assert_eq!(numbers(&fifth), [(7, 5)]);
+    queue.settle(seventh.into_iter().chain(fifth).map(delivered).collect()).await.unwrap();
+    assert_eq!(drain(queue).await, [(7, 6)]);
 }
 
 /// The key of its table is changed, and changed back, while all that it had waits.

@@ -150,6 +150,34 @@ async fn a_form_is_renamed_while_its_deliveries_wait() {
     closed.arrive(&[&[1, 2, 3, 4, 5, 6]]).await;
 }
 
+/// walhook dies before and after it has written down by which rules the entries had their lanes, and what comes first under
+/// the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn walhook_is_killed_while_it_takes_a_renamed_form_over() {
+    let mut closed = Closed::begin("lanes-killed", &[Thing::of("thing", "code")]).await;
+    closed.is_stored().await;
+    closed.trial.kill().await;
+    let deaths = [
+        ("gadget", "queue.binding.before:1"),
+        ("gizmo", "queue.binding.after:1"),
+        ("widget", "queue.binding.before:2"),
+        ("part", "queue.publish.before:1"),
+    ];
+    for (b, (form, place)) in (4..).zip(deaths) {
+        closed.updated([b]).await;
+        let configuration = with_things(&closed.trial.stage, &[Thing::of(form, "code")]);
+        let walhook = &mut closed.trial.stage.walhook;
+        walhook.configure(&configuration);
+        walhook.environment = vec![("WALHOOK_FAILPOINT".into(), place.into())];
+        walhook.start();
+        walhook.environment.clear();
+        walhook.wait_until_ended(SEEN_MAX).expect("it dies");
+        closed.trial.died().await;
+    }
+    start_running(&mut closed.trial).await;
+    closed.arrive(&[&[1, 2, 3, 4, 5, 6, 7]]).await;
+}
+
 /// The same for whoever gave a table its primary key: what is ordered by the entry id is ordered by the primary key when
 /// there is one, and did not wait for what came before that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::held;
+use super::lanes::lanes_column;
 use super::rows::{sql, state_code};
 use super::writer::{Published, Writer};
 use crate::delivery::{Batch, LastTransaction, NewDelivery, NewEvent, State};
@@ -223,13 +224,7 @@ impl Writer {
     fn insert_delivery(&mut self, event: &NewEvent, delivery: &NewDelivery, row: i64) -> Result<(), Fault> {
         let webhook = delivery.webhook.0.cast_signed();
         let lane = event.lane.0.cast_signed();
-        let gate: Option<i64> = match event.behind.filter(|&behind| behind != event.lane) {
-            None => None,
-            Some(behind) => self
-                .connection
-                .prepare_cached(sql!("lane_last"))?
-                .query_row(params![webhook, behind.0.cast_signed()], |row| row.get(0))?,
-        };
+        let gate = self.last_of(delivery.webhook, &event.behind, delivery.sequence)?;
         self.has_gates |= gate.is_some();
         let waits = gate.is_some()
             || self
@@ -248,6 +243,7 @@ impl Writer {
             &delivery.id.0[..],
             &delivery.head[..],
             self.now_us(),
+            gate.map(|_| lanes_column(&event.behind)),
         ])?;
         let part = self.unpublished.parts.get_mut(&delivery.webhook).expect("made with the event");
         if state == State::Ready {

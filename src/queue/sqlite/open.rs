@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001.sql"),
     include_str!("migrations/002.sql"),
     include_str!("migrations/003.sql"),
+    include_str!("migrations/004.sql"),
 ];
 /// Older ones can lose committed pages when one connection writes while another checkpoints.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;

@@ -31,7 +31,10 @@ fn every_statement_of_a_delivery_goes_straight_to_its_rows() {
     check(sql!("lane_is_busy"), &[active, waiting]);
     check(sql!("lane_active"), &["SEARCH delivery USING INDEX delivery_active (webhook=? AND lane=?)"]);
     check(sql!("lane_next"), &["SEARCH delivery USING INDEX delivery_waiting (webhook=? AND lane=?)"]);
-    check(sql!("gate_is_closed"), &[one]);
+    let [active_before, waiting_before] =
+        [active, waiting].map(|plan| plan.replace("lane=?", "lane=? AND sequence<?"));
+    check(sql!("lane_last"), &[&active_before, &waiting_before, "SEARCH (subquery-2)"]);
+    check(sql!("set_gate"), &[one]);
     check(sql!("promote"), &[one]);
     check(sql!("gated"), &["SEARCH delivery USING INDEX delivery_gate (webhook=? AND gate=?)"]);
     check(sql!("settle"), &[one]);

@@ -120,7 +120,7 @@ fn event() -> FormEvent {
         transaction: Arc::new(Transaction { xid: 1, committed_at_us: 0, origin: None }),
         entry_id: "INC000001".into(),
         lane: Lane(1),
-        behind: None,
+        behind: vec![],
         old: OldRow::Full(row("G1")),
         new: Some(row("G7")),
         changed: Some(vec![1]),
@@ -195,6 +195,7 @@ fn form() -> Arc<BoundForm> {
             })
             .collect(),
         key: vec![0],
+        former: vec![],
         entry_id: vec![0],
         record_id: None,
         ignored: vec![false; columns],

@@ -198,6 +198,7 @@ pub fn form() -> BoundForm {
         }),
         fields: COLUMNS.iter().enumerate().map(field).collect(),
         key: vec![0],
+        former: vec![],
         entry_id: vec![0],
         record_id: None,
         ignored: vec![false; COLUMNS.len()],

@@ -208,8 +208,8 @@ pub struct NewEvent {
     pub entry_id: String,
     /// What must stay in order with it.
     pub lane: Lane,
-    /// A lane whose deliveries of before must be finished first.
-    pub behind: Option<Lane>,
+    /// Other lanes whose deliveries of before must be finished first.
+    pub behind: Vec<Lane>,
     /// The transaction's number.
     pub xid: u32,
     /// When it was committed, in microseconds since 1970 UTC.

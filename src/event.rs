@@ -77,8 +77,9 @@ pub struct FormEvent {
     pub entry_id: String,
     /// What must stay in order with it.
     pub lane: Lane,
-    /// The lane that must have come up to this point before this event goes out: the entry's old name.
-    pub behind: Option<Lane>,
+    /// Other lanes that must have come up to this point before this event goes out: those that the entry had under its
+    /// old key, or by former rules. Nearly always none.
+    pub behind: Vec<Lane>,
     /// The row before, as far as the log tells. `Absent` on create.
     pub old: OldRow,
     /// The row after; none on delete.

@@ -130,6 +130,54 @@ pub struct BindingRecord {
     /// rename can be followed. A hidden one can stand here several times: all columns that ever had its name stay
     /// hidden; a column of the key under each name that it ever had.
     pub columns: Vec<(String, i16)>,
+    /// By which rules its entries have, or had, their lanes: those used last first, and no more than
+    /// [`LaneRule::REMEMBERED_MAX`]. Those of a form that had the table before, and another name, are among them.
+    pub rules: Vec<LaneRule>,
+}
+
+/// What makes the lane of an entry, see [`Lane`]. A form that is renamed, and a table that gets another key, have another
+/// one from then on, while deliveries may wait in the lanes of before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRule {
+    /// The form's name.
+    pub form: String,
+    /// The columns of the identity key, each with its `attnum`; 0 where that is not known, or was another table's.
+    pub key: Vec<(String, i16)>,
+}
+
+impl LaneRule {
+    /// How many rules of a form are remembered. Each costs a look at another lane for each delivery.
+    pub const REMEMBERED_MAX: usize = 8;
+
+    /// Whether another rule is the same, whatever its columns are called.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let is_same = |((name, number), (other_name, other_number)): (&(String, i16), &(String, i16))| {
+            if *number == 0 || *other_number == 0 { name == other_name } else { number == other_number }
+        };
+        self.form == other.form
+            && self.key.len() == other.key.len()
+            && self.key.iter().zip(&other.key).all(is_same)
+    }
+
+    /// Notes that a rule is used.
+    pub fn put_first(mut self, rules: &mut Vec<Self>) {
+        if let Some(place) = rules.iter().position(|known| known.is_like(&self)) {
+            let known = rules.remove(place);
+            for ((_, number), (_, known)) in self.key.iter_mut().zip(&known.key).filter(|(one, _)| one.1 == 0)
+            {
+                *number = *known;
+            }
+        }
+        rules.insert(0, self);
+        rules.truncate(Self::REMEMBERED_MAX);
+    }
+
+    /// Adds a rule as the one that was used first.
+    pub fn put_last(self, rules: &mut Vec<Self>) {
+        if rules.len() < Self::REMEMBERED_MAX && !rules.iter().any(|known| known.is_like(&self)) {
+            rules.push(self);
+        }
+    }
 }
 
 /// A form bound to its table as the log described it last: names have become column numbers.
@@ -144,6 +192,8 @@ pub struct BoundForm {
     /// The columns that identify the row for ordering and folding: the primary key; where old rows do not have
     /// it, the columns of the replica identity's index; where there is neither, the entry id.
     pub key: Vec<usize>,
+    /// By which rules its entries had their lanes before, as far as the columns are there. Nearly always none.
+    pub former: Vec<BoundRule>,
     /// The columns of the entry id.
     pub entry_id: Vec<usize>,
     /// The column of the record id.
@@ -158,6 +208,23 @@ pub struct BoundForm {
     pub parts: Vec<BoundPart>,
     /// Which rows are entries; none means all.
     pub entries: Option<Arc<BoundQualification>>,
+}
+
+/// A lane rule bound to its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundRule {
+    /// The form's name.
+    pub form: String,
+    /// The columns of the identity key.
+    pub key: Vec<usize>,
+}
+
+impl BoundRule {
+    /// The lane that the rule gives to a row. None where a value of its key was not sent.
+    fn lane_of(&self, row: &Row) -> Option<Lane> {
+        let is_known = |&column: &usize| row.datum(column) != Datum::Unchanged;
+        self.key.iter().all(is_known).then(|| Lane::of(&self.form, &key_bytes(&self.key, row)))
+    }
 }
 
 /// A field bound to its column.
@@ -220,27 +287,18 @@ impl BoundForm {
 
     /// The row's identity key, as bytes that differ for different keys.
     pub fn key_of(&self, row: &Row) -> Vec<u8> {
-        let mut key = Vec::with_capacity(16 * self.key.len());
-        for &column in &self.key {
-            match row.datum(column) {
-                Datum::Text(text) => {
-                    key.extend_from_slice(&(text.len() as u32).to_be_bytes());
-                    key.extend_from_slice(text.as_bytes());
-                }
-                // no text is so long: PostgreSQL's values end at 1 GiB
-                Datum::Null | Datum::Unchanged => key.extend_from_slice(&u32::MAX.to_be_bytes()),
-            }
-        }
-        key
+        key_bytes(&self.key, row)
     }
 
     /// The lane of an entry by its identity key.
     pub fn lane_of(&self, key: &[u8]) -> Lane {
-        let mut hash = Fnv::new();
-        hash.write(self.form.name.as_bytes());
-        hash.write(&[0]);
-        hash.write(key);
-        Lane(hash.finish())
+        Lane::of(&self.form.name, key)
+    }
+
+    /// The lanes that a row's entry had by former rules. `knows` says which of the row's columns are known.
+    pub fn former_lanes_of(&self, row: &Row, knows: impl Fn(usize) -> bool) -> impl Iterator<Item = Lane> {
+        let known = self.former.iter().filter(move |rule| rule.key.iter().all(|&column| knows(column)));
+        known.filter_map(|rule| rule.lane_of(row))
     }
 
     /// Whether a column's value is known even where only the key of an old row is.
@@ -256,12 +314,38 @@ impl BoundForm {
     }
 }
 
+/// The values of columns, as bytes that differ for different values.
+fn key_bytes(columns: &[usize], row: &Row) -> Vec<u8> {
+    let mut key = Vec::with_capacity(16 * columns.len());
+    for &column in columns {
+        match row.datum(column) {
+            Datum::Text(text) => {
+                key.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                key.extend_from_slice(text.as_bytes());
+            }
+            // no text is so long: PostgreSQL's values end at 1 GiB
+            Datum::Null | Datum::Unchanged => key.extend_from_slice(&u32::MAX.to_be_bytes()),
+        }
+    }
+    key
+}
+
 /// What must stay in order: the deliveries of one entry to one webhook share a lane.
 ///
 /// A hash of the form and the row's identity key, the same in every process. Two entries that share one by
 /// chance are ordered more strictly than needed, nothing worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(pub u64);
+
+impl Lane {
+    fn of(form: &str, key: &[u8]) -> Self {
+        let mut hash = Fnv::new();
+        hash.write(form.as_bytes());
+        hash.write(&[0]);
+        hash.write(key);
+        Self(hash.finish())
+    }
+}
 
 /// FNV-1a, 64 bits (RFC 9923): stable across releases, which the standard library's hasher is not.
 struct Fnv(u64);
@@ -340,6 +424,7 @@ pub(crate) mod sample {
                 })
                 .collect(),
             key: vec![0],
+            former: vec![],
             entry_id: vec![0],
             record_id: None,
             ignored: vec![false; columns.len()],

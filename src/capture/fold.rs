@@ -87,7 +87,8 @@ struct Entry {
     was_deleted: bool,
     renamed_from: Option<String>,
     renamed_to: Option<String>,
-    behind: Option<Lane>,
+    /// The lanes in which what came before may wait, beside its own.
+    behind: Vec<Lane>,
 }
 
 impl Entry {
@@ -105,7 +106,7 @@ impl Entry {
             was_deleted: false,
             renamed_from: None,
             renamed_to: None,
-            behind: None,
+            behind: Vec::new(),
         };
         if let (true, RowChange::Update { old, .. } | RowChange::Delete { old }) = (existed, &first.change) {
             entry.before = old.clone();
@@ -129,8 +130,9 @@ impl Entry {
             RowChange::Update { old, new } if arrives => {
                 if let Some(old) = old.row() {
                     self.renamed_from = Some(self.form.entry_id_of(old));
-                    self.behind = Some(self.form.lane_of(&self.form.key_of(old)));
+                    self.behind = vec![self.form.lane_of(&self.form.key_of(old))];
                 }
+                self.behind.extend(former_lanes(&self.form, &old));
                 self.now = Some(filled(new, None, &old));
             }
             RowChange::Update { old, new } => self.now = Some(filled(new, self.now.as_ref(), &old)),
@@ -167,10 +169,26 @@ impl Entry {
         transaction: &Arc<Transaction>,
         position: Position,
     ) -> Result<Option<FormEvent>, Undecided> {
+        let of_old_key = std::mem::take(&mut self.behind);
+        let mut behind = former_lanes(&self.form, &self.before);
+        if let Some(now) = &self.now {
+            // a column of a former key may have changed: deliveries may wait under both values
+            behind.extend(self.form.former_lanes_of(now, |_| true));
+        }
         if self.form.entries.is_some() {
             self.leave_out_other_rows(position)?;
         }
-        Ok(self.amounts_to(transaction, position))
+        let mut event = self.amounts_to(transaction, position);
+        if let Some(event) = &mut event {
+            if event.verb != Verb::Delete {
+                behind.extend(of_old_key);
+            }
+            behind.retain(|lane| *lane != event.lane);
+            behind.sort_unstable();
+            behind.dedup();
+            event.behind = behind;
+        }
+        Ok(event)
     }
 
     /// A row that is no entry of the form is, for the form, not there.
@@ -231,7 +249,7 @@ impl Entry {
             transaction: Arc::clone(transaction),
             lane: self.form.lane_of(&key),
             entry_id,
-            behind: self.behind.filter(|_| verb != Verb::Delete),
+            behind: Vec::new(),
             changed: changed.map(|columns| fields_of(&self.form, &columns)),
             old: if verb == Verb::Create { OldRow::Absent } else { self.before },
             new: self.now,
@@ -248,6 +266,16 @@ impl Entry {
             return !self.form.form.unchanged_updates;
         }
         columns.iter().all(|&column| self.form.ignored[column])
+    }
+}
+
+/// The lanes by former rules that an old row tells of.
+fn former_lanes(form: &BoundForm, old: &OldRow) -> Vec<Lane> {
+    match old {
+        _ if form.former.is_empty() => Vec::new(),
+        OldRow::Absent => Vec::new(),
+        OldRow::Key(row) => form.former_lanes_of(row, |column| form.identifies(column)).collect(),
+        OldRow::Full(row) => form.former_lanes_of(row, |_| true).collect(),
     }
 }
 
@@ -326,7 +354,7 @@ pub(super) fn in_columns_of(row: &Row, from: &Relation, to: &Relation) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::form::{Form, sample};
+    use crate::form::{BoundRule, Form, sample};
     use crate::lsn::Lsn;
     use crate::qualification::{Purpose, Qualification};
     use crate::value::Type;
@@ -465,8 +493,62 @@ mod tests {
         assert_eq!(told(folded(&form, vec![(0, change.clone())])), "delete 1 to 2");
         let arrival = folded(&form, vec![(1, change)]).unwrap();
         let old_lane = form.lane_of(&form.key_of(&row("1 New x 0 h")));
-        assert_eq!(arrival.behind, Some(old_lane));
+        assert_eq!(arrival.behind, [old_lane]);
         assert_eq!(told(Some(arrival)), "create 2 from 1");
+    }
+
+    /// The form, which was called Ticket and had `note` for its key before; and that one as it was then.
+    fn renamed() -> (Arc<BoundForm>, Arc<BoundForm>) {
+        let (now, mut before) = (form(), (*form()).clone());
+        let note = now.fields[2].column;
+        before.form = Arc::new(Form { name: "Ticket".into(), ..(*before.form).clone() });
+        before.key = vec![note];
+        let former = vec![BoundRule { form: "Ticket".into(), key: vec![note] }];
+        (Arc::new(BoundForm { former, ..(*now).clone() }), Arc::new(before))
+    }
+
+    #[test]
+    fn an_entry_waits_for_what_it_had_by_a_former_rule() {
+        let (form, before) = renamed();
+        let lane = |form: &BoundForm, text: &str| form.lane_of(&form.key_of(&row(text)));
+        let check = |changes: Vec<(u64, RowChange)>, own: &str, behind: &[Lane]| {
+            let event = folded(&form, changes).unwrap();
+            let mut behind = behind.to_vec();
+            behind.sort_unstable();
+            assert_eq!((event.lane, event.behind), (lane(&form, own), behind), "{own}");
+        };
+        let [x, y] = ["1 New x 0 h", "1 New y 0 h"].map(|text| lane(&before, text));
+        check(vec![(0, insert("1 New x 0 h"))], "1 New x 0 h", &[x]);
+        check(vec![(0, update("1 New x 0 h", "1 Open x 0 h"))], "1 New x 0 h", &[x]);
+        check(vec![(0, delete("1 New x 0 h"))], "1 New x 0 h", &[x]);
+        check(vec![(0, blind_update("1 Open x 0 h"))], "1 New x 0 h", &[x]);
+        // the former key changes, which is no change of the key now
+        check(vec![(0, update("1 New x 0 h", "1 New y 0 h"))], "1 New x 0 h", &[x, y]);
+        let twice =
+            vec![(0, update("1 New x 0 h", "1 New z 0 h")), (2, update("1 New z 0 h", "1 New y 0 h"))];
+        check(twice, "1 New x 0 h", &[x, y]);
+        check(
+            vec![(0, update("1 New x 0 h", "1 New y 0 h")), (2, delete("1 New y 0 h"))],
+            "1 New x 0 h",
+            &[x],
+        );
+        // the key changes, and the former one with it
+        let change = update("1 New x 0 h", "2 New y 0 h");
+        check(vec![(0, change.clone())], "1 New x 0 h", &[x]);
+        check(vec![(1, change)], "2 New x 0 h", &[lane(&form, "1 New x 0 h"), x, y]);
+    }
+
+    #[test]
+    fn a_former_rule_says_nothing_of_a_row_without_its_columns() {
+        let (form, before) = renamed();
+        let x = before.lane_of(&before.key_of(&row("1 New x 0 h")));
+        let key = |text: &str| OldRow::Key(row(text));
+        let behind = |change| folded(&form, vec![(0, change)]).unwrap().behind;
+        assert_eq!(behind(RowChange::Delete { old: key("1 NULL NULL NULL NULL") }), []);
+        assert_eq!(behind(blind_update("1 Open ? 0 h")), []);
+        assert_eq!(behind(update("1 New x 0 h", "1 Open ? 0 h")), [x], "it was not sent because it stayed");
+        let update = RowChange::Update { old: key("1 NULL NULL NULL NULL"), new: row("1 Open x 0 h") };
+        assert_eq!(behind(update), [x]);
     }
 
     #[test]

@@ -64,6 +64,19 @@ impl<'q, B: Bindings> Forms<'q, B> {
         self.catalog.forms().filter_map(|form| self.now(&form.name))
     }
 
+    /// The names under which a form goes on: its own while it is configured, else those of the forms that took its
+    /// table over.
+    pub(super) fn names_now(&self, form: &str) -> Vec<String> {
+        let is_configured = |name: &str| self.catalog.forms().any(|one| one.name == name);
+        if is_configured(form) {
+            return vec![form.to_owned()];
+        }
+        let heirs = self.remembered.values().filter(|record| {
+            is_configured(&record.form) && record.rules.iter().any(|rule| rule.form == form)
+        });
+        heirs.map(|record| record.form.clone()).collect()
+    }
+
     /// The forms of a table.
     pub(super) fn of(&self, relation: RelationId) -> &[Arc<BoundForm>] {
         self.catalog.forms_of(relation)

@@ -314,7 +314,7 @@ mod tests {
             transaction: Arc::new(Transaction { xid: 1, committed_at_us: 0, origin: None }),
             entry_id: "1".into(),
             lane: Lane(1),
-            behind: None,
+            behind: vec![],
             old: old.map_or(OldRow::Absent, OldRow::Full),
             new,
             changed,

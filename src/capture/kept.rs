@@ -15,7 +15,7 @@ use std::sync::Arc;
 struct Kept {
     xid: u32,
     origin: Option<String>,
-    behind: Option<u64>,
+    behind: Behind,
     renamed_to: Option<String>,
     renamed_from: Option<String>,
     schema: String,
@@ -27,6 +27,24 @@ struct Kept {
     old_is_key: bool,
     old: Option<Vec<Cell>>,
     new: Option<Vec<Cell>>,
+}
+
+/// Other lanes that the event has to wait for.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Behind {
+    Lanes(Vec<u64>),
+    /// As it was written when there was at most one.
+    Lane(Option<u64>),
+}
+
+impl Behind {
+    fn lanes(self) -> Vec<Lane> {
+        match self {
+            Self::Lanes(lanes) => lanes.into_iter().map(Lane).collect(),
+            Self::Lane(lane) => lane.into_iter().map(Lane).collect(),
+        }
+    }
 }
 
 /// A value: a text, `null`, or `false` for one that was not sent.
@@ -55,7 +73,7 @@ pub(super) fn write(event: &FormEvent) -> Bytes {
     let kept = Kept {
         xid: event.transaction.xid,
         origin: event.transaction.origin.clone(),
-        behind: event.behind.map(|lane| lane.0),
+        behind: Behind::Lanes(event.behind.iter().map(|lane| lane.0).collect()),
         renamed_to: event.renamed_to.clone(),
         renamed_from: event.renamed_from.clone(),
         schema: relation.schema.clone(),
@@ -110,7 +128,7 @@ pub(super) fn read(held: &Held, form: &Arc<BoundForm>) -> Result<Option<FormEven
         }),
         entry_id: entry_id.clone(),
         lane: *lane,
-        behind: kept.behind.map(Lane),
+        behind: kept.behind.lanes(),
         old,
         new,
         changed,
@@ -161,7 +179,7 @@ mod tests {
             transaction: Arc::new(Transaction { xid: 7, committed_at_us: 11, origin: Some("etl".into()) }),
             entry_id: "1".into(),
             lane: Lane(5),
-            behind: Some(Lane(u64::MAX)),
+            behind: vec![Lane(6), Lane(u64::MAX)],
             old,
             new: Some(sample::row(new)),
             changed: Some(vec![]),
@@ -197,6 +215,22 @@ mod tests {
             FormEvent { changed: None, old: OldRow::Key(sample::row(&["1", "NULL", "NULL"])), ..expected };
         let back = read(&held(&blind), &blind.form).unwrap().unwrap();
         assert_eq!(format!("{back:?}"), format!("{blind:?}"));
+    }
+
+    /// Walhook once wrote the one lane that an event could have to wait for, or null.
+    #[test]
+    fn what_was_written_with_one_lane_to_wait_for_can_be_read() {
+        let event = event(OldRow::Absent, &["1", "Closed", "x"]);
+        let written = String::from_utf8(write(&event).to_vec()).unwrap();
+        let now = format!("\"behind\":[6,{}]", u64::MAX);
+        for (before, lanes) in [(u64::MAX.to_string(), vec![Lane(u64::MAX)]), ("null".to_owned(), vec![])] {
+            assert!(written.contains(&now), "{written}");
+            let content = written.replace(&now, &format!("\"behind\":{before}"));
+            let mut held = held(&event);
+            let HeldWhat::Event { content: kept, .. } = &mut held.what else { unreachable!() };
+            *kept = content.into();
+            assert_eq!(read(&held, &event.form).unwrap().unwrap().behind, lanes);
+        }
     }
 
     #[test]

@@ -61,13 +61,17 @@ where
     async fn judge_page(&mut self, number: usize, page: Vec<Held>, judged: &mut Judged) -> Result<(), Error> {
         for held in page {
             let form = match &held.what {
-                HeldWhat::Event { form, verb, .. } if !self.subscriptions.listens_to(number, form, *verb) => {
-                    // its registration has changed meanwhile
-                    judged.events += 1;
-                    self.batch.released.push(held.held);
-                    continue;
+                HeldWhat::Event { form, verb, .. } => {
+                    let names = self.forms.names_now(form);
+                    let listens = |name: &&String| self.subscriptions.listens_to(number, name, *verb);
+                    let Some(name) = names.iter().find(listens) else {
+                        // its registration has changed meanwhile
+                        judged.events += 1;
+                        self.batch.released.push(held.held);
+                        continue;
+                    };
+                    self.forms.now(name)
                 }
-                HeldWhat::Event { form, .. } => self.forms.now(form),
                 HeldWhat::Range { .. } if judged.any_held_on => {
                     self.subscriptions.holding(number).add_range();
                     continue;

@@ -100,11 +100,12 @@ impl Holding {
         self.lanes.is_empty() && !self.everything && !self.ranges
     }
 
-    /// Whether an event has to wait: one of its entry, or of the entry that it comes from, is held.
+    /// Whether an event has to wait: one of its entry, or of the entry that it comes from, is held, be it under a
+    /// former rule.
     fn holds(&self, event: &FormEvent) -> bool {
         self.everything
             || self.lanes.contains(&event.lane)
-            || event.behind.is_some_and(|behind| self.lanes.contains(&behind))
+            || event.behind.iter().any(|behind| self.lanes.contains(behind))
     }
 }
 
@@ -384,7 +385,7 @@ impl New {
             verb: event.verb,
             entry_id: event.entry_id.clone(),
             lane: event.lane,
-            behind: event.behind,
+            behind: event.behind.clone(),
             xid: event.transaction.xid,
             committed_at_us: event.transaction.committed_at_us,
             tails: self.tails,

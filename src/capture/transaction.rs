@@ -92,7 +92,7 @@ impl Open {
             self.bound.len() - 1
         });
         // the same form bound anew goes on under its first number: an entry's changes stay together
-        let first = self.bound.iter().position(|bound| bound.form.name == form.form.name).unwrap_or(relation);
+        let first = self.bound.iter().position(|bound| has_key_of(bound, form)).unwrap_or(relation);
         let (form, relation) = (first as u32, relation as u32);
         self.changes.push(StagedChange { ordinal: place, form, key, relation, change });
     }
@@ -158,6 +158,15 @@ impl Open {
     }
 }
 
+/// Whether two bindings are of one form and its key is the same, be it called otherwise by now or in another place: only
+/// then do equal keys mean one entry.
+fn has_key_of(one: &BoundForm, other: &BoundForm) -> bool {
+    fn names(form: &BoundForm) -> impl Iterator<Item = &str> {
+        form.key.iter().map(|&column| form.relation.columns[column].name.as_str())
+    }
+    one.form.name == other.form.name && (one.key == other.key || names(one).eq(names(other)))
+}
+
 /// An update whose new row has its key. A key that is long enough to be stored out of line, and that the update left
 /// alone, is not in the new row, like any large value; then it is in the old one, which the server sends for it.
 fn with_its_key(form: &BoundForm, change: RowChange) -> RowChange {
@@ -194,4 +203,45 @@ fn by_entry(changes: Vec<StagedChange>) -> Vec<StagedEntry> {
         }
     }
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::form::sample;
+    use crate::value::Type;
+
+    fn form(columns: [&str; 3], key: usize) -> Arc<BoundForm> {
+        let mut form = sample::form("Incident", &columns.map(|name| (name, Type::Text)));
+        form.key = vec![key];
+        Arc::new(form)
+    }
+
+    /// How many entries two changes are of: of a row under one binding, and of another under the next.
+    fn entries(bound: [&Arc<BoundForm>; 2], rows: [[&str; 3]; 2]) -> usize {
+        let mut open = Open::begin(0, Lsn(1), 0, 7);
+        for (form, row) in bound.into_iter().zip(rows) {
+            let ordinal = open.count();
+            open.push(ordinal, form, RowChange::Insert { new: sample::row(&row) });
+        }
+        open.take_entries().len()
+    }
+
+    /// While a transaction was read, its table was found to have another key. A row whose new key looked like the former
+    /// key of another row was taken for that one's entry, and one event came of the two.
+    #[test]
+    fn entries_by_different_keys_are_different_though_these_look_alike() {
+        let columns = ["id", "code", "b"];
+        let (by_code, by_id) = (form(columns, 1), form(columns, 0));
+        assert_eq!(entries([&by_code, &by_id], [["7", "1", "x"], ["1", "9", "y"]]), 2);
+        assert_eq!(entries([&by_id, &by_id], [["7", "1", "x"], ["7", "1", "y"]]), 1);
+    }
+
+    #[test]
+    fn an_entry_stays_together_when_its_table_is_altered_within_the_transaction() {
+        let before = form(["id", "code", "b"], 0);
+        let (renamed, moved) = (form(["number", "code", "b"], 0), form(["b", "id", "added"], 1));
+        assert_eq!(entries([&before, &renamed], [["1", "a", "x"], ["1", "a", "y"]]), 1);
+        assert_eq!(entries([&before, &moved], [["1", "a", "x"], ["x", "1", "y"]]), 1);
+    }
 }

@@ -11,7 +11,9 @@ use super::kinds::kind_of;
 use super::table::{Table, TableColumn};
 use super::types::Types;
 use crate::change::{Relation, ReplicaIdentity};
-use crate::form::{BindingRecord, BoundField, BoundForm, BoundPart, Field, Form, OldValues, Part};
+use crate::form::{
+    BindingRecord, BoundField, BoundForm, BoundPart, BoundRule, Field, Form, LaneRule, OldValues, Part,
+};
 use crate::qualification::{Faults, Purpose};
 use crate::value::Kind;
 use std::collections::HashSet;
@@ -24,6 +26,8 @@ pub(super) struct Facts<'a> {
     pub(super) table: Option<&'a Table>,
     /// What the form was bound to before, if that was the same table.
     pub(super) record: Option<&'a BindingRecord>,
+    /// The rules by which the form's entries had their lanes so far.
+    pub(super) rules: &'a [LaneRule],
     pub(super) types: &'a Types,
 }
 
@@ -46,11 +50,13 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
     }
     let relation = facts.relation;
     let is_full = relation.identity == ReplicaIdentity::Full && facts.all_partitions_are_full();
+    let key = key(&places, &entry_id);
     let mut bound = BoundForm {
         form: Arc::clone(form),
         relation: Arc::clone(relation),
         fields: fields(form, &places, &hidden),
-        key: key(&places, &entry_id),
+        former: former(form, &places, &key),
+        key,
         entry_id,
         record_id: form.record_id.as_ref().and_then(|name| places.find(name)),
         ignored,
@@ -112,7 +118,34 @@ pub(super) fn record(form: &Form, table: &Table, before: Option<&BindingRecord>)
         schema: schema.clone(),
         table: name.clone(),
         columns,
+        rules: Vec::new(),
     }
+}
+
+/// The rule by which a bound form gives lanes to its entries.
+pub(super) fn lane_rule(bound: &BoundForm, facts: &Facts<'_>) -> LaneRule {
+    let places = Places::new(facts);
+    let column = |&column: &usize| {
+        let name = facts.relation.columns[column].name.clone();
+        (name, places.numbers[column].unwrap_or(0))
+    };
+    LaneRule { form: bound.form.name.clone(), key: bound.key.iter().map(column).collect() }
+}
+
+/// The rules of before whose columns are there, without the present one.
+fn former(form: &Form, places: &Places<'_>, key: &[usize]) -> Vec<BoundRule> {
+    let mut former: Vec<BoundRule> = Vec::new();
+    for rule in places.facts.rules {
+        let columns: Option<Vec<usize>> =
+            rule.key.iter().map(|(name, number)| places.recorded(name, *number)).collect();
+        let Some(columns) = columns else { continue };
+        let bound = BoundRule { form: rule.form.clone(), key: columns };
+        let is_present = bound.form == form.name && bound.key == key;
+        if !is_present && !former.contains(&bound) {
+            former.push(bound);
+        }
+    }
+    former
 }
 
 /// Where the columns are that a form names.
@@ -138,6 +171,15 @@ impl<'a> Places<'a> {
 
     fn numbered(&self, number: i16) -> Option<usize> {
         self.numbers.iter().position(|known| *known == Some(number))
+    }
+
+    /// A column as it is remembered: by its number, where that is not known by its name.
+    fn recorded(&self, name: &str, number: i16) -> Option<usize> {
+        let called = || {
+            let called = self.called(name)?;
+            (number == 0 || self.numbers[called].is_none()).then_some(called)
+        };
+        self.numbered(number).or_else(called)
     }
 
     /// The columns that have a number which the name had when the form was bound, or has now.

@@ -15,6 +15,7 @@ mod check;
 mod fault;
 mod kinds;
 mod reader;
+mod rules;
 mod status;
 mod table;
 mod types;
@@ -27,9 +28,10 @@ use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form};
 use crate::nearby::nearby;
 use crate::postgres::{Address, Session};
-use bind::{Facts, bind, record};
+use bind::{Facts, bind, lane_rule, record};
 use check::check;
 use reader::{Reader, connect};
+use rules::{note, rules_at, rules_in};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use table::{Named, Table, Tables};
@@ -219,12 +221,14 @@ impl Catalog {
         Ok(())
     }
 
-    fn bind_form(&self, form: &Arc<Form>, seen: &mut Seen) {
+    fn bind_form(&mut self, form: &Arc<Form>, seen: &mut Seen) {
         let relation = &seen.relation;
+        let rules = rules_in(self.records.get(&form.name), relation.id);
         let facts = Facts {
             relation,
             table: self.tables.by_oid(relation.id).map(Arc::as_ref),
             record: self.record_of(form, relation.id),
+            rules: &rules,
             types: &self.types,
         };
         let Some(mut status) = self.statuses.iter().find(|status| status.form == form.name).cloned() else {
@@ -237,7 +241,12 @@ impl Catalog {
                     status.standing = Standing::Bound;
                 }
                 let before = self.forms_of(relation.id).iter().find(|known| known.form.name == form.name);
+                let rule = lane_rule(&bound, &facts);
+                let goes_on = before.is_some_and(|before| before.key == bound.key);
                 seen.bound.push(same_or_new(before, bound));
+                if let Some(record) = self.records.get_mut(&form.name) {
+                    note(record, relation.id, rule, goes_on);
+                }
             }
             Err(fault) => {
                 status.standing = Standing::Broken;
@@ -341,7 +350,10 @@ impl Catalog {
         if is_broken {
             standing = Standing::Broken;
         }
-        let record = (!is_broken).then(|| record(form, &table, before));
+        let record = (!is_broken).then(|| {
+            let rules = rules_at(&table, form, &self.forms, &self.records);
+            BindingRecord { rules, ..record(form, &table, before) }
+        });
         let status =
             BindingStatus { form: form.name.clone(), table: table.sql_name.clone(), standing, faults };
         Judged { status, record, described: Some(described) }
@@ -355,7 +367,8 @@ impl Catalog {
         record: Option<&BindingRecord>,
     ) -> Result<Arc<BoundForm>, Fault> {
         let relation = Arc::new(table.as_logged());
-        let facts = Facts { relation: &relation, table: Some(table), record, types: &self.types };
+        // no row is put into a lane by this binding
+        let facts = Facts { relation: &relation, table: Some(table), record, rules: &[], types: &self.types };
         let bound = bind(form, &facts)?;
         let before = self.described.get(&form.name).and_then(|described| described.as_ref().ok());
         Ok(same_or_new(before, bound))

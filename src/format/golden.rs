@@ -37,7 +37,7 @@ fn event(verb: Verb, old: Option<&[&str]>, new: Option<&[&str]>, changed: Option
         position: Position { epoch: 0, commit_lsn: Lsn(0x16_B374_D848), ordinal: 3 },
         transaction: Arc::new(Transaction { xid: 741, committed_at_us: 1_795_341_671_123_456, origin: None }),
         lane: crate::form::Lane(0),
-        behind: None,
+        behind: vec![],
         old: old.map_or(OldRow::Absent, |old| OldRow::Full(sample::row(old))),
         new: new.map(sample::row),
         changed: changed.map(<[usize]>::to_vec),

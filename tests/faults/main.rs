@@ -12,6 +12,7 @@ mod descriptors;
 mod disk;
 mod failpoints;
 mod hostile;
+mod lanes;
 mod network;
 #[path = "../proof/mod.rs"]
 mod proof;

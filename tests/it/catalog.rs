@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod kinds;
+mod rules;
 
 use crate::version::lacks;
 use bytes::Buf;

@@ -239,7 +239,7 @@ impl Desk {
             verb: walhook::event::Verb::Create,
             entry_id: format!("INC{sequence}\x1b[2J"),
             lane: walhook::form::Lane(sequence),
-            behind: None,
+            behind: vec![],
             xid: 700,
             committed_at_us: COMMITTED_AT_US + i64::try_from(sequence).unwrap() * 60_000_000,
             tails: vec![Tail {

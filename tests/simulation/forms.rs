@@ -5,7 +5,7 @@ use std::sync::Arc;
 use walhook::capture::Bindings;
 use walhook::catalog::{self, BindingStatus, Fault, Standing};
 use walhook::change::{Column, Datum, Relation, RelationId, ReplicaIdentity, Row};
-use walhook::form::{BindingRecord, BoundField, BoundForm, Form};
+use walhook::form::{BindingRecord, BoundField, BoundForm, BoundRule, Form, LaneRule};
 use walhook::value::{Kind, Type};
 
 /// The types of the columns, as oids of `pg_type`.
@@ -36,7 +36,8 @@ pub fn relation(table: usize) -> Relation {
     }
 }
 
-fn bound(table: usize, form: &Arc<Form>) -> BoundForm {
+/// The form at a table whose key has its columns so many times over: another key by which the same rows are told apart.
+fn bound(table: usize, form: &Arc<Form>, times: usize, rules: &[LaneRule]) -> BoundForm {
     let of = &TABLES[table];
     let fields = of.columns.iter().enumerate().filter(|(number, _)| !of.hidden.contains(number));
     let field = |(column, (_, name)): (usize, &(&str, &str))| BoundField {
@@ -50,7 +51,12 @@ fn bound(table: usize, form: &Arc<Form>) -> BoundForm {
         form: Arc::clone(form),
         relation: Arc::new(relation(table)),
         fields: fields.map(field).collect(),
-        key: of.key.to_vec(),
+        key: of.key.repeat(times),
+        former: rules
+            .iter()
+            .map(bound_rule(table))
+            .filter(|rule| rule.key.len() != of.key.len() * times)
+            .collect(),
         entry_id: of.key.to_vec(),
         record_id: of.record_id,
         ignored: (0..of.columns.len()).map(|n| of.ignored.contains(&n) || of.hidden.contains(&n)).collect(),
@@ -59,6 +65,20 @@ fn bound(table: usize, form: &Arc<Form>) -> BoundForm {
         parts: vec![],
         entries: None,
     }
+}
+
+fn bound_rule(table: usize) -> impl Fn(&LaneRule) -> BoundRule {
+    let column = move |(name, _): &(String, i16)| {
+        TABLES[table].columns.iter().position(|(column, _)| column == name).unwrap()
+    };
+    move |rule| BoundRule { form: rule.form.clone(), key: rule.key.iter().map(column).collect() }
+}
+
+/// By which key the entries of a table have their lanes.
+fn rule(table: usize, times: usize) -> LaneRule {
+    let of = &TABLES[table];
+    let column = |&column: &usize| (of.columns[column].0.to_owned(), column as i16 + 1);
+    LaneRule { form: of.form.to_owned(), key: of.key.repeat(times).iter().map(column).collect() }
 }
 
 /// A value as PostgreSQL writes it.
@@ -105,7 +125,7 @@ pub enum Sent {
     Unchanged,
 }
 
-/// The forms of the play, whose tables never change.
+/// The forms of the play, whose tables never change but for their keys.
 pub struct Tables {
     forms: Vec<Arc<Form>>,
     bound: Vec<[Arc<BoundForm>; 1]>,
@@ -114,21 +134,38 @@ pub struct Tables {
 }
 
 impl Tables {
-    pub fn new(forms: Vec<Arc<Form>>) -> Self {
+    /// The forms behind those that are remembered. With `rekeys` the tables have other keys than those had.
+    pub fn new(forms: Vec<Arc<Form>>, remembered: &[BindingRecord], rekeys: bool) -> Self {
+        let rules = |table: usize| -> Vec<LaneRule> {
+            let record = remembered.iter().find(|record| record.form == TABLES[table].form);
+            record.map_or_else(Vec::new, |record| record.rules.clone())
+        };
+        // three keys in turn
+        let times = |table: usize| match rules(table).first() {
+            Some(last) if rekeys => last.key.len() / TABLES[table].key.len() % 3 + 1,
+            _ => 1,
+        };
         let form_of = |table: usize| forms.iter().find(|form| form.name == TABLES[table].form).unwrap();
-        let bound: Vec<_> = (0..TABLES.len()).map(|table| [Arc::new(bound(table, form_of(table)))]).collect();
+        let bound: Vec<_> = (0..TABLES.len())
+            .map(|table| [Arc::new(bound(table, form_of(table), times(table), &rules(table)))])
+            .collect();
         let status = |table: usize| BindingStatus {
             form: TABLES[table].form.to_owned(),
             table: TABLES[table].name.to_owned(),
             standing: Standing::Bound,
             faults: vec![],
         };
-        let record = |table: usize| BindingRecord {
-            form: TABLES[table].form.to_owned(),
-            relation: oid(table),
-            schema: "desk".to_owned(),
-            table: relation(table).name,
-            columns: vec![],
+        let record = |table: usize| {
+            let mut rules = rules(table);
+            rule(table, times(table)).put_first(&mut rules);
+            BindingRecord {
+                form: TABLES[table].form.to_owned(),
+                relation: oid(table),
+                schema: "desk".to_owned(),
+                table: relation(table).name,
+                columns: vec![],
+                rules,
+            }
         };
         Self {
             bound,

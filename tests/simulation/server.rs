@@ -34,6 +34,8 @@ pub struct Cluster {
     random: Random,
     /// How much of its work goes wrong, in a thousand.
     pub trouble: u64,
+    /// Whether each start of walhook finds the tables with other keys.
+    rekeys: bool,
 }
 
 /// The replication slot.
@@ -55,7 +57,8 @@ pub struct Slot {
 
 impl Cluster {
     pub fn new(seed: u64, script: Arc<Vec<Transaction>>) -> Self {
-        Self { script, slot: None, connection: 0, random: Random::new(seed, 20), trouble: 0 }
+        let rekeys = Random::new(seed, 21).percent(25);
+        Self { script, slot: None, connection: 0, random: Random::new(seed, 20), trouble: 0, rekeys }
     }
 
     /// Where the log ends.
@@ -170,9 +173,10 @@ impl Database for Way {
         &self,
         forms: Vec<Arc<Form>>,
         _: &[String],
-        _: Vec<BindingRecord>,
+        records: Vec<BindingRecord>,
     ) -> Result<Tables, catalog::Error> {
-        Ok(Tables::new(forms))
+        let rekeys = self.world.lock().cluster.rekeys;
+        Ok(Tables::new(forms, &records, rekeys))
     }
 }
 

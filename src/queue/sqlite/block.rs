@@ -169,7 +169,7 @@ impl Forming {
             verb: event.verb,
             entry_id: event.entry_id.clone(),
             lane: event.lane,
-            behind: event.behind.into_iter().collect(),
+            behind: event.behind.clone(),
             xid: event.xid,
             committed_at_us: event.committed_at_us,
             tails: event.tails.iter().map(tail).collect(),

@@ -2,12 +2,12 @@
 
 use super::block::Forming;
 use super::fault::Fault;
-use super::rows::{position_at, unsigned_at, verb_at};
+use super::rows::{malformed, position_at, unsigned_at, verb_at};
 use crate::delivery::{DeliveryId, NewDelivery, NewEvent, Tail};
 use crate::form::Lane;
 use crate::webhook::WebhookId;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 /// States, as they are numbered then and now: those from here on have ended.
 const ENDED: i64 = 7;
@@ -56,7 +56,7 @@ impl Carried<'_> {
             verb: verb_at(row, 4)?,
             entry_id: row.get(5)?,
             lane: Lane(unsigned_at(row, 6)?),
-            behind: None,
+            behind: Vec::new(),
             xid: row.get(7)?,
             committed_at_us: row.get(8)?,
             // there are as many as there are formats, and this is done once
@@ -77,7 +77,7 @@ impl Carried<'_> {
 
     fn deliveries(&mut self, id: i64, event: &mut NewEvent) -> Result<(), Fault> {
         let mut statement = self.connection.prepare_cached(
-            "select webhook, sequence, id, head, state, since_us, attempts, replay, gate
+            "select webhook, sequence, id, head, state, since_us, attempts, replay, behind
              from former_delivery where event = ?1 order by webhook, sequence",
         )?;
         let mut rows = statement.query(params![id])?;
@@ -97,13 +97,10 @@ impl Carried<'_> {
                 self.ended += 1;
                 self.since_us = self.since_us.max(since_us);
             }
-            if let Some(gate) = row.get::<_, Option<i64>>(8)? {
-                let lane = self
-                    .connection
-                    .prepare_cached("select lane from former_delivery where webhook = ?1 and sequence = ?2")?
-                    .query_row(params![webhook, gate], |row| row.get::<_, i64>(0))
-                    .optional()?;
-                event.behind = lane.map(|lane| Lane(lane.cast_unsigned()));
+            if let Some(behind) = row.get::<_, Option<String>>(8)? {
+                let lanes: Vec<i64> =
+                    serde_json::from_str(&behind).map_err(|error| malformed(8, error.to_string()))?;
+                event.behind = lanes.into_iter().map(|lane| Lane(lane.cast_unsigned())).collect();
             }
             event.deliveries.push(NewDelivery {
                 webhook: WebhookId(webhook.cast_unsigned()),

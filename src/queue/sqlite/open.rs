@@ -20,10 +20,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001.sql"),
     include_str!("migrations/002.sql"),
     include_str!("migrations/003.sql"),
+    include_str!("migrations/004.sql"),
     include_str!("migrations/005.sql"),
 ];
 /// The step after which deliveries stand in blocks: those of before are carried over.
-const BLOCKS: usize = 3;
+const BLOCKS: usize = 4;
 /// Older ones can lose committed pages when one connection writes while another checkpoints.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How every SQLite database begins.

@@ -5,7 +5,7 @@ use super::deliveries;
 use super::fault::Fault;
 use super::rows::{cause_at, position_at, range_of, sql, unsigned_at, verb_at};
 use crate::delivery::{Held, HeldRef, HeldWhat, LastTransaction, Quarantined, StreamRecord};
-use crate::form::Lane;
+use crate::form::{Lane, LaneRule};
 use crate::lsn::{Lsn, Progress};
 use crate::queue::{BindingRecord, SequenceRange, WebhookStanding};
 use crate::webhook::WebhookId;
@@ -97,7 +97,9 @@ pub(super) fn bindings(connection: &Connection) -> Result<Vec<BindingRecord>, Fa
     let bindings = connection
         .prepare_cached(sql!("bindings"))?
         .query_map([], |row| {
-            let columns: String = row.get(4)?;
+            let (columns, rules): (String, String) = (row.get(4)?, row.get(5)?);
+            let rules: Vec<(String, Vec<(String, i16)>)> =
+                serde_json::from_str(&rules).map_err(|error| super::rows::malformed(5, error.to_string()))?;
             Ok(BindingRecord {
                 form: row.get(0)?,
                 relation: row.get(1)?,
@@ -105,6 +107,7 @@ pub(super) fn bindings(connection: &Connection) -> Result<Vec<BindingRecord>, Fa
                 table: row.get(3)?,
                 columns: serde_json::from_str(&columns)
                     .map_err(|error| super::rows::malformed(4, error.to_string()))?,
+                rules: rules.into_iter().map(|(form, key)| LaneRule { form, key }).collect(),
             })
         })?
         .collect::<Result<_, _>>()?;

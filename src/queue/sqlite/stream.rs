@@ -52,7 +52,10 @@ impl Writer {
 
     /// Remembers the table that a form is bound to.
     pub(super) fn record_binding(&mut self, binding: &BindingRecord) -> Result<(), Fault> {
-        let columns = serde_json::to_string(&binding.columns).expect("names and numbers are JSON");
+        let rules: Vec<_> = binding.rules.iter().map(|rule| (&rule.form, &rule.key)).collect();
+        let json = "names and numbers are JSON";
+        let columns = serde_json::to_string(&binding.columns).expect(json);
+        let rules = serde_json::to_string(&rules).expect(json);
         failpoint::reach("queue.binding.before");
         self.connection.prepare_cached(sql!("record_binding"))?.execute(params![
             binding.form,
@@ -60,6 +63,7 @@ impl Writer {
             binding.schema,
             binding.table,
             columns,
+            rules,
         ])?;
         failpoint::reach("queue.binding.after");
         Ok(())

@@ -56,7 +56,7 @@ async fn enqueue(queue: &SqliteQueue, webhooks: &[u64], events: u64, entries: u6
                 verb: Verb::Update,
                 entry_id: format!("INC{entry}"),
                 lane: Lane(entry),
-                behind: None,
+                behind: vec![],
                 xid: 700,
                 committed_at_us: Clock::system().now_us(),
                 deliveries: deliveries.collect(),

@@ -167,6 +167,7 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
             columns,
         }),
         key: vec![0],
+        former: vec![],
         entry_id: vec![0],
         record_id: None,
         ignored: vec![false; count],

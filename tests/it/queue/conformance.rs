@@ -8,8 +8,7 @@ use walhook::change::{Datum, OldRow, Row, RowChange};
 use walhook::delivery::{
     AcceptedGap, Batch, DeliveryNumber, LastTransaction, Quarantined, Settlement, State, StreamRecord,
 };
-use walhook::form::BindingRecord;
-use walhook::form::Lane;
+use walhook::form::{BindingRecord, Lane, LaneRule};
 use walhook::lsn::{Lsn, Position, Progress};
 use walhook::queue::{DeliveryRef, Error, Filter, Queue, StagedChange, WebhookState};
 use walhook::webhook::WebhookId;
@@ -33,6 +32,8 @@ async fn for_lanes(make: &impl Factory) {
     a_retry_holds_its_lane_until_it_is_over(make).await;
     a_dead_letter_lets_its_lane_go_and_a_blocking_one_does_not(make).await;
     a_renamed_entry_waits_for_its_old_lane(make).await;
+    an_entry_that_changes_its_lane_to_and_fro_waits_for_what_came_last(make).await;
+    an_entry_waits_for_all_of_its_other_lanes(make).await;
     replays_of_a_lane_go_in_commit_order_and_wait_their_turn(make).await;
     a_delivery_dropped_while_it_is_claimed_stays_dropped(make).await;
 }
@@ -123,7 +124,7 @@ async fn a_renamed_entry_waits_for_its_old_lane(make: &impl Factory) {
     let mut feed = Feed::new();
     queue.enqueue(feed.transaction(&[(1, &[7]), (1, &[7]), (2, &[7])])).await.unwrap();
     let mut renamed = feed.transaction(&[(2, &[7]), (2, &[7]), (3, &[7])]);
-    renamed.events[0].behind = Some(Lane(1));
+    renamed.events[0].behind = vec![Lane(1)];
     queue.enqueue(renamed).await.unwrap();
     let mut claims = claim(queue, 10).await;
     assert_eq!(numbers(&claims), [(7, 1), (7, 3), (7, 6)]);
@@ -134,6 +135,60 @@ async fn a_renamed_entry_waits_for_its_old_lane(make: &impl Factory) {
     assert_eq!(numbers(&second), [(7, 2)]);
     queue.settle(second.into_iter().map(delivered).collect()).await.unwrap();
     assert_eq!(drain(queue).await, [(7, 4), (7, 5)]);
+}
+
+/// An entry got the key of one that was deleted, and waited for the last delivery of both, and for no other. So when that
+/// one had ended, or an operator had dropped it, it went before the rest.
+async fn an_entry_waits_for_all_of_its_other_lanes(make: &impl Factory) {
+    let queue = make(&Turned::new());
+    let queue = &*queue;
+    register(queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (3, &[7]), (3, &[7]), (3, &[7])])).await.unwrap();
+    let mut batch = feed.transaction(&[(2, &[7]), (2, &[7]), (3, &[7])]);
+    for event in &mut batch.events[..2] {
+        event.behind = vec![Lane(1), Lane(3)];
+    }
+    queue.enqueue(batch).await.unwrap();
+    let mut claims = claim(queue, 10).await;
+    assert_eq!(numbers(&claims), [(7, 1), (7, 2)]);
+    let dropped = Filter { sequence: Some(4), ..Filter::default() };
+    assert_eq!(queue.drop_deliveries(dropped).await.unwrap(), 1);
+    assert!(claim(queue, 10).await.is_empty(), "5 waits for 1 and 2, which are claimed");
+    queue.settle(vec![delivered(claims.remove(1))]).await.unwrap();
+    let third = claim(queue, 10).await;
+    assert_eq!(numbers(&third), [(7, 3)]);
+    queue.settle(third.into_iter().map(delivered).collect()).await.unwrap();
+    let seventh = claim(queue, 10).await;
+    assert_eq!(numbers(&seventh), [(7, 7)], "what came later in the other lane is not waited for");
+    queue.settle(claims.into_iter().map(dead).collect()).await.unwrap();
+    let fifth = claim(queue, 10).await;
+    assert_eq!(numbers(&fifth), [(7, 5)]);
+    queue.settle(seventh.into_iter().chain(fifth).map(delivered).collect()).await.unwrap();
+    assert_eq!(drain(queue).await, [(7, 6)]);
+}
+
+/// The key of its table is changed, and changed back, while all that it had waits.
+async fn an_entry_that_changes_its_lane_to_and_fro_waits_for_what_came_last(make: &impl Factory) {
+    let queue = make(&Turned::new());
+    let queue = &*queue;
+    register(queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (1, &[7]), (4, &[7])])).await.unwrap();
+    let mut batch = feed.transaction(&[(2, &[7]), (1, &[7]), (3, &[7]), (3, &[7]), (5, &[7])]);
+    let behind: [&[u64]; 5] = [&[1], &[2], &[2, 1, 6], &[2, 1, 6], &[6, 5]];
+    for (event, behind) in batch.events.iter_mut().zip(behind) {
+        event.behind = behind.iter().copied().map(Lane).collect();
+    }
+    queue.enqueue(batch).await.unwrap();
+    let mut claims = claim(queue, 10).await;
+    assert_eq!(numbers(&claims), [(7, 1), (7, 3), (7, 8)], "others do not wait");
+    queue.settle(claims.drain(1..).map(delivered).collect()).await.unwrap();
+    for next in [2, 4, 5, 6, 7] {
+        queue.settle(claims.drain(..).map(delivered).collect()).await.unwrap();
+        claims = claim(queue, 10).await;
+        assert_eq!(numbers(&claims), [(7, next)]);
+    }
 }
 
 async fn replays_of_a_lane_go_in_commit_order_and_wait_their_turn(make: &impl Factory) {
@@ -551,6 +606,10 @@ async fn streams_gaps_and_bindings_are_remembered(make: &impl Factory) {
         schema: "helpdesk".into(),
         table: "incident".into(),
         columns: vec![("number".into(), 1), ("\"odd\"".into(), -7)],
+        rules: vec![
+            LaneRule { form: "Incident".into(), key: vec![("number".into(), 1), ("at".into(), 0)] },
+            LaneRule { form: "HPD:\"Desk\"".into(), key: vec![("\"odd\"".into(), -7)] },
+        ],
     };
     queue.record_binding(binding.clone()).await.unwrap();
     queue.record_binding(binding.clone()).await.unwrap();

@@ -104,7 +104,7 @@ impl Feed {
             verb: Verb::Update,
             entry_id: format!("INC{lane}"),
             lane: Lane(lane),
-            behind: None,
+            behind: vec![],
             xid: 700,
             committed_at_us: 1_600_000_000_000_000 + self.commit_lsn as i64,
             deliveries: deliveries.collect(),

@@ -76,7 +76,7 @@ async fn files_that_cannot_be_a_queue_are_refused_in_words() {
     let newer = rusqlite::Connection::open(at("newer.db")).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
-    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 4");
+    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 5");
     assert_eq!(refused(open(&at("newer.db"))), said);
 
     assert_eq!(refused(open(&at("no/such.db"))), format!("queue {folder}/no/such.db cannot be opened"));
@@ -173,6 +173,7 @@ fn write_version_1(path: &Path) {
          update position set commit_lsn = 100, end_lsn = 150, published_event = 1;
          insert into webhook (id, name, enabled, backlog_bytes_max, next_sequence, pending, pending_bytes, delivered)
          values (7, 'webhook 7', 1, 1000000, 3, 1, 5, 1);
+         insert into binding values ('Incident', 16384, 'public', 'incident', json_array(json_array('id', 1)));
          insert into event values (1, 0, 100, 0, 'Incident', 'update', 'INC1', 1, 0, 700, 5, 'application/json', 1, x'7461696C');
          insert into event values (2, 0, 200, 0, 'Incident', 'update', 'INC2', 2, 0, 701, 6, 'application/json', 1, x'7461696C');
          insert into delivery (webhook, sequence, state, lane, event, since_us, bytes, id, head)
@@ -237,6 +238,8 @@ async fn a_queue_of_the_first_version_is_brought_up_to_date() {
         let books = queue.webhooks().await.unwrap().remove(0);
         assert_eq!((books.next_sequence, books.pending, books.delivered, books.held), (3, 1, 1, 0));
         assert_eq!((books.broken, books.condition_failures), (None, 0));
+        let binding = queue.bindings().await.unwrap().remove(0);
+        assert_eq!((binding.columns, binding.rules), (vec![("id".into(), 1)], vec![]));
         let mut feed = Feed::after(100, &[(7, 3)]);
         let mut batch = feed.holding(&[(1, &[7])]);
         batch.events.push(feed.event(2, &[7], 1));

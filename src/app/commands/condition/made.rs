@@ -61,6 +61,7 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         relation: Arc::new(relation),
         fields: fields.into_iter().enumerate().map(bound).collect(),
         key: vec![0],
+        former: vec![],
         entry_id: vec![0],
         record_id: None,
         ignored,

@@ -1,1 +1,1 @@
-select form, relation, schema, name, columns from binding order by form
+select form, relation, schema, name, columns, rules from binding order by form

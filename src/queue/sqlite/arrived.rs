@@ -62,9 +62,11 @@ pub(super) fn store(
         .query_row(params![block.cast_signed(), ended, now_us], |row| row.get(0))?;
     if !arrived.is_empty() {
         let list = postcard::to_stdvec(arrived).expect("memory takes what is written to it");
-        connection
-            .prepare_cached(sql!("insert_arrived"))?
-            .execute(params![block.cast_signed(), part, list])?;
+        connection.prepare_cached(sql!("insert_arrived"))?.execute(params![
+            block.cast_signed(),
+            part,
+            list
+        ])?;
     }
     Ok(())
 }

@@ -162,7 +162,8 @@ impl Forming {
             return;
         }
         let tail = |tail: &crate::delivery::Tail| Tail::new(tail.content_type.to_owned(), tail.bytes.clone());
-        self.bytes += event.tails.iter().map(|tail| tail.bytes.len()).sum::<usize>() + event.entry_id.len() + 100;
+        self.bytes +=
+            event.tails.iter().map(|tail| tail.bytes.len()).sum::<usize>() + event.entry_id.len() + 100;
         self.events.push(Event {
             position: event.position,
             form: event.form.clone(),

@@ -27,10 +27,16 @@ pub(super) struct Front {
 
 /// The front as the writer and those who claim share it. Nothing in it can be left half done by a panic that would
 /// matter: the process ends then.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct SharedFront(Arc<Mutex<Front>>);
 
 impl SharedFront {
+    /// A front that has nothing yet, and knows of so many deliveries at most.
+    pub(super) fn new(known_max: usize) -> Self {
+        let front = Front { index: Index::new(known_max), ..Front::default() };
+        Self(Arc::new(Mutex::new(front)))
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Front> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,11 +122,7 @@ pub(super) fn read_claims(
     read
 }
 
-fn read_each(
-    connection: &Connection,
-    front: &SharedFront,
-    taken: Vec<Taken>,
-) -> Result<Vec<Claim>, Fault> {
+fn read_each(connection: &Connection, front: &SharedFront, taken: Vec<Taken>) -> Result<Vec<Claim>, Fault> {
     let mut claims: Vec<Claim> = Vec::with_capacity(taken.len());
     let mut bytes = 0;
     for taken in taken {

@@ -41,13 +41,49 @@ pub(super) enum End {
     Blocking,
 }
 
+/// How many of a webhook are in it at least, if it has so many.
+const SHARE_MIN: usize = 1000;
+/// How many of a webhook that has others in the file must have gone before some of those are read.
+const REFILL: usize = 20_000;
+
 /// The index.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     webhooks: BTreeMap<WebhookId, Lanes>,
+    /// Those with deliveries that stay in the file: from which one on.
+    beyond: BTreeMap<WebhookId, Beyond>,
+    /// How many deliveries are in the lanes, and how many may be; those beyond stay in the file until there is room.
+    deliveries: usize,
+    deliveries_max: usize,
+    /// The last block that counts.
+    published: u64,
     claims: HashMap<(WebhookId, u64), ClaimStanding>,
     /// Whether something may have become claimable since this was last asked.
     roused: bool,
+}
+
+/// The first delivery of a webhook that is not in the index.
+#[derive(Clone, Copy, Debug)]
+struct Beyond {
+    block: u64,
+    sequence: u64,
+}
+
+/// Whose deliveries are read.
+#[derive(Clone, Copy, Debug)]
+enum Whose {
+    Everybodys,
+    /// Those of one webhook, from a number on.
+    Ones(WebhookId, u64),
+}
+
+impl Whose {
+    fn means(self, webhook: WebhookId, sequence: u64) -> bool {
+        match self {
+            Self::Everybodys => true,
+            Self::Ones(one, from) => one == webhook && sequence >= from,
+        }
+    }
 }
 
 /// A claim that stands.
@@ -66,20 +102,24 @@ struct Row {
 }
 
 impl Index {
-    /// Reads everything that is not finished. Claims that stood are none any more.
-    pub(super) fn load(connection: &Connection, published_block: u64) -> Result<Self, Fault> {
-        let mut index = Self { roused: true, ..Self::default() };
-        index.load_blocks(connection, 0, published_block, None)?;
+    /// An index of nothing yet, which has room for so many deliveries.
+    pub(super) fn new(deliveries_max: usize) -> Self {
+        Self { deliveries_max, ..Self::default() }
+    }
+
+    /// Reads everything that is not finished, into an index with as much room. Claims that stand are not in it.
+    pub(super) fn load_anew(&self, connection: &Connection, published_block: u64) -> Result<Self, Fault> {
+        let mut index = Self { roused: true, published: published_block, ..Self::new(self.deliveries_max) };
+        index.load_blocks(connection, 0, published_block, Whose::Everybodys)?;
         Ok(index)
     }
 
     /// The same for one webhook, to look at.
     pub(super) fn lanes_of(connection: &Connection, webhook: WebhookId) -> Result<Lanes, Fault> {
-        let published = connection
-            .prepare_cached(sql!("published_block"))?
-            .query_row([], |row| unsigned_at(row, 0))?;
-        let mut index = Self::default();
-        index.load_blocks(connection, 0, published, Some(webhook))?;
+        let published =
+            connection.prepare_cached(sql!("published_block"))?.query_row([], |row| unsigned_at(row, 0))?;
+        let mut index = Self::new(usize::MAX);
+        index.load_blocks(connection, 0, published, Whose::Ones(webhook, 0))?;
         Ok(index.webhooks.remove(&webhook).unwrap_or_default())
     }
 
@@ -89,7 +129,7 @@ impl Index {
         connection: &Connection,
         after: u64,
         up_to: u64,
-        only: Option<WebhookId>,
+        whose: Whose,
     ) -> Result<(), Fault> {
         let bounds = params![after.cast_signed(), up_to.cast_signed()];
         let open: Vec<u64> = connection
@@ -97,30 +137,36 @@ impl Index {
             .query_map(bounds, |row| unsigned_at(row, 0))?
             .collect::<Result<_, _>>()?;
         for id in open {
+            if matches!(whose, Whose::Ones(webhook, _) if self.beyond.contains_key(&webhook)) {
+                break;
+            }
             let Some(block) = Block::read_events(connection, id)? else { continue };
             let arrived = arrived(connection, id)?;
             let rows = rows_of(connection, id)?;
             for (delivery, event) in block.iter() {
                 let (webhook, sequence) = (delivery.webhook, delivery.sequence);
-                if arrived.contains(&delivery.place) || only.is_some_and(|only| only != webhook) {
+                if arrived.contains(&delivery.place) || !whose.means(webhook, sequence) {
                     continue;
                 }
                 let row = rows.get(&(webhook, sequence));
                 let Some(standing) = standing_of(row) else { continue };
-                self.webhooks.entry(webhook).or_default().insert(Arrival {
-                    sequence,
-                    home: Home::new(id, delivery.place),
-                    lane: event.lane,
-                    behind: &event.behind,
-                    standing,
-                    has_row: row.is_some(),
-                });
+                self.admit(
+                    webhook,
+                    Arrival {
+                        sequence,
+                        home: Home::new(id, delivery.place),
+                        lane: event.lane,
+                        behind: &event.behind,
+                        standing,
+                        has_row: row.is_some(),
+                    },
+                );
             }
         }
         Ok(())
     }
 
-    /// Follows what is on disk now.
+    /// Follows what is on disk now. Whoever gets a fault has to read the index anew: it may be half done.
     pub(super) fn follow(
         &mut self,
         effects: Vec<Effect>,
@@ -134,7 +180,8 @@ impl Index {
                     shelf.put(block);
                 }
                 Effect::PublishedParts { after, up_to } => {
-                    self.load_blocks(connection, after, up_to, None)?;
+                    self.published = up_to;
+                    self.load_blocks(connection, after, up_to, Whose::Everybodys)?;
                     self.roused = true;
                 }
                 Effect::Settled { webhook, sequence, end } => self.settle(webhook, sequence, end),
@@ -142,27 +189,71 @@ impl Index {
                 Effect::Touched { webhook, sequence } => self.touch(connection, shelf, webhook, sequence)?,
             }
         }
+        self.refill(connection)
+    }
+
+    /// Reads some of what stays in the file, where there is room by now.
+    fn refill(&mut self, connection: &Connection) -> Result<(), Fault> {
+        let has_room = self.deliveries + REFILL <= self.deliveries_max;
+        let wants = |lanes: Option<&Lanes>| lanes.is_none_or(|lanes| lanes.len() < SHARE_MIN / 2);
+        let wanting: Vec<(WebhookId, Beyond)> = self
+            .beyond
+            .iter()
+            .filter(|(webhook, _)| has_room || wants(self.webhooks.get(webhook)))
+            .map(|(&webhook, &beyond)| (webhook, beyond))
+            .collect();
+        for (webhook, Beyond { block, sequence }) in wanting {
+            self.beyond.remove(&webhook);
+            self.load_blocks(connection, block - 1, self.published, Whose::Ones(webhook, sequence))?;
+            self.roused = true;
+        }
         Ok(())
     }
 
+    /// Changes the lanes of a webhook, and keeps count.
+    fn change(&mut self, webhook: WebhookId, change: impl FnOnce(&mut Lanes)) {
+        if let Some(lanes) = self.webhooks.get_mut(&webhook) {
+            let before = lanes.len();
+            change(lanes);
+            self.deliveries = (self.deliveries + lanes.len()).saturating_sub(before);
+        }
+    }
+
+    /// Takes a delivery in, if there is room and none before it had to stay in the file.
+    fn admit(&mut self, webhook: WebhookId, arrival: Arrival<'_>) {
+        if self.beyond.contains_key(&webhook) {
+            return;
+        }
+        let lanes = self.webhooks.entry(webhook).or_default();
+        if self.deliveries >= self.deliveries_max && lanes.len() >= SHARE_MIN {
+            self.beyond.insert(webhook, Beyond { block: arrival.home.block(), sequence: arrival.sequence });
+            return;
+        }
+        lanes.insert(arrival);
+        self.deliveries += 1;
+    }
+
     fn take_in(&mut self, block: &Block) {
+        self.published = block.id;
         for (delivery, event) in block.iter() {
-            self.webhooks.entry(delivery.webhook).or_default().insert(Arrival {
-                sequence: delivery.sequence,
-                home: Home::new(block.id, delivery.place),
-                lane: event.lane,
-                behind: &event.behind,
-                standing: Standing::Due,
-                has_row: false,
-            });
+            self.admit(
+                delivery.webhook,
+                Arrival {
+                    sequence: delivery.sequence,
+                    home: Home::new(block.id, delivery.place),
+                    lane: event.lane,
+                    behind: &event.behind,
+                    standing: Standing::Due,
+                    has_row: false,
+                },
+            );
         }
         self.roused = true;
     }
 
     fn settle(&mut self, webhook: WebhookId, sequence: u64, end: End) {
         let Some(standing) = self.claims.remove(&(webhook, sequence)) else { return };
-        let Some(lanes) = self.webhooks.get_mut(&webhook) else { return };
-        match end {
+        self.change(webhook, |lanes| match end {
             End::Ended => lanes.end(standing.slot),
             // it was given up while it was under way
             End::Retrying { .. } | End::Blocking if lanes.stand(standing.slot) == Stand::GivenUp => {
@@ -170,7 +261,7 @@ impl Index {
             }
             End::Retrying { due_us } => lanes.retry(standing.slot, due_us),
             End::Blocking => lanes.block(standing.slot),
-        }
+        });
         self.roused = true;
     }
 
@@ -191,9 +282,13 @@ impl Index {
         let Some((block, row)) = row else { return Ok(()) };
         let Some(block) = shelf.block(connection, block)? else { return Ok(()) };
         let Some((delivery, event)) = block.find(webhook, sequence) else { return Ok(()) };
-        let lanes = self.webhooks.entry(webhook).or_default();
-        let slot = lanes.find(event.lane, sequence);
-        match (slot, standing_of(Some(&row))) {
+        if self.beyond.get(&webhook).is_some_and(|beyond| sequence >= beyond.sequence) {
+            // read when there is room, as the file has it then
+            return Ok(());
+        }
+        let standing = standing_of(Some(&row));
+        self.webhooks.entry(webhook).or_default();
+        self.change(webhook, |lanes| match (lanes.find(event.lane, sequence), standing) {
             (Some(slot), None) => lanes.give_up(slot),
             (Some(slot), Some(Standing::Due)) => {
                 lanes.note_row(slot);
@@ -208,7 +303,7 @@ impl Index {
                 standing,
                 has_row: true,
             }),
-        }
+        });
         self.roused = true;
         Ok(())
     }
@@ -233,10 +328,8 @@ impl Index {
     /// Gives some claims back, or all.
     pub(super) fn release(&mut self, claims: impl IntoIterator<Item = (WebhookId, u64)>) {
         for (webhook, sequence) in claims {
-            if let Some(standing) = self.claims.remove(&(webhook, sequence))
-                && let Some(lanes) = self.webhooks.get_mut(&webhook)
-            {
-                lanes.release(standing.slot);
+            if let Some(standing) = self.claims.remove(&(webhook, sequence)) {
+                self.change(webhook, |lanes| lanes.release(standing.slot));
             }
         }
         self.roused = true;

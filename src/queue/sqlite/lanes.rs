@@ -102,6 +102,11 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
+    /// How many deliveries there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// A delivery comes into its lane: behind all others, but before those that wait there with higher numbers.
     pub(super) fn insert(&mut self, arrival: Arrival<'_>) {
         let Arrival { sequence, home, lane, behind, standing, has_row } = arrival;
@@ -198,7 +203,10 @@ impl Lanes {
     /// Claims the next that may be: in the order of the numbers, and now and then one that is retried.
     pub(super) fn claim(&mut self, now_us: i64) -> Option<SlotNumber> {
         let retry_first = self.fresh_in_turn >= FRESH_PER_RETRY || self.ready == 0;
-        if retry_first && let Some(&(due_us, sequence, number)) = self.due.first() && due_us <= now_us {
+        if retry_first
+            && let Some(&(due_us, sequence, number)) = self.due.first()
+            && due_us <= now_us
+        {
             self.due.remove(&(due_us, sequence, number));
             self.due_of.remove(&number);
             self.fresh_in_turn = 0;

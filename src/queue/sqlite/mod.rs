@@ -84,6 +84,9 @@ pub struct Options {
     pub bytes_max: u64,
     /// Who is told that it fills or overflows.
     pub observers: Observers,
+    /// How many deliveries that are not finished memory knows of, near enough: those beyond stay in the file until there
+    /// is room. Each takes some 70 bytes.
+    pub known_max: usize,
     /// The clock that pauses are measured by; tests turn it.
     pub clock: Clock,
     /// Where it works.
@@ -95,6 +98,7 @@ impl Default for Options {
         Self {
             bytes_max: 10 << 30,
             observers: Observers::default(),
+            known_max: 2_000_000,
             clock: Clock::system(),
             workplace: Workplace::default(),
         }
@@ -156,7 +160,7 @@ impl SqliteQueue {
         lock: Option<File>,
     ) -> Result<Self, Error> {
         let shown = Arc::new(Shown::default());
-        let front = SharedFront::default();
+        let front = SharedFront::new(options.known_max);
         let path: Arc<Path> = path.into();
         let owned = lock.is_some();
         let (bytes_max, clock, workplace) =
@@ -456,11 +460,14 @@ impl Queue for SqliteQueue {
         if !self.owned {
             return self.write_owned("claim", 0, |_| Ok(Vec::new()));
         }
-        let hot = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let now_us = self.clock.now_us();
-        let hot = hot.into_iter().filter(|&(_, from_us)| from_us <= now_us);
-        let allowances: Vec<_> = hot.map(|(webhook, _)| (webhook, allowance(webhook))).collect();
-        if claims_max == 0 || allowances.iter().all(|&(_, allowed)| allowed == 0) {
+        let hot = self.shown.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = hot.iter().filter(|&(_, &from_us)| from_us <= now_us);
+        let allowed =
+            due.map(|(&webhook, _)| (webhook, allowance(webhook))).filter(|&(_, allowed)| allowed > 0);
+        let allowances: Vec<_> = allowed.collect();
+        drop(hot);
+        if claims_max == 0 || allowances.is_empty() {
             return Box::pin(async { Ok(Vec::new()) });
         }
         failpoint::reach("queue.claim.before");

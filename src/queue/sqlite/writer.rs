@@ -11,7 +11,7 @@ use super::books::Books;
 use super::ending::Ending;
 use super::fault::{Fault, undone_with};
 use super::front::SharedFront;
-use super::index::{Effect, Index};
+use super::index::Effect;
 use super::rows::{sql, unsigned_at};
 use super::unpublished::Unpublished;
 use crate::delivery::LastTransaction;
@@ -185,9 +185,10 @@ impl Writer {
         writer.data_version = writer.read_data_version()?;
         writer.load()?;
         let unpublished = &mut writer.unpublished;
-        (unpublished.last_block, unpublished.last_quarantine, unpublished.last_held_event) = writer
-            .connection
-            .query_row(sql!("last_numbers"), [], |row| Ok((unsigned_at(row, 0)?, row.get(1)?, row.get(2)?)))?;
+        (unpublished.last_block, unpublished.last_quarantine, unpublished.last_held_event) =
+            writer.connection.query_row(sql!("last_numbers"), [], |row| {
+                Ok((unsigned_at(row, 0)?, row.get(1)?, row.get(2)?))
+            })?;
         writer.execute("commit")?;
         Ok(writer)
     }
@@ -326,8 +327,8 @@ impl Writer {
     /// Reads the index anew: the claims that stand go on standing.
     pub(super) fn catch_up(&mut self) -> Result<(), Fault> {
         if self.owned {
-            let index = Index::load(&self.connection, self.published.block)?;
             let mut front = self.front.lock();
+            let index = front.index.load_anew(&self.connection, self.published.block)?;
             let before = std::mem::replace(&mut front.index, index);
             front.index.claim_again(&before.claimed());
         }

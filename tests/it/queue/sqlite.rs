@@ -27,6 +27,64 @@ async fn it_keeps_the_contract() {
     .await;
 }
 
+/// Memory knows of a thousand deliveries of each webhook here, and reads of the others when some of those are gone.
+#[tokio::test]
+async fn what_memory_has_no_room_for_comes_in_its_order() {
+    const EACH: u64 = 5000;
+    const LANES: u64 = 700;
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = Options { known_max: 0, ..Options::default() };
+        SqliteQueue::open(&folder.path().join("queue.db"), options).unwrap()
+    };
+    let mut queue = open();
+    register(&*queue, &[7, 8]).await;
+    let mut feed = Feed::new();
+    for first in (0..EACH).step_by(250) {
+        let changes: Vec<(u64, &[u64])> =
+            (first..first + 250).map(|number| (number % LANES, &[7, 8][..])).collect();
+        queue.enqueue(feed.transaction(&changes)).await.unwrap();
+    }
+    let only = |sequence| Filter {
+        webhook: Some(WebhookId(7)),
+        sequence: Some(sequence),
+        ..Filter::default()
+    };
+    assert_eq!(queue.drop_deliveries(only(4500)).await.unwrap(), 1);
+    let mut last_of: std::collections::BTreeMap<(u64, u64), u64> = std::collections::BTreeMap::new();
+    let mut delivered_of = [0, 0];
+    let mut is_opened_anew = false;
+    loop {
+        let claims = claim(&*queue, 100).await;
+        if claims.is_empty() {
+            break;
+        }
+        for claim in &claims {
+            let (webhook, sequence) = (claim.number.webhook.0, claim.number.sequence);
+            let before = last_of.insert((webhook, claim.lane.0), sequence);
+            let expected = before.map_or((sequence - 1) % LANES + 1, |before| before + LANES);
+            assert!(sequence == expected || (webhook, expected) == (7, 4500), "{webhook}/{sequence}");
+            delivered_of[(webhook - 7) as usize] += 1;
+        }
+        // one in a hundred is dead, and sent again when its time has come
+        let settled = claims.into_iter().map(|claim| {
+            if claim.number.sequence % 100 == 99 { dead(claim) } else { delivered(claim) }
+        });
+        queue.settle(settled.collect()).await.unwrap();
+        if delivered_of[0] > 2000 && !is_opened_anew {
+            is_opened_anew = true;
+            drop(queue);
+            queue = open();
+        }
+    }
+    assert_eq!(delivered_of, [EACH - 1, EACH]);
+    assert_eq!(queue.replay(Filter::default()).await.unwrap(), 2 * EACH / 100);
+    assert_eq!(drain(&*queue).await.len() as u64, 2 * EACH / 100);
+    let books = queue.webhooks().await.unwrap();
+    assert_eq!((books[0].pending, books[0].delivered, books[0].dropped), (0, EACH - 1, 1));
+    assert_eq!((books[1].pending, books[1].delivered, books[1].dead), (0, EACH, 0));
+}
+
 fn open(path: &Path) -> Result<Arc<SqliteQueue>, Error> {
     SqliteQueue::open(path, Options::default())
 }

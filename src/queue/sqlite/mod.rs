@@ -18,6 +18,8 @@ mod index;
 mod lanes;
 mod open;
 mod operate;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod ranges;
 mod read;

@@ -75,9 +75,8 @@ impl Index {
 
     /// The same for one webhook, to look at.
     pub(super) fn lanes_of(connection: &Connection, webhook: WebhookId) -> Result<Lanes, Fault> {
-        let published = connection
-            .prepare_cached(sql!("published_block"))?
-            .query_row([], |row| unsigned_at(row, 0))?;
+        let published =
+            connection.prepare_cached(sql!("published_block"))?.query_row([], |row| unsigned_at(row, 0))?;
         let mut index = Self::default();
         index.load_blocks(connection, 0, published, Some(webhook))?;
         Ok(index.webhooks.remove(&webhook).unwrap_or_default())
@@ -242,14 +241,12 @@ impl Index {
         self.roused = true;
     }
 
-    /// Lets claims stand again in an index that was read anew.
-    pub(super) fn claim_again(&mut self, claimed: &[(WebhookId, u64)]) {
-        let mut slots: HashMap<WebhookId, HashMap<u64, SlotNumber>> = HashMap::new();
-        for &(webhook, sequence) in claimed {
-            let Some(lanes) = self.webhooks.get_mut(&webhook) else { continue };
-            let slots = slots.entry(webhook).or_insert_with(|| lanes.slots());
-            let Some(&slot) = slots.get(&sequence) else { continue };
-            lanes.claim_slot(slot);
+    /// Lets the claims that stand in the index of before stand in this one, which was read since.
+    pub(super) fn claim_again(&mut self, before: &Self) {
+        for (&(webhook, sequence), claim) in &before.claims {
+            let Some(lanes_before) = before.webhooks.get(&webhook) else { continue };
+            let lanes = self.webhooks.entry(webhook).or_default();
+            let slot = lanes.claim_again(lanes_before, claim.slot);
             let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };
             self.claims.insert((webhook, sequence), standing);
         }

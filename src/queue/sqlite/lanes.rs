@@ -60,7 +60,7 @@ pub(super) enum Stand {
     Blocking,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     sequence: u64,
     lane: Lane,
@@ -84,11 +84,12 @@ pub(super) struct Lanes {
     free: Vec<SlotNumber>,
     by_lane: HashMap<Lane, Ends>,
     /// Ready ones in the order in which they came; those that are not ready any more are passed over.
-    fresh: VecDeque<SlotNumber>,
+    fresh: VecDeque<(u64, SlotNumber)>,
     /// Ready ones that became so out of order, by sequence; likewise.
     promoted: BTreeMap<u64, SlotNumber>,
     /// Retrying ones by the end of their pause.
     due: BTreeSet<(i64, u64, SlotNumber)>,
+    /// The same for those that have yet to come to their turn, too.
     due_of: HashMap<SlotNumber, i64>,
     /// The heads, or heads to be, that wait for deliveries of other lanes, by the numbers of those.
     gates: HashMap<u64, Vec<SlotNumber>>,
@@ -116,12 +117,12 @@ impl Lanes {
         if stand != Stand::Blocking {
             self.join_block(home, sequence);
         }
+        if let Standing::Retrying { due_us } = standing {
+            self.due_of.insert(number, due_us);
+        }
         let Some(&Ends { head, tail }) = self.by_lane.get(&lane) else {
             self.by_lane.insert(lane, Ends { head: number, tail: number });
-            match standing {
-                Standing::Retrying { due_us } => self.pause(number, due_us),
-                Standing::Due | Standing::Blocking => self.activate(number),
-            }
+            self.activate(number);
             return;
         };
         if self.slots[tail as usize].sequence < sequence {
@@ -166,12 +167,15 @@ impl Lanes {
         self.slots[number as usize].stand == Stand::Waiting
     }
 
-    /// The head of a lane becomes ready, if nothing is against it.
+    /// The head of a lane becomes ready, or its pause goes on, if nothing is against it.
     fn activate(&mut self, number: SlotNumber) {
         if self.slots[number as usize].stand == Stand::Blocking || self.gate_of.contains_key(&number) {
             return;
         }
-        self.make_ready(number);
+        match self.due_of.get(&number) {
+            Some(&due_us) => self.pause(number, due_us),
+            None => self.make_ready(number),
+        }
     }
 
     fn make_ready(&mut self, number: SlotNumber) {
@@ -180,7 +184,7 @@ impl Lanes {
         self.ready += 1;
         if slot.sequence > self.last_fresh {
             self.last_fresh = slot.sequence;
-            self.fresh.push_back(number);
+            self.fresh.push_back((slot.sequence, number));
         } else {
             self.promoted.insert(slot.sequence, number);
         }
@@ -196,7 +200,10 @@ impl Lanes {
     /// Claims the next that may be: in the order of the numbers, and now and then one that is retried.
     pub(super) fn claim(&mut self, now_us: i64) -> Option<SlotNumber> {
         let retry_first = self.fresh_in_turn >= FRESH_PER_RETRY || self.ready == 0;
-        if retry_first && let Some(&(due_us, sequence, number)) = self.due.first() && due_us <= now_us {
+        if retry_first
+            && let Some(&(due_us, sequence, number)) = self.due.first()
+            && due_us <= now_us
+        {
             self.due.remove(&(due_us, sequence, number));
             self.due_of.remove(&number);
             self.fresh_in_turn = 0;
@@ -211,24 +218,28 @@ impl Lanes {
     }
 
     fn next_ready(&mut self) -> Option<SlotNumber> {
-        while let Some(&number) = self.fresh.front()
-            && self.slots[number as usize].stand != Stand::Ready
+        while let Some(&(sequence, number)) = self.fresh.front()
+            && !self.is_ready(sequence, number)
         {
             self.fresh.pop_front();
         }
         while let Some((&sequence, &number)) = self.promoted.first_key_value()
-            && (self.slots[number as usize].stand != Stand::Ready
-                || self.slots[number as usize].sequence != sequence)
+            && !self.is_ready(sequence, number)
         {
             self.promoted.pop_first();
         }
         match (self.fresh.front(), self.promoted.first_key_value()) {
-            (Some(&fresh), Some((&sequence, _))) if self.slots[fresh as usize].sequence < sequence => {
-                self.fresh.pop_front()
-            }
-            (_, Some(_)) => self.promoted.pop_first().map(|(_, number)| number),
-            (_, None) => self.fresh.pop_front(),
+            (Some((fresh, _)), Some((promoted, _))) if promoted < fresh => self.promoted.pop_first(),
+            (None, _) => self.promoted.pop_first(),
+            (Some(_), _) => self.fresh.pop_front(),
         }
+        .map(|(_, number)| number)
+    }
+
+    /// Whether a slot is still that of this delivery, which may be claimed.
+    fn is_ready(&self, sequence: u64, number: SlotNumber) -> bool {
+        let slot = &self.slots[number as usize];
+        slot.stand == Stand::Ready && slot.sequence == sequence
     }
 
     /// A claimed delivery is to be tried again.
@@ -271,59 +282,94 @@ impl Lanes {
 
     /// An operator gave a delivery up. Who works on it ends it; until then its lane is held.
     pub(super) fn give_up(&mut self, number: SlotNumber) {
-        if self.slots[number as usize].stand == Stand::Claimed {
-            self.slots[number as usize].stand = Stand::GivenUp;
-        } else {
-            self.end(number);
+        match self.slots[number as usize].stand {
+            Stand::Claimed => self.slots[number as usize].stand = Stand::GivenUp,
+            // it may be told twice
+            Stand::GivenUp => {}
+            Stand::Waiting | Stand::Ready | Stand::Retrying | Stand::Blocking => self.end(number),
         }
     }
 
     /// A delivery has ended: the next of its lane goes on, and so do those whose gate it was.
     pub(super) fn end(&mut self, number: SlotNumber) {
-        let Slot { sequence, lane, home, next, stand, .. } = self.slots[number as usize].clone();
-        match stand {
-            Stand::Ready => self.ready -= 1,
-            Stand::Retrying => {
-                if let Some(due_us) = self.due_of.remove(&number) {
-                    self.due.remove(&(due_us, sequence, number));
-                }
-            }
-            Stand::Waiting | Stand::Claimed | Stand::GivenUp | Stand::Blocking => {}
-        }
+        let Slot { sequence, lane, home, next, stand, .. } = self.slots[number as usize];
+        self.stand_back(number);
+        self.due_of.remove(&number);
+        self.pass_gate(number);
         if stand != Stand::Blocking {
             self.leave_block(home);
         }
+        // whoever still points here finds that it is nobody's turn
+        self.free.push(number);
+        let Ends { head, tail } = self.by_lane[&lane];
+        if head != number {
+            self.unlink(number);
+            return;
+        }
+        if next == NONE {
+            self.by_lane.remove(&lane);
+        } else {
+            self.by_lane.insert(lane, Ends { head: next, tail });
+            self.activate(next);
+        }
+        for gated in self.gates.remove(&sequence).unwrap_or_default() {
+            self.open_gate(gated);
+        }
+    }
+
+    /// It is nobody's turn in a slot, unless it blocks its lane.
+    fn stand_back(&mut self, number: SlotNumber) {
+        let Slot { sequence, stand, .. } = self.slots[number as usize];
+        match stand {
+            Stand::Ready => self.ready -= 1,
+            Stand::Retrying => {
+                if let Some(&due_us) = self.due_of.get(&number) {
+                    self.due.remove(&(due_us, sequence, number));
+                }
+            }
+            Stand::Blocking => return,
+            Stand::Waiting | Stand::Claimed | Stand::GivenUp => {}
+        }
+        self.slots[number as usize].stand = Stand::Waiting;
+    }
+
+    /// A delivery waits for no other lane any more.
+    fn pass_gate(&mut self, number: SlotNumber) {
         if let Some(gate) = self.gate_of.remove(&number)
             && let Some(gated) = self.gates.get_mut(&gate)
         {
             gated.retain(|&gated| gated != number);
         }
-        // whoever still points here finds that it is nobody's turn
-        self.slots[number as usize].stand = Stand::Waiting;
-        self.free.push(number);
+    }
+
+    /// Takes a delivery out of its lane that is not its head. Whose gate it was waits for the one before it, unless that
+    /// came later.
+    fn unlink(&mut self, number: SlotNumber) {
+        let Slot { sequence, lane, next, .. } = self.slots[number as usize];
         let Ends { head, tail } = self.by_lane[&lane];
-        if head == number {
-            if next == NONE {
-                self.by_lane.remove(&lane);
+        let mut before = head;
+        while self.slots[before as usize].next != number {
+            before = self.slots[before as usize].next;
+        }
+        self.slots[before as usize].next = next;
+        if tail == number {
+            self.by_lane.insert(lane, Ends { head, tail: before });
+        }
+        let gate = self.slots[before as usize].sequence;
+        for gated in self.gates.remove(&sequence).unwrap_or_default() {
+            if gate < self.slots[gated as usize].sequence {
+                self.gate_of.insert(gated, gate);
+                self.gates.entry(gate).or_default().push(gated);
             } else {
-                self.by_lane.insert(lane, Ends { head: next, tail });
-                self.activate(next);
-            }
-        } else {
-            let mut before = head;
-            while self.slots[before as usize].next != number {
-                before = self.slots[before as usize].next;
-            }
-            self.slots[before as usize].next = next;
-            if tail == number {
-                self.by_lane.insert(lane, Ends { head, tail: before });
+                self.open_gate(gated);
             }
         }
-        for gated in self.gates.remove(&sequence).unwrap_or_default() {
-            self.gate_of.remove(&gated);
-            if self.by_lane[&self.slots[gated as usize].lane].head == gated && self.is_waiting(gated) {
-                self.activate(gated);
-            }
+    }
+
+    fn open_gate(&mut self, gated: SlotNumber) {
+        self.gate_of.remove(&gated);
+        if self.by_lane[&self.slots[gated as usize].lane].head == gated && self.is_waiting(gated) {
+            self.activate(gated);
         }
     }
 
@@ -385,36 +431,50 @@ impl Lanes {
         self.by_block.first_key_value().map(|(_, &(_, first))| first)
     }
 
-    /// The slots of all deliveries.
-    pub(super) fn slots(&self) -> HashMap<u64, SlotNumber> {
-        let mut slots = HashMap::new();
+    /// Every delivery, and where it stands.
+    pub(super) fn stands(&self) -> HashMap<u64, Stand> {
+        let mut stands = HashMap::new();
         for ends in self.by_lane.values() {
             let mut number = ends.head;
             while number != NONE {
                 let slot = &self.slots[number as usize];
-                slots.insert(slot.sequence, number);
+                stands.insert(slot.sequence, slot.stand);
                 number = slot.next;
             }
         }
-        slots
+        stands
     }
 
-    /// Every delivery, and where it stands.
-    pub(super) fn stands(&self) -> HashMap<u64, Stand> {
-        self.slots().into_iter().map(|(sequence, slot)| (sequence, self.stand(slot))).collect()
-    }
-
-    /// Claims the head of a lane, wherever it stands.
-    pub(super) fn claim_slot(&mut self, number: SlotNumber) {
-        match self.slots[number as usize].stand {
-            Stand::Ready => self.ready -= 1,
-            Stand::Retrying => {
-                if let Some(due_us) = self.due_of.remove(&number) {
-                    self.due.remove(&(due_us, self.slots[number as usize].sequence, number));
-                }
+    /// A claim that stands in the lanes of before stands in these, which were read since: at the head of its lane. What
+    /// was given up is not among what was read. Returns its slot.
+    pub(super) fn claim_again(&mut self, before: &Self, slot: SlotNumber) -> SlotNumber {
+        let mut claimed = before.slots[slot as usize];
+        let number = match self.find(claimed.lane, claimed.sequence) {
+            Some(number) => number,
+            None => {
+                claimed.next = NONE;
+                self.join_block(claimed.home, claimed.sequence);
+                self.occupy(claimed)
             }
-            Stand::Waiting | Stand::Claimed | Stand::GivenUp | Stand::Blocking => {}
+        };
+        self.pass_gate(number);
+        self.stand_back(number);
+        self.due_of.remove(&number);
+        let lane = claimed.lane;
+        match self.by_lane.get(&lane).copied() {
+            None => drop(self.by_lane.insert(lane, Ends { head: number, tail: number })),
+            Some(Ends { head, .. }) if head == number => {}
+            Some(Ends { head, .. }) => {
+                if self.find(lane, claimed.sequence).is_some() {
+                    self.unlink(number);
+                }
+                self.stand_back(head);
+                self.slots[number as usize].next = head;
+                let tail = self.by_lane[&lane].tail;
+                self.by_lane.insert(lane, Ends { head: number, tail });
+            }
         }
-        self.slots[number as usize].stand = Stand::Claimed;
+        self.slots[number as usize].stand = claimed.stand;
+        number
     }
 }

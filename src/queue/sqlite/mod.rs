@@ -16,6 +16,8 @@ mod former;
 mod held;
 mod index;
 mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 mod open;
 mod operate;
 #[cfg(test)]

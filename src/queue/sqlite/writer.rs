@@ -193,9 +193,10 @@ impl Writer {
         writer.data_version = writer.read_data_version()?;
         writer.load()?;
         let unpublished = &mut writer.unpublished;
-        (unpublished.last_block, unpublished.last_quarantine, unpublished.last_held_event) = writer
-            .connection
-            .query_row(sql!("last_numbers"), [], |row| Ok((unsigned_at(row, 0)?, row.get(1)?, row.get(2)?)))?;
+        (unpublished.last_block, unpublished.last_quarantine, unpublished.last_held_event) =
+            writer.connection.query_row(sql!("last_numbers"), [], |row| {
+                Ok((unsigned_at(row, 0)?, row.get(1)?, row.get(2)?))
+            })?;
         writer.execute("commit")?;
         Ok(writer)
     }
@@ -335,9 +336,9 @@ impl Writer {
     /// Reads the index anew: the claims that stand go on standing.
     pub(super) fn catch_up(&mut self) -> Result<(), Fault> {
         if self.owned {
-            let claimed = self.index.claimed();
-            self.index = Index::load(&self.connection, self.published.block)?;
-            self.index.claim_again(&claimed);
+            let mut index = Index::load(&self.connection, self.published.block)?;
+            index.claim_again(&self.index);
+            self.index = index;
         }
         self.is_behind = false;
         Ok(())

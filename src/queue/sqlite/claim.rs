@@ -80,9 +80,10 @@ impl Writer {
         })
     }
 
-    /// Gives back all claims.
+    /// Gives back all claims but those that end with this transaction.
     pub(super) fn void_claims(&mut self) {
-        let claimed = self.index.claimed();
+        let mut claimed = self.index.claimed();
+        claimed.retain(|&(webhook, sequence)| !self.ending.is_settled(webhook, sequence));
         self.index.release(claimed);
     }
 

@@ -62,9 +62,11 @@ pub(super) fn store(
         .query_row(params![block.cast_signed(), ended, now_us], |row| row.get(0))?;
     if !arrived.is_empty() {
         let list = postcard::to_stdvec(arrived).expect("memory takes what is written to it");
-        connection
-            .prepare_cached(sql!("insert_arrived"))?
-            .execute(params![block.cast_signed(), part, list])?;
+        connection.prepare_cached(sql!("insert_arrived"))?.execute(params![
+            block.cast_signed(),
+            part,
+            list
+        ])?;
     }
     Ok(())
 }
@@ -76,9 +78,14 @@ pub(super) fn lists(connection: &Connection, block: u64) -> Result<Vec<Arrived>,
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         let list = row.get_ref(0)?.as_blob().map_err(|error| malformed(0, error.to_string()))?;
-        let list: Vec<Arrived> = postcard::from_bytes(list)
-            .map_err(|error| malformed(0, format!("a list of block {block} cannot be read: {error}")))?;
-        all.extend(list);
+        all.extend(read_list(block, list)?);
     }
     Ok(all)
+}
+
+/// A list as it is stored.
+pub(super) fn read_list(block: u64, list: &[u8]) -> Result<Vec<Arrived>, Fault> {
+    let list = postcard::from_bytes(list)
+        .map_err(|error| malformed(0, format!("a list of block {block} cannot be read: {error}")))?;
+    Ok(list)
 }

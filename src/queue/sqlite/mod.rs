@@ -6,6 +6,8 @@
 
 mod arrived;
 mod block;
+#[cfg(test)]
+mod block_tests;
 mod books;
 mod claim;
 mod deliveries;

@@ -97,7 +97,10 @@ pub(super) fn summaries(
         let Some(block) = Block::read_events(connection, id)? else { continue };
         let fates = Fates::of(connection, id)?;
         let mut take = |(delivery, event): (&Delivery, &Event)| {
-            if found.len() == limit || delivery.webhook != window.webhook || !window.contains(delivery.sequence) {
+            if found.len() == limit
+                || delivery.webhook != window.webhook
+                || !window.contains(delivery.sequence)
+            {
                 return;
             }
             let one = found_of(&block, delivery, event, &fates);
@@ -105,7 +108,11 @@ pub(super) fn summaries(
                 found.push(one);
             }
         };
-        if window.upwards { block.iter().for_each(&mut take) } else { block.iter().rev().for_each(&mut take) }
+        if window.upwards {
+            block.iter().for_each(&mut take)
+        } else {
+            block.iter().rev().for_each(&mut take)
+        }
         if found.len() == limit {
             read_to = found.last().map_or(read_to, |last| last.summary.number.sequence);
             break;
@@ -269,10 +276,7 @@ pub(super) fn delivery(connection: &Connection, which: DeliveryRef) -> Result<Op
         Some(arrived) => vec![arrived.attempt()],
         None => connection
             .prepare_cached(sql!("attempts"))?
-            .query_map(
-                params![number.webhook.0.cast_signed(), number.sequence.cast_signed()],
-                attempt_of,
-            )?
+            .query_map(params![number.webhook.0.cast_signed(), number.sequence.cast_signed()], attempt_of)?
             .collect::<Result<_, _>>()?,
     };
     summary.last_outcome = attempts.last().map(|attempt| attempt.outcome.to_string());

@@ -28,7 +28,8 @@ pub(super) fn carry_over(connection: &Connection) -> Result<(), Fault> {
     carried.finish_block()?;
     drop(rows);
     drop(events);
-    connection.execute("update position set published_block = ?1", params![carried.block.cast_signed() - 1])?;
+    connection
+        .execute("update position set published_block = ?1", params![carried.block.cast_signed() - 1])?;
     connection.execute_batch(
         "insert into attempt select * from former_attempt as a
              where exists (select 1 from delivery where webhook = a.webhook and sequence = a.sequence);

@@ -1,8 +1,8 @@
 //! What people do: registering, enabling, deleting webhooks; replaying and dropping deliveries.
 
+use super::deliveries::{Found, Window, summaries};
 use super::fault::Fault;
 use super::index::Effect;
-use super::deliveries::{Found, Window, summaries};
 use super::rows::{range_of, sql};
 use super::writer::Writer;
 use crate::delivery::{DeliveryNumber, State};

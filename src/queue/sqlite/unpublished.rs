@@ -3,8 +3,8 @@
 use super::books::Book;
 use super::held::HeldPart;
 use super::ranges::append_range;
-use crate::lsn::Lsn;
 use crate::delivery::{NewDelivery, NewEvent, State};
+use crate::lsn::Lsn;
 use crate::queue::SequenceRange;
 use crate::webhook::WebhookId;
 use std::collections::BTreeMap;

@@ -139,7 +139,7 @@ async fn the_queue_is_put_back_from_a_copy_with_half_a_large_transaction() {
     trial.died().await;
     let (queue, kept) = (trial.stage.folder.join("walhook.db"), trial.stage.folder.join("kept.db"));
     command(&trial, &["queue", "backup", "kept.db"]);
-    let unpublished = "select count(*) from event where id > (select published_event from position)";
+    let unpublished = "select count(*) from block where id > (select published_block from position)";
     let half: i64 = Connection::open(&kept).unwrap().query_row(unpublished, [], |row| row.get(0)).unwrap();
     assert!(half > 0, "the copy has nothing that does not count");
     for suffix in ["", "-wal", "-shm"] {

@@ -5,6 +5,8 @@
 // the suite and what it stands on are tests, though clippy sees only those with the attribute
 #![allow(clippy::unwrap_used)]
 
+#[path = "queue/blocks.rs"]
+mod blocks;
 #[path = "queue/conformance.rs"]
 mod conformance;
 #[path = "queue/crash.rs"]

@@ -78,9 +78,14 @@ pub(super) fn lists(connection: &Connection, block: u64) -> Result<Vec<Arrived>,
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         let list = row.get_ref(0)?.as_blob().map_err(|error| malformed(0, error.to_string()))?;
-        let list: Vec<Arrived> = postcard::from_bytes(list)
-            .map_err(|error| malformed(0, format!("a list of block {block} cannot be read: {error}")))?;
-        all.extend(list);
+        all.extend(read_list(block, list)?);
     }
     Ok(all)
+}
+
+/// A list as it is stored.
+pub(super) fn read_list(block: u64, list: &[u8]) -> Result<Vec<Arrived>, Fault> {
+    let list = postcard::from_bytes(list)
+        .map_err(|error| malformed(0, format!("a list of block {block} cannot be read: {error}")))?;
+    Ok(list)
 }

@@ -298,15 +298,19 @@ impl Block {
     }
 
     /// What [`encode`](Self::encode) made; without the bodies, they are empty.
-    fn decode(id: u64, mut encoded: &[u8], bodies: Option<Bytes>) -> Result<Self, Fault> {
+    pub(super) fn decode(id: u64, mut encoded: &[u8], bodies: Option<Bytes>) -> Result<Self, Fault> {
         let damaged = |what: &str| Fault::from(malformed(0, format!("block {id} {what}")));
         let mut block = Self { id, events: Vec::new(), deliveries: Vec::new() };
-        let mut rest = bodies;
-        let mut take = |length: u64| match &mut rest {
-            None => Ok(Bytes::new()),
-            Some(bytes) if length <= bytes.len() as u64 => Ok(bytes.split_to(length as usize)),
-            Some(_) => Err(damaged("has not all of its bodies")),
+        let (mut rest, mut total) = (bodies, 0_u64);
+        let mut take = |length: u64| {
+            total = total.checked_add(length).ok_or_else(|| damaged("has bodies without end"))?;
+            match &mut rest {
+                None => Ok(Bytes::new()),
+                Some(bytes) if length <= bytes.len() as u64 => Ok(bytes.split_to(length as usize)),
+                Some(_) => Err(damaged("has not all of its bodies")),
+            }
         };
+        let mut free = 0..1 << PLACE_BITS;
         while !encoded.is_empty() {
             let (stored, after) = postcard::take_from_bytes::<StoredEvent<'_>>(encoded)
                 .map_err(|error| damaged(&format!("cannot be read: {error}")))?;
@@ -319,6 +323,10 @@ impl Block {
                 if delivery.tail as usize >= tails.len() {
                     return Err(damaged("has a delivery without tail"));
                 }
+                if !free.contains(&delivery.place) {
+                    return Err(damaged("has its places in disorder"));
+                }
+                free.start = delivery.place + 1;
                 block.deliveries.push(Delivery {
                     place: delivery.place,
                     event: block.events.len(),

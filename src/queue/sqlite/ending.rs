@@ -30,6 +30,11 @@ impl Ending {
         self.settled.insert((webhook, sequence))
     }
 
+    /// Whether a claim was settled in this transaction.
+    pub(super) fn is_settled(&self, webhook: WebhookId, sequence: u64) -> bool {
+        self.settled.contains(&(webhook, sequence))
+    }
+
     /// A delivery arrived at the first attempt.
     pub(super) fn arrived(&mut self, home: Home, arrived: Arrived) {
         self.by_block.entry(home.block()).or_default().arrived.push(arrived);

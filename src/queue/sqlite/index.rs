@@ -335,14 +335,14 @@ impl Index {
         self.roused = true;
     }
 
-    /// Lets claims stand again in an index that was read anew.
-    pub(super) fn claim_again(&mut self, claimed: &[(WebhookId, u64)]) {
-        let mut slots: HashMap<WebhookId, HashMap<u64, SlotNumber>> = HashMap::new();
-        for &(webhook, sequence) in claimed {
-            let Some(lanes) = self.webhooks.get_mut(&webhook) else { continue };
-            let slots = slots.entry(webhook).or_insert_with(|| lanes.slots());
-            let Some(&slot) = slots.get(&sequence) else { continue };
-            lanes.claim_slot(slot);
+    /// Lets the claims that stand in the index of before stand in this one, which was read since.
+    pub(super) fn claim_again(&mut self, before: &Self) {
+        for (&(webhook, sequence), claim) in &before.claims {
+            let Some(lanes_before) = before.webhooks.get(&webhook) else { continue };
+            let lanes = self.webhooks.entry(webhook).or_default();
+            let known = lanes.len();
+            let slot = lanes.claim_again(lanes_before, claim.slot);
+            self.deliveries += lanes.len() - known;
             let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };
             self.claims.insert((webhook, sequence), standing);
         }

@@ -60,7 +60,7 @@ pub(super) enum Stand {
     Blocking,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     sequence: u64,
     lane: Lane,
@@ -84,11 +84,12 @@ pub(super) struct Lanes {
     free: Vec<SlotNumber>,
     by_lane: HashMap<Lane, Ends>,
     /// Ready ones in the order in which they came; those that are not ready any more are passed over.
-    fresh: VecDeque<SlotNumber>,
+    fresh: VecDeque<(u64, SlotNumber)>,
     /// Ready ones that became so out of order, by sequence; likewise.
     promoted: BTreeMap<u64, SlotNumber>,
     /// Retrying ones by the end of their pause.
     due: BTreeSet<(i64, u64, SlotNumber)>,
+    /// The same for those that have yet to come to their turn, too.
     due_of: HashMap<SlotNumber, i64>,
     /// Those before a gate, with the lanes for which they wait; and who waits for a lane.
     gated: HashMap<SlotNumber, Vec<Lane>>,
@@ -112,8 +113,10 @@ impl Lanes {
         let Arrival { sequence, home, lane, behind, standing, has_row } = arrival;
         let stand = if standing == Standing::Blocking { Stand::Blocking } else { Stand::Waiting };
         let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row });
-        let is_other = |other: &&Lane| **other != lane && self.has_before(**other, sequence);
-        let gates: Vec<Lane> = behind.iter().filter(is_other).copied().collect();
+        let is_gate = |other: &&Lane| **other != lane && self.has_before(**other, sequence);
+        let mut gates: Vec<Lane> = behind.iter().filter(is_gate).copied().collect();
+        gates.sort_unstable();
+        gates.dedup();
         if !gates.is_empty() {
             for &gate in &gates {
                 self.waiting_for.entry(gate).or_default().push(number);
@@ -123,12 +126,12 @@ impl Lanes {
         if stand != Stand::Blocking {
             self.join_block(home, sequence);
         }
+        if let Standing::Retrying { due_us } = standing {
+            self.due_of.insert(number, due_us);
+        }
         let Some(&Ends { head, tail }) = self.by_lane.get(&lane) else {
             self.by_lane.insert(lane, Ends { head: number, tail: number });
-            match standing {
-                Standing::Retrying { due_us } => self.pause(number, due_us),
-                Standing::Due | Standing::Blocking => self.activate(number),
-            }
+            self.activate(number);
             return;
         };
         if self.slots[tail as usize].sequence < sequence {
@@ -173,12 +176,15 @@ impl Lanes {
         self.slots[number as usize].stand == Stand::Waiting
     }
 
-    /// The head of a lane becomes ready, if nothing is against it.
+    /// The head of a lane becomes ready, or its pause goes on, if nothing is against it.
     fn activate(&mut self, number: SlotNumber) {
         if self.slots[number as usize].stand == Stand::Blocking || self.gated.contains_key(&number) {
             return;
         }
-        self.make_ready(number);
+        match self.due_of.get(&number) {
+            Some(&due_us) => self.pause(number, due_us),
+            None => self.make_ready(number),
+        }
     }
 
     fn make_ready(&mut self, number: SlotNumber) {
@@ -187,7 +193,7 @@ impl Lanes {
         self.ready += 1;
         if slot.sequence > self.last_fresh {
             self.last_fresh = slot.sequence;
-            self.fresh.push_back(number);
+            self.fresh.push_back((slot.sequence, number));
         } else {
             self.promoted.insert(slot.sequence, number);
         }
@@ -221,24 +227,28 @@ impl Lanes {
     }
 
     fn next_ready(&mut self) -> Option<SlotNumber> {
-        while let Some(&number) = self.fresh.front()
-            && self.slots[number as usize].stand != Stand::Ready
+        while let Some(&(sequence, number)) = self.fresh.front()
+            && !self.is_ready(sequence, number)
         {
             self.fresh.pop_front();
         }
         while let Some((&sequence, &number)) = self.promoted.first_key_value()
-            && (self.slots[number as usize].stand != Stand::Ready
-                || self.slots[number as usize].sequence != sequence)
+            && !self.is_ready(sequence, number)
         {
             self.promoted.pop_first();
         }
         match (self.fresh.front(), self.promoted.first_key_value()) {
-            (Some(&fresh), Some((&sequence, _))) if self.slots[fresh as usize].sequence < sequence => {
-                self.fresh.pop_front()
-            }
-            (_, Some(_)) => self.promoted.pop_first().map(|(_, number)| number),
-            (_, None) => self.fresh.pop_front(),
+            (Some((fresh, _)), Some((promoted, _))) if promoted < fresh => self.promoted.pop_first(),
+            (None, _) => self.promoted.pop_first(),
+            (Some(_), _) => self.fresh.pop_front(),
         }
+        .map(|(_, number)| number)
+    }
+
+    /// Whether a slot is still that of this delivery, which may be claimed.
+    fn is_ready(&self, sequence: u64, number: SlotNumber) -> bool {
+        let slot = &self.slots[number as usize];
+        slot.stand == Stand::Ready && slot.sequence == sequence
     }
 
     /// A claimed delivery is to be tried again.
@@ -281,56 +291,73 @@ impl Lanes {
 
     /// An operator gave a delivery up. Who works on it ends it; until then its lane is held.
     pub(super) fn give_up(&mut self, number: SlotNumber) {
-        if self.slots[number as usize].stand == Stand::Claimed {
-            self.slots[number as usize].stand = Stand::GivenUp;
-        } else {
-            self.end(number);
+        match self.slots[number as usize].stand {
+            Stand::Claimed => self.slots[number as usize].stand = Stand::GivenUp,
+            // it may be told twice
+            Stand::GivenUp => {}
+            Stand::Waiting | Stand::Ready | Stand::Retrying | Stand::Blocking => self.end(number),
         }
     }
 
     /// A delivery has ended: the next of its lane goes on, and so do those whose gate it was.
     pub(super) fn end(&mut self, number: SlotNumber) {
-        let Slot { sequence, lane, home, next, stand, .. } = self.slots[number as usize].clone();
-        match stand {
-            Stand::Ready => self.ready -= 1,
-            Stand::Retrying => {
-                if let Some(due_us) = self.due_of.remove(&number) {
-                    self.due.remove(&(due_us, sequence, number));
-                }
-            }
-            Stand::Waiting | Stand::Claimed | Stand::GivenUp | Stand::Blocking => {}
-        }
+        let Slot { lane, home, next, stand, .. } = self.slots[number as usize];
+        self.stand_back(number);
+        self.due_of.remove(&number);
+        self.pass_gate(number);
         if stand != Stand::Blocking {
             self.leave_block(home);
         }
-        self.open_gates(number);
         // whoever still points here finds that it is nobody's turn
-        self.slots[number as usize].stand = Stand::Waiting;
         self.free.push(number);
         let Ends { head, tail } = self.by_lane[&lane];
-        if head == number {
-            if next == NONE {
-                self.by_lane.remove(&lane);
-            } else {
-                self.by_lane.insert(lane, Ends { head: next, tail });
-                self.activate(next);
-            }
+        if head != number {
+            self.unlink(number);
+        } else if next == NONE {
+            self.by_lane.remove(&lane);
         } else {
-            let mut before = head;
-            while self.slots[before as usize].next != number {
-                before = self.slots[before as usize].next;
+            self.by_lane.insert(lane, Ends { head: next, tail });
+            self.activate(next);
+        }
+        self.open_gates(lane);
+    }
+
+    /// It is nobody's turn in a slot, unless it blocks its lane.
+    fn stand_back(&mut self, number: SlotNumber) {
+        let Slot { sequence, stand, .. } = self.slots[number as usize];
+        match stand {
+            Stand::Ready => self.ready -= 1,
+            Stand::Retrying => {
+                if let Some(&due_us) = self.due_of.get(&number) {
+                    self.due.remove(&(due_us, sequence, number));
+                }
             }
-            self.slots[before as usize].next = next;
-            if tail == number {
-                self.by_lane.insert(lane, Ends { head, tail: before });
+            Stand::Blocking => return,
+            Stand::Waiting | Stand::Claimed | Stand::GivenUp => {}
+        }
+        self.slots[number as usize].stand = Stand::Waiting;
+    }
+
+    /// A delivery waits for no other lane any more.
+    fn pass_gate(&mut self, number: SlotNumber) {
+        for gate in self.gated.remove(&number).unwrap_or_default() {
+            if let Some(waiting) = self.waiting_for.get_mut(&gate) {
+                waiting.retain(|&waiting| waiting != number);
+                if waiting.is_empty() {
+                    self.waiting_for.remove(&gate);
+                }
             }
         }
+    }
+
+    /// Lets those go on that waited for what was before them in a lane, and for nothing else.
+    fn open_gates(&mut self, lane: Lane) {
         for waiting in self.waiting_for.get(&lane).cloned().unwrap_or_default() {
-            let before = self.slots[waiting as usize].sequence;
-            if self.gated[&waiting].iter().any(|&gate| self.has_before(gate, before)) {
+            let sequence = self.slots[waiting as usize].sequence;
+            if self.gated[&waiting].iter().any(|&gate| self.has_before(gate, sequence)) {
                 continue;
             }
-            self.open_gates(waiting);
+            self.pass_gate(waiting);
             if self.by_lane[&self.slots[waiting as usize].lane].head == waiting && self.is_waiting(waiting) {
                 self.activate(waiting);
             }
@@ -345,15 +372,17 @@ impl Lanes {
         head.sequence < sequence || head.next != NONE && self.slots[head.next as usize].sequence < sequence
     }
 
-    /// Nothing is before a gate any more, or it has ended.
-    fn open_gates(&mut self, number: SlotNumber) {
-        for gate in self.gated.remove(&number).unwrap_or_default() {
-            if let Some(waiting) = self.waiting_for.get_mut(&gate) {
-                waiting.retain(|&waiting| waiting != number);
-                if waiting.is_empty() {
-                    self.waiting_for.remove(&gate);
-                }
-            }
+    /// Takes a delivery out of its lane that is not its head.
+    fn unlink(&mut self, number: SlotNumber) {
+        let Slot { lane, next, .. } = self.slots[number as usize];
+        let Ends { head, tail } = self.by_lane[&lane];
+        let mut before = head;
+        while self.slots[before as usize].next != number {
+            before = self.slots[before as usize].next;
+        }
+        self.slots[before as usize].next = next;
+        if tail == number {
+            self.by_lane.insert(lane, Ends { head, tail: before });
         }
     }
 
@@ -415,36 +444,50 @@ impl Lanes {
         self.by_block.first_key_value().map(|(_, &(_, first))| first)
     }
 
-    /// The slots of all deliveries.
-    pub(super) fn slots(&self) -> HashMap<u64, SlotNumber> {
-        let mut slots = HashMap::new();
+    /// Every delivery, and where it stands.
+    pub(super) fn stands(&self) -> HashMap<u64, Stand> {
+        let mut stands = HashMap::new();
         for ends in self.by_lane.values() {
             let mut number = ends.head;
             while number != NONE {
                 let slot = &self.slots[number as usize];
-                slots.insert(slot.sequence, number);
+                stands.insert(slot.sequence, slot.stand);
                 number = slot.next;
             }
         }
-        slots
+        stands
     }
 
-    /// Every delivery, and where it stands.
-    pub(super) fn stands(&self) -> HashMap<u64, Stand> {
-        self.slots().into_iter().map(|(sequence, slot)| (sequence, self.stand(slot))).collect()
-    }
-
-    /// Claims the head of a lane, wherever it stands.
-    pub(super) fn claim_slot(&mut self, number: SlotNumber) {
-        match self.slots[number as usize].stand {
-            Stand::Ready => self.ready -= 1,
-            Stand::Retrying => {
-                if let Some(due_us) = self.due_of.remove(&number) {
-                    self.due.remove(&(due_us, self.slots[number as usize].sequence, number));
-                }
+    /// A claim that stands in the lanes of before stands in these, which were read since: at the head of its lane. What
+    /// was given up is not among what was read. Returns its slot.
+    pub(super) fn claim_again(&mut self, before: &Self, slot: SlotNumber) -> SlotNumber {
+        let mut claimed = before.slots[slot as usize];
+        let number = match self.find(claimed.lane, claimed.sequence) {
+            Some(number) => number,
+            None => {
+                claimed.next = NONE;
+                self.join_block(claimed.home, claimed.sequence);
+                self.occupy(claimed)
             }
-            Stand::Waiting | Stand::Claimed | Stand::GivenUp | Stand::Blocking => {}
+        };
+        self.pass_gate(number);
+        self.stand_back(number);
+        self.due_of.remove(&number);
+        let lane = claimed.lane;
+        match self.by_lane.get(&lane).copied() {
+            None => drop(self.by_lane.insert(lane, Ends { head: number, tail: number })),
+            Some(Ends { head, .. }) if head == number => {}
+            Some(Ends { head, .. }) => {
+                if self.find(lane, claimed.sequence).is_some() {
+                    self.unlink(number);
+                }
+                self.stand_back(head);
+                self.slots[number as usize].next = head;
+                let tail = self.by_lane[&lane].tail;
+                self.by_lane.insert(lane, Ends { head: number, tail });
+            }
         }
-        self.slots[number as usize].stand = Stand::Claimed;
+        self.slots[number as usize].stand = claimed.stand;
+        number
     }
 }

@@ -1,11 +1,20 @@
 //! `sqlite`: the queue in one file beside the configuration, on the SQLite that walhook brings along.
 //!
-//! One thread writes (`writer`), a few connections read (`read`). The file is in WAL mode with
-//! `synchronous = full`: what was answered is on disk. Memory holds the webhooks' books, the candidates for the
-//! next claims (`front`) and the claims; all of it is bounded and can be read anew from the file.
+//! One thread writes (`writer`), a few connections read (`read`, `deliveries`). The file is in WAL mode with
+//! `synchronous = full`: what was answered is on disk.
+//!
+//! What comes in one transaction is stored together, as a *block* (`block`): two values with all of its events,
+//! deliveries and bodies. A delivery that arrives at the first attempt adds to a list (`arrived`); only one that did not
+//! go as planned has a row of its own. A block goes when all that is in it has ended and is old enough (`purge`).
+//!
+//! Memory holds the webhooks' books (`books`), the deliveries that are not finished in their lanes (`index`, `lanes`: some
+//! 100 bytes each, so as many as the limits of the backlogs allow), the claims, and the blocks that were used last
+//! (`shelf`). It follows the file when a transaction is on disk, and can be read anew from it.
 
 mod arrived;
 mod block;
+#[cfg(test)]
+mod block_tests;
 mod books;
 mod deliveries;
 mod ending;
@@ -16,8 +25,12 @@ mod front;
 mod held;
 mod index;
 mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 mod open;
 mod operate;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod ranges;
 mod read;

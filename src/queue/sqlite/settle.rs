@@ -11,10 +11,11 @@ use crate::observe::Observation;
 use rusqlite::params;
 
 impl Writer {
-    /// Gives back all claims.
+    /// Gives back all claims but those that end with this transaction.
     pub(super) fn void_claims(&mut self) {
         let mut front = self.front.lock();
-        let claimed = front.index.claimed();
+        let mut claimed = front.index.claimed();
+        claimed.retain(|&(webhook, sequence)| !self.ending.is_settled(webhook, sequence));
         front.index.release(claimed);
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// How much stands on the shelf (the last block may go beyond).
-const SHELF_BYTES: usize = 8 << 20;
+pub(super) const SHELF_BYTES: usize = 8 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Shelf {

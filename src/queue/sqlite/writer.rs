@@ -328,9 +328,9 @@ impl Writer {
     pub(super) fn catch_up(&mut self) -> Result<(), Fault> {
         if self.owned {
             let mut front = self.front.lock();
-            let index = front.index.load_anew(&self.connection, self.published.block)?;
-            let before = std::mem::replace(&mut front.index, index);
-            front.index.claim_again(&before.claimed());
+            let mut index = front.index.load_anew(&self.connection, self.published.block)?;
+            index.claim_again(&front.index);
+            front.index = index;
         }
         self.is_behind = false;
         Ok(())

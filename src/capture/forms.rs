@@ -110,7 +110,10 @@ impl<'q, B: Bindings> Forms<'q, B> {
     }
 
     async fn remember(&mut self) -> Result<(), Error> {
-        for record in self.catalog.binding_records() {
+        let mut records = self.catalog.binding_records();
+        // who takes rules over has them before the one before is without
+        records.sort_by_key(|record| record.rules.is_empty());
+        for record in records {
             if self.remembered.get(&record.form) != Some(&record) {
                 self.queue.record_binding(record.clone()).await?;
                 self.remembered.insert(record.form.clone(), record);

@@ -31,7 +31,7 @@ use crate::postgres::{Address, Session};
 use bind::{Facts, bind, lane_rule, record};
 use check::check;
 use reader::{Reader, connect};
-use rules::{note, rules_at, rules_in};
+use rules::{hand_over, note, rules_at, rules_in};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use table::{Named, Table, Tables};
@@ -193,6 +193,7 @@ impl Catalog {
             }
             self.statuses.push(status);
         }
+        hand_over(&mut self.records, &self.forms);
         Ok(())
     }
 

@@ -4,11 +4,10 @@ use super::is_of;
 use super::table::Table;
 use crate::change::RelationId;
 use crate::form::{BindingRecord, Form, LaneRule};
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The rules that a form's entries had so far, at the table that it stands for now: its own, and where it took that
+/// The rules that a form's entries had so far, at the table that it stands for now: its own, and where it takes that
 /// table over from a form that has it no more, that form's.
 pub(super) fn rules_at(
     table: &Table,
@@ -16,43 +15,37 @@ pub(super) fn rules_at(
     forms: &[Arc<Form>],
     records: &BTreeMap<String, BindingRecord>,
 ) -> Vec<LaneRule> {
-    let own = records.get(&form.name);
-    let mut rules = own.map_or_else(Vec::new, |record| numbered_as_in(table, record));
-    let is_new = rules.is_empty();
-    let mut before: Vec<&BindingRecord> = records
-        .values()
-        .filter(|record| record.form != form.name)
-        .filter(|record| {
-            record.relation == table.oid || record.table == table.name && record.schema == table.schema
-        })
-        .filter(|record| !is_served(record, forms))
-        .filter(|record| {
-            // a form that gets its first name back goes on behind the one that had taken over from it
-            let was_this_form = record.rules.iter().any(|rule| rule.form == form.name);
-            was_this_form || is_new && !is_taken_over(record, forms, records)
-        })
-        .collect();
-    // who took over last has the rules of all before
-    before.sort_by_key(|record| Reverse(record.rules.len()));
-    for rule in before.into_iter().flat_map(|record| numbered_as_in(table, record)) {
+    let own = records.get(&form.name).map_or_else(Vec::new, |record| numbered_as_in(table, record));
+    if own.iter().any(|rule| rule.form == form.name) {
+        return own;
+    }
+    let was_here = |record: &&BindingRecord| {
+        record.relation == table.oid || record.table == table.name && record.schema == table.schema
+    };
+    let before = records.values().filter(|record| record.form != form.name && !is_served(record, forms));
+    let mut rules = Vec::new();
+    for rule in before.filter(was_here).flat_map(|record| numbered_as_in(table, record)).chain(own) {
         rule.put_last(&mut rules);
     }
     rules
 }
 
+/// Takes the rules from the records of forms that others go on for. So one that gets its first name back finds them with
+/// the one that had them last, and one that is new beside others finds none.
+pub(super) fn hand_over(records: &mut BTreeMap<String, BindingRecord>, forms: &[Arc<Form>]) {
+    let served = records.values().filter(|record| is_served(record, forms));
+    let taken_over: BTreeSet<String> =
+        served.flat_map(|record| &record.rules).map(|rule| rule.form.clone()).collect();
+    for record in records.values_mut().filter(|record| !is_served(record, forms)) {
+        if taken_over.contains(&record.form) {
+            record.rules.clear();
+        }
+    }
+}
+
 /// Whether the form of a record is configured, and for what it was then.
 fn is_served(record: &BindingRecord, forms: &[Arc<Form>]) -> bool {
     forms.iter().any(|form| form.name == record.form && is_of(record, form))
-}
-
-/// Whether another form goes on behind that of a record.
-fn is_taken_over(
-    record: &BindingRecord,
-    forms: &[Arc<Form>],
-    records: &BTreeMap<String, BindingRecord>,
-) -> bool {
-    let heirs = records.values().filter(|heir| heir.form != record.form && is_served(heir, forms));
-    heirs.flat_map(|heir| &heir.rules).any(|rule| rule.form == record.form)
 }
 
 /// A record's rules at a table: their columns are known by number where it is the record's own, else by name.

@@ -2,7 +2,7 @@
 
 use super::{Database, form};
 use walhook::catalog::Catalog;
-use walhook::form::{BoundForm, Form};
+use walhook::form::{BoundForm, Form, LaneRule};
 
 const DESK: &str = "create table desk (id int not null, code text not null, b int);
     alter table desk replica identity full;
@@ -105,6 +105,15 @@ async fn a_form_that_takes_a_table_over_has_the_rules_of_the_one_before() {
     // it gets its first name back
     let (catalog, _, bound) = anew(["first", "other"], &catalog).await;
     assert_eq!(bound, "first(code) third(code) second(code), other(code)");
+    // the latest are remembered, however often that goes on
+    let mut catalog = catalog;
+    for number in 0..2 * LaneRule::REMEMBERED_MAX {
+        let name = format!("form {}", number % 12);
+        catalog = anew([&name, "other"], &catalog).await.0;
+    }
+    let (catalog, _, bound) = anew(["first", "other"], &catalog).await;
+    assert!(bound.contains(" form 3(code)"), "{bound}");
+    assert!(remembered(&catalog, "first").split(' ').count() > 3);
     // a form that comes beside those that are there has nothing of theirs
     let forms = ["first", "other", "beside"].map(by_code).to_vec();
     let mut catalog = database.catalog_with(forms, catalog.binding_records()).await;

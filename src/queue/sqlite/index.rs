@@ -41,11 +41,6 @@ pub(super) enum End {
     Blocking,
 }
 
-/// How many of a webhook are in it at least, if it has so many.
-const SHARE_MIN: usize = 1000;
-/// How many of a webhook that has others in the file must have gone before some of those are read.
-const REFILL: usize = 20_000;
-
 /// The index.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -192,10 +187,16 @@ impl Index {
         self.refill(connection)
     }
 
+    /// How many of a webhook are in the index at least, if it has so many: those of others must not stop it.
+    fn share_min(&self) -> usize {
+        (self.deliveries_max / 2000).max(4)
+    }
+
     /// Reads some of what stays in the file, where there is room by now.
     fn refill(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let has_room = self.deliveries + REFILL <= self.deliveries_max;
-        let wants = |lanes: Option<&Lanes>| lanes.is_none_or(|lanes| lanes.len() < SHARE_MIN / 2);
+        // some at a time, for whoever claims waits meanwhile
+        let has_room = self.deliveries + self.deliveries_max / 100 < self.deliveries_max;
+        let wants = |lanes: Option<&Lanes>| lanes.is_none_or(|lanes| lanes.len() < self.share_min() / 2);
         let wanting: Vec<(WebhookId, Beyond)> = self
             .beyond
             .iter()
@@ -224,8 +225,9 @@ impl Index {
         if self.beyond.contains_key(&webhook) {
             return;
         }
+        let share_min = self.share_min();
         let lanes = self.webhooks.entry(webhook).or_default();
-        if self.deliveries >= self.deliveries_max && lanes.len() >= SHARE_MIN {
+        if self.deliveries >= self.deliveries_max && lanes.len() >= share_min {
             self.beyond.insert(webhook, Beyond { block: arrival.home.block(), sequence: arrival.sequence });
             return;
         }

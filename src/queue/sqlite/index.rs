@@ -161,30 +161,37 @@ impl Index {
         Ok(())
     }
 
-    /// Follows what is on disk now. Whoever gets a fault has to read the index anew: it may be half done.
+    /// Follows what is on disk now; all of it that can be followed, for who has ended a claim does not end it again.
+    /// Whoever gets a fault has to read the index anew.
     pub(super) fn follow(
         &mut self,
         effects: Vec<Effect>,
         connection: &Connection,
         shelf: &mut Shelf,
     ) -> Result<(), Fault> {
+        let mut result = Ok(());
         for effect in effects {
-            match effect {
+            let followed = match effect {
                 Effect::Published(block) => {
                     self.take_in(&block);
                     shelf.put(block);
+                    Ok(())
                 }
                 Effect::PublishedParts { after, up_to } => {
                     self.published = up_to;
-                    self.load_blocks(connection, after, up_to, Whose::Everybodys)?;
                     self.roused = true;
+                    self.load_blocks(connection, after, up_to, Whose::Everybodys)
                 }
-                Effect::Settled { webhook, sequence, end } => self.settle(webhook, sequence, end),
-                Effect::PausesRestarted => {}
-                Effect::Touched { webhook, sequence } => self.touch(connection, shelf, webhook, sequence)?,
-            }
+                Effect::Settled { webhook, sequence, end } => {
+                    self.settle(webhook, sequence, end);
+                    Ok(())
+                }
+                Effect::PausesRestarted => Ok(()),
+                Effect::Touched { webhook, sequence } => self.touch(connection, shelf, webhook, sequence),
+            };
+            result = result.and(followed);
         }
-        self.refill(connection)
+        result.and_then(|()| self.refill(connection))
     }
 
     /// How many of a webhook are in the index at least, if it has so many: those of others must not stop it.

@@ -49,6 +49,11 @@ impl Shelf {
         }
     }
 
+    /// Takes everything off.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// A block that stands on the shelf.
     pub(super) fn find(&mut self, id: u64) -> Option<Arc<Block>> {
         let place = self.blocks.get_mut(&id)?;

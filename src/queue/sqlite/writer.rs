@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::fault::{Fault, undone_with};
 use super::front::SharedFront;
 use super::index::Effect;
-use super::rows::{sql, unsigned_at};
+use super::rows::{malformed, sql, unsigned_at};
 use super::unpublished::Unpublished;
 use crate::delivery::LastTransaction;
 use crate::failpoint;
@@ -339,6 +339,8 @@ impl Writer {
     /// Undoes the transaction, and reads anew what stands in memory.
     fn undo(&mut self) {
         self.effects.clear();
+        // what was read meanwhile may have been what is undone
+        self.front.lock().shelf.clear();
         self.forming = Forming::default();
         self.ending = Ending::default();
         self.last_to_store = None;
@@ -524,5 +526,7 @@ pub(super) fn used_bytes(connection: &Connection) -> Result<u64, Fault> {
         Ok(connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))?)
     };
     let pages = number("pragma page_count")? - number("pragma freelist_count")?;
-    Ok(pages.cast_unsigned() * number("pragma page_size")?.cast_unsigned())
+    let pages = u64::try_from(pages)
+        .map_err(|_| malformed(0, "it says that more of its pages are free than there are".into()))?;
+    Ok(pages * number("pragma page_size")?.cast_unsigned())
 }

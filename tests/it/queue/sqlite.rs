@@ -45,11 +45,8 @@ async fn what_memory_has_no_room_for_comes_in_its_order() {
             (first..first + 250).map(|number| (number % LANES, &[7, 8][..])).collect();
         queue.enqueue(feed.transaction(&changes)).await.unwrap();
     }
-    let only = |sequence| Filter {
-        webhook: Some(WebhookId(7)),
-        sequence: Some(sequence),
-        ..Filter::default()
-    };
+    let only =
+        |sequence| Filter { webhook: Some(WebhookId(7)), sequence: Some(sequence), ..Filter::default() };
     assert_eq!(queue.drop_deliveries(only(4500)).await.unwrap(), 1);
     let mut last_of: std::collections::BTreeMap<(u64, u64), u64> = std::collections::BTreeMap::new();
     let mut delivered_of = [0, 0];
@@ -67,9 +64,9 @@ async fn what_memory_has_no_room_for_comes_in_its_order() {
             delivered_of[(webhook - 7) as usize] += 1;
         }
         // one in a hundred is dead, and sent again when its time has come
-        let settled = claims.into_iter().map(|claim| {
-            if claim.number.sequence % 100 == 99 { dead(claim) } else { delivered(claim) }
-        });
+        let settled = claims
+            .into_iter()
+            .map(|claim| if claim.number.sequence % 100 == 99 { dead(claim) } else { delivered(claim) });
         queue.settle(settled.collect()).await.unwrap();
         if delivered_of[0] > 2000 && !is_opened_anew {
             is_opened_anew = true;

@@ -33,7 +33,7 @@ fn event(ordinal: u64, webhooks: &[u64], body: &'static [u8]) -> NewEvent {
         verb: Verb::Update,
         entry_id: format!("INC{ordinal}"),
         lane: Lane(ordinal.wrapping_sub(3)),
-        behind: if ordinal % 2 == 0 { vec![Lane(u64::MAX), Lane(7)] } else { Vec::new() },
+        behind: if ordinal.is_multiple_of(2) { vec![Lane(u64::MAX), Lane(7)] } else { Vec::new() },
         xid: 700,
         committed_at_us: -5,
         deliveries: deliveries.collect(),

@@ -7,9 +7,10 @@
 //! deliveries and bodies. A delivery that arrives at the first attempt adds to a list (`arrived`); only one that did not
 //! go as planned has a row of its own. A block goes when all that is in it has ended and is old enough (`purge`).
 //!
-//! Memory holds the webhooks' books (`books`), the deliveries that are not finished in their lanes (`index`, `lanes`: some
-//! 100 bytes each, so as many as the limits of the backlogs allow), the claims, and the blocks that were used last
-//! (`shelf`). It follows the file when a transaction is on disk, and can be read anew from it.
+//! Memory holds the webhooks' books (`books`) and, as the `front`, what may be claimed: the deliveries that are not
+//! finished in their lanes (`index`, `lanes`; a bounded number, the others stay in the file until there is room), the
+//! claims, and the blocks that were used last (`shelf`). It follows the file when a transaction is on disk, and can be
+//! read anew from it. Who claims does so beside the writer, and waits for no disk.
 
 mod arrived;
 mod block;

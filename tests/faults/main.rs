@@ -11,6 +11,7 @@ mod death;
 mod descriptors;
 mod disk;
 mod failpoints;
+mod former;
 mod hostile;
 mod lanes;
 mod network;

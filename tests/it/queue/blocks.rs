@@ -4,8 +4,9 @@ use super::make::{Feed, Turned, claim, delivered, drain, numbers, register};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use walhook::delivery::{DeliveryNumber, State};
 use walhook::queue::sqlite::{Options, SqliteQueue, Workplace};
-use walhook::queue::{Filter, Queue};
+use walhook::queue::{DeliveryRef, Filter, Queue};
 use walhook::webhook::WebhookId;
 
 /// A queue whose writer does everything that was brought before it had its turn in one transaction.
@@ -73,4 +74,87 @@ async fn a_dropped_attempt_holds_its_lane_when_the_clock_is_set_back() {
     assert_eq!(numbers(&claim(&*queue, 10).await), [], "an attempt of the entry is under way");
     queue.settle(claims.into_iter().map(delivered).collect()).await.unwrap();
     assert_eq!(drain(&*queue).await, [(7, 2)]);
+}
+
+/// A file as the version without blocks left it: an event and a delivery of every state, with their attempts.
+fn write_former(path: &Path) {
+    let old = rusqlite::Connection::open(path).unwrap();
+    old.execute_batch(include_str!("../../../src/queue/sqlite/migrations/001.sql")).unwrap();
+    old.execute_batch(
+        "pragma application_id = 0x77686F6F; pragma user_version = 1; pragma journal_mode = wal;
+         update position set commit_lsn = 100, end_lsn = 150, published_event = 8;
+         insert into webhook (id, name, enabled, backlog_bytes_max, next_sequence, pending, pending_bytes, dead,
+             dead_bytes, delivered, dropped)
+         values (7, 'webhook 7', 1, 1000000, 9, 4, 40, 2, 20, 1, 1);
+         with recursive number(n) as (select 1 union all select n + 1 from number where n < 9)
+         insert into event
+         select n, 0, 100, n, 'Incident', 'update', 'INC' || n, case n when 4 then 3 when 7 then 6 else n end, 0, 700, n,
+             'application/json', 1, cast('tail' || n as blob)
+         from number;
+         insert into delivery (webhook, sequence, state, lane, event, gate, due_at_us, since_us, failures, attempts, bytes,
+             id, head)
+         select 7, column1, column2, column3, column1, column4, column5, 1600000000000000, column6, column6, 10,
+             zeroblob(16), cast('head' || column1 as blob)
+         from (values (1, 7, 1, null, null, 2), (2, 6, 2, null, null, 1), (3, 4, 3, null, 1700000060000000, 1),
+             (4, 2, 3, null, null, 0), (5, 2, 5, 4, null, 0), (6, 5, 6, null, null, 3), (7, 2, 6, null, null, 0),
+             (8, 8, 8, null, null, 0), (9, 3, 9, null, null, 0));
+         insert into attempt
+         select 7, column1, column2, 1600000000000000, 5, 'answered', column3, null, 'said'
+         from (values (1, 1, 503), (1, 2, 200), (2, 1, 400), (3, 1, 503));",
+    )
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_waited_before_there_were_blocks_goes_on_as_it_stood() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    write_former(&path);
+    let time = Turned::new();
+    // as it is carried over, and as it is read after that
+    for _ in 0..2 {
+        let queue = open_unhurried(&path, &time);
+        let mut states: Vec<_> = queue.deliveries(Filter::default(), 100).await.unwrap();
+        states.sort_by_key(|summary| summary.number.sequence);
+        let states: Vec<_> =
+            states.iter().map(|one| (one.number.sequence, one.state, one.attempts)).collect();
+        let expected = [
+            (1, State::Delivered, 2),
+            (2, State::Dead, 1),
+            (3, State::Retrying, 1),
+            (4, State::Ready, 0),
+            (5, State::Ready, 0),
+            (6, State::Blocking, 3),
+            (7, State::Ready, 0),
+            (8, State::Dropped, 0),
+        ];
+        let is_told = |&(sequence, state, attempts): &(u64, State, u32)| {
+            (sequence, if state == State::Waiting { State::Ready } else { state }, attempts)
+        };
+        assert_eq!(states.iter().map(is_told).collect::<Vec<_>>(), expected);
+        let number = DeliveryNumber { webhook: WebhookId(7), sequence: 1 };
+        let first = queue.delivery(DeliveryRef::Number(number)).await.unwrap().unwrap();
+        assert_eq!(first.attempts.len(), 2);
+        assert_eq!((&first.body.head[..], &first.body.tail[..]), (&b"head1"[..], &b"tail1"[..]));
+        assert_eq!(numbers(&claim(&*queue, 10).await), [], "each waits for something");
+        drop(queue);
+        tokio::task::yield_now().await;
+    }
+    let queue = open_unhurried(&path, &time);
+    time.advance(Duration::from_secs(61));
+    assert_eq!(
+        drain(&*queue).await,
+        [(7, 3), (7, 4), (7, 5)],
+        "the pause, its lane, and what waited for that lane"
+    );
+    let dead = Filter { webhook: Some(WebhookId(7)), ..Filter::default() };
+    assert_eq!(queue.replay(dead).await.unwrap(), 2);
+    assert_eq!(drain(&*queue).await, [(7, 2), (7, 6), (7, 7)]);
+    let book = queue.webhooks().await.unwrap().remove(0);
+    assert_eq!((book.pending, book.pending_bytes, book.dead, book.delivered, book.dropped), (0, 0, 0, 7, 1));
+    while queue.purge(i64::MAX).await.unwrap() > 0 {}
+    assert!(queue.deliveries(Filter::default(), 100).await.unwrap().is_empty());
+    let ranges = queue.ranges(None).await.unwrap();
+    let ranges: Vec<_> = ranges.iter().map(|range| (range.first, range.last, range.state)).collect();
+    assert_eq!(ranges, [(1, 7, State::Delivered), (8, 8, State::Dropped)]);
 }

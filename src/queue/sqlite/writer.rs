@@ -11,7 +11,7 @@ use super::books::Books;
 use super::ending::Ending;
 use super::fault::{Fault, undone_with};
 use super::index::{Effect, Index};
-use super::rows::{sql, unsigned_at};
+use super::rows::{malformed, sql, unsigned_at};
 use super::shelf::Shelf;
 use super::unpublished::Unpublished;
 use crate::delivery::LastTransaction;
@@ -532,5 +532,7 @@ pub(super) fn used_bytes(connection: &Connection) -> Result<u64, Fault> {
         Ok(connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))?)
     };
     let pages = number("pragma page_count")? - number("pragma freelist_count")?;
-    Ok(pages.cast_unsigned() * number("pragma page_size")?.cast_unsigned())
+    let pages = u64::try_from(pages)
+        .map_err(|_| malformed(0, "it says that more of its pages are free than there are".into()))?;
+    Ok(pages * number("pragma page_size")?.cast_unsigned())
 }

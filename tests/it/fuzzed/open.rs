@@ -19,6 +19,8 @@ fn write_seeds() {
     seed("cut", &[0, 4, 0, 0, 100, 7, 0, 0, 0]);
     seed("wrong-page", &[0, 6, 0, 0, 32, 0, 0, 5, 0]);
     seed("no-index", &[1, 9, 6, 0, 0, 0, 0, 0, 0]);
+    // a command measured such a file and fell over
+    seed("more-free-pages-than-pages", &[2, 7, 0, 0, 0, 36, 0, 0, 0xFF]);
     write_seed("replaced", "empty", &[0]);
     write_seed("replaced", "text", b"\0this is no database");
     write_seed("replaced", "magic", b"\0SQLite format 3\0\x10\0\x01\x01\0\x40\x20\x20");

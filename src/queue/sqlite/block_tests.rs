@@ -3,6 +3,7 @@
 use super::arrived::{Arrived, read_list};
 use super::block::{Block, Forming, Home};
 use super::fault::Fault;
+use super::index::{Effect, End, Index};
 use super::shelf::{SHELF_BYTES, Shelf};
 use crate::delivery::{Attempt, DeliveryId, NewDelivery, NewEvent, Outcome, Tail};
 use crate::event::Verb;
@@ -285,4 +286,19 @@ fn the_shelf_keeps_what_was_asked_for_last_and_finds_the_rest_in_the_file() {
     // one that is larger than the shelf stands there alone
     shelf.put(large(6, SHELF_BYTES * 2));
     assert!(has(&mut shelf, 6) && !has(&mut shelf, 5));
+}
+
+/// The story of a transaction that settled claims and made parts of a large one count, of which the parts could not be
+/// read just then: the claims stood on, and held their lanes.
+#[test]
+fn a_claim_ends_though_something_else_cannot_be_read() {
+    let nothing = Connection::open_in_memory().unwrap();
+    let (mut index, mut shelf) = (Index::default(), Shelf::default());
+    let webhook = WebhookId(4);
+    index.follow(vec![Effect::Published(Arc::new(block()))], &nothing, &mut shelf).unwrap();
+    let (sequence, _) = index.claim(webhook, 0).unwrap();
+    let parts = Effect::PublishedParts { after: 12, up_to: 15 };
+    let settled = Effect::Settled { webhook, sequence, end: End::Ended };
+    index.follow(vec![parts, settled], &nothing, &mut shelf).unwrap_err();
+    assert!(index.standing(webhook, sequence).is_none());
 }

@@ -119,29 +119,35 @@ impl Index {
         Ok(())
     }
 
-    /// Follows what is on disk now.
+    /// Follows what is on disk now; all of it that can be followed, for who has ended a claim does not end it again.
     pub(super) fn follow(
         &mut self,
         effects: Vec<Effect>,
         connection: &Connection,
         shelf: &mut Shelf,
     ) -> Result<(), Fault> {
+        let mut result = Ok(());
         for effect in effects {
-            match effect {
+            let followed = match effect {
                 Effect::Published(block) => {
                     self.take_in(&block);
                     shelf.put(block);
+                    Ok(())
                 }
                 Effect::PublishedParts { after, up_to } => {
-                    self.load_blocks(connection, after, up_to, None)?;
                     self.roused = true;
+                    self.load_blocks(connection, after, up_to, None)
                 }
-                Effect::Settled { webhook, sequence, end } => self.settle(webhook, sequence, end),
-                Effect::PausesRestarted => {}
-                Effect::Touched { webhook, sequence } => self.touch(connection, shelf, webhook, sequence)?,
-            }
+                Effect::Settled { webhook, sequence, end } => {
+                    self.settle(webhook, sequence, end);
+                    Ok(())
+                }
+                Effect::PausesRestarted => Ok(()),
+                Effect::Touched { webhook, sequence } => self.touch(connection, shelf, webhook, sequence),
+            };
+            result = result.and(followed);
         }
-        Ok(())
+        result
     }
 
     fn take_in(&mut self, block: &Block) {

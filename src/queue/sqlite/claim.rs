@@ -117,13 +117,13 @@ impl Writer {
         };
         self.effects.push(Effect::Settled { webhook, sequence, end });
         if is_given_up {
-            // by an operator meanwhile: it stays so
-            self.connection.prepare_cached(sql!("count_attempt"))?.execute(params![
+            // by an operator meanwhile: it stays so, unless it is purged already
+            let counted = self.connection.prepare_cached(sql!("count_attempt"))?.execute(params![
                 webhook.0.cast_signed(),
                 sequence.cast_signed(),
                 attempt.number,
             ])?;
-            return self.insert_attempt(settled);
+            return if counted > 0 { self.insert_attempt(settled) } else { Ok(()) };
         }
         let bytes = (claim.body.head.len() + claim.body.tail.len()) as u64;
         self.books.change(webhook).moves(State::Ready, state, bytes);

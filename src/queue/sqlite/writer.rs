@@ -349,6 +349,8 @@ impl Writer {
         let fresh = std::mem::take(&mut self.fresh_claims);
         self.index.release(fresh);
         self.effects.clear();
+        // what was read meanwhile may have been what is undone
+        self.shelf = Shelf::default();
         self.forming = Forming::default();
         self.ending = Ending::default();
         self.last_to_store = None;

@@ -158,3 +158,50 @@ async fn what_waited_before_there_were_blocks_goes_on_as_it_stood() {
     let ranges: Vec<_> = ranges.iter().map(|range| (range.first, range.last, range.state)).collect();
     assert_eq!(ranges, [(1, 7, State::Delivered), (8, 8, State::Dropped)]);
 }
+
+/// The story of a transaction that was undone after it had purged: a block that was read in the middle of it stayed in
+/// memory without what had been purged, which was then to be sent again, and was found in no block. Now what was read in
+/// a transaction that is undone is forgotten.
+#[tokio::test]
+async fn a_block_is_whole_again_when_its_purge_is_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = open_unhurried(&folder.path().join("queue.db"), &Turned::new());
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7])])).await.unwrap();
+    let held = feed.holding(&[(3, &[7])]);
+    queue.enqueue(held.clone()).await.unwrap();
+    let claims = claim(&*queue, 1).await;
+    let settled = queue.settle(claims.into_iter().map(delivered).collect());
+    let purged = queue.purge(i64::MAX);
+    let claimed = queue.claim(10, &|_| 10);
+    // what is held twice is refused by the file, with everything that came before it
+    let refused = queue.enqueue(held);
+    settled.await.unwrap_err();
+    purged.await.unwrap_err();
+    claimed.await.unwrap_err();
+    refused.await.unwrap_err();
+    queue.void_claims().await.unwrap();
+    assert_eq!(drain(&*queue).await, [(7, 1), (7, 2)]);
+}
+
+/// The story of a delivery that was dropped, and purged for want of room, while its attempt was under way: the attempt
+/// was written down for nobody, and stayed in the file for ever.
+#[tokio::test]
+async fn an_attempt_of_what_was_purged_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open_unhurried(&path, &Turned::new());
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7])])).await.unwrap();
+    let claims = claim(&*queue, 1).await;
+    assert_eq!(queue.drop_deliveries(Filter::default()).await.unwrap(), 1);
+    assert_eq!(queue.purge(i64::MAX).await.unwrap(), 1);
+    queue.settle(claims.into_iter().map(delivered).collect()).await.unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    for table in ["attempt", "delivery", "block", "content", "share", "arrived"] {
+        let left = file.query_row(&format!("select count(*) from {table}"), [], |row| row.get::<_, i64>(0));
+        assert_eq!(left, Ok(0), "{table}");
+    }
+}

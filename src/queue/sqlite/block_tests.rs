@@ -33,7 +33,7 @@ fn event(ordinal: u64, webhooks: &[u64], body: &'static [u8]) -> NewEvent {
         verb: Verb::Update,
         entry_id: format!("INC{ordinal}"),
         lane: Lane(ordinal.wrapping_sub(3)),
-        behind: (ordinal % 2 == 0).then_some(Lane(u64::MAX)),
+        behind: ordinal.is_multiple_of(2).then_some(Lane(u64::MAX)),
         xid: 700,
         committed_at_us: -5,
         deliveries: deliveries.collect(),

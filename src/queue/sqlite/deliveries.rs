@@ -109,9 +109,9 @@ pub(super) fn summaries(
             }
         };
         if window.upwards {
-            block.iter().for_each(&mut take)
+            block.iter().for_each(&mut take);
         } else {
-            block.iter().rev().for_each(&mut take)
+            block.iter().rev().for_each(&mut take);
         }
         if found.len() == limit {
             read_to = found.last().map_or(read_to, |last| last.summary.number.sequence);
@@ -187,8 +187,8 @@ fn found_of(block: &Block, delivery: &Delivery, event: &Event, fates: &Fates) ->
 fn fits(summary: &DeliverySummary, filter: &Filter) -> bool {
     let Filter { webhook: _, sequence: _, states, form, entry_id, since_us, until_us } = filter;
     let is_queued = |state: &State| matches!(state, State::Waiting | State::Ready);
-    let fits_state = states.contains(&summary.state)
-        || is_queued(&summary.state) && states.iter().any(|state| is_queued(state));
+    let fits_state =
+        states.contains(&summary.state) || is_queued(&summary.state) && states.iter().any(is_queued);
     (states.is_empty() || fits_state)
         && form.as_ref().is_none_or(|form| *form == summary.form)
         && entry_id.as_ref().is_none_or(|entry_id| *entry_id == summary.entry_id)

@@ -1,8 +1,10 @@
 //! A queue's file as versions of before wrote it.
 
 use rusqlite::Connection;
+use std::collections::BTreeSet;
 use std::path::Path;
 use walhook::delivery::State;
+use walhook::event::Verb;
 use walhook::queue::sqlite::{Options, SqliteQueue};
 use walhook::queue::{DeliveryRef, Filter, Queue};
 
@@ -62,10 +64,17 @@ pub async fn as_version_4(path: &Path) -> usize {
             State::Delivered => 7,
             other => panic!("{other:?}"),
         };
+        // a summary does not say which lanes an entry had before: a new one waits for all that are before it
+        let behind = (summary.verb == Verb::Create).then(|| {
+            let before =
+                summaries[..id].iter().filter(|before| before.number.webhook == summary.number.webhook);
+            let lanes: BTreeSet<i64> = before.map(|before| before.lane.0 as i64).collect();
+            serde_json::to_string(&lanes).unwrap()
+        });
         file.execute(
             "insert into delivery (webhook, sequence, state, lane, event, due_at_us, since_us, failures, attempts, bytes,
-                 id, head)
-             values (?1, ?2, ?3, ?4, ?5, ?6, 5, ?7, ?7, ?8, ?9, ?10)",
+                 id, head, behind)
+             values (?1, ?2, ?3, ?4, ?5, ?6, 5, ?7, ?7, ?8, ?9, ?10, ?11)",
             rusqlite::params![
                 summary.number.webhook.0 as i64,
                 summary.number.sequence as i64,
@@ -77,6 +86,7 @@ pub async fn as_version_4(path: &Path) -> usize {
                 (detail.body.head.len() + detail.body.tail.len()) as i64,
                 &summary.id.0[..],
                 &detail.body.head[..],
+                behind,
             ],
         )
         .unwrap();

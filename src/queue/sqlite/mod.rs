@@ -13,6 +13,7 @@
 //! read anew from it. Who claims does so beside the writer, and waits for no disk.
 
 mod arrived;
+mod backup;
 mod block;
 #[cfg(test)]
 mod block_tests;
@@ -30,11 +31,13 @@ mod lanes;
 mod lanes_tests;
 mod open;
 mod operate;
+mod options;
 #[cfg(test)]
 mod plans;
 mod purge;
 mod ranges;
 mod read;
+mod readers;
 mod release;
 mod rows;
 mod settle;
@@ -44,24 +47,27 @@ mod stream;
 mod unpublished;
 mod writer;
 
+pub use options::{Options, Workplace};
+
 use crate::clock::Clock;
 use crate::delivery::{
     AcceptedGap, Batch, Claim, Held, HeldRef, LastTransaction, Quarantined, Settled, StreamRecord,
 };
 use crate::failpoint;
 use crate::lsn::Durable;
-use crate::observe::Observers;
 use crate::queue::{
     Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange,
     Size, StagedChange, StagedEntry, WebhookRecord, WebhookStanding,
 };
 use crate::webhook::WebhookId;
+use backup::backup;
 use fault::Fault;
 use front::SharedFront;
 use futures_util::future::BoxFuture;
 use open::Purpose;
 use operate::Sweep;
-use rusqlite::{Connection, params};
+use readers::Readers;
+use rusqlite::Connection;
 use staging::Staging;
 use std::fs::File;
 use std::ops::RangeInclusive;
@@ -69,55 +75,12 @@ use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use writer::{Job, Shown, Writer};
 
 /// How many jobs may wait for the writer; beyond it, whoever brings another is held up until one is taken.
 const JOBS_WAITING_MAX: usize = 4096;
-/// How many connections read at once.
-const READERS_MAX: usize = 3;
-
-/// Where a queue works.
-#[derive(Clone, Default)]
-pub enum Workplace {
-    /// On threads of its own, beside the runtime.
-    #[default]
-    Threads,
-    /// On the runtime it is opened in, between other tasks, which wait for it: so everything happens in an order
-    /// that a simulation can repeat. The function says how long the next transaction or read takes.
-    Runtime(Arc<dyn Fn() -> Duration + Send + Sync>),
-}
-
-/// How a queue is kept.
-#[derive(Clone)]
-pub struct Options {
-    /// How much the file may hold, in bytes, without space that can be used again. Its write-ahead log, 64 MiB
-    /// at rest, comes on top.
-    pub bytes_max: u64,
-    /// Who is told that it fills or overflows.
-    pub observers: Observers,
-    /// How many deliveries that are not finished memory knows of, near enough: those beyond stay in the file until there
-    /// is room. Each takes some 70 bytes.
-    pub known_max: usize,
-    /// The clock that pauses are measured by; tests turn it.
-    pub clock: Clock,
-    /// Where it works.
-    pub workplace: Workplace,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            bytes_max: 10 << 30,
-            observers: Observers::default(),
-            known_max: 2_000_000,
-            clock: Clock::system(),
-            workplace: Workplace::default(),
-        }
-    }
-}
 
 /// A queue in an SQLite file.
 pub struct SqliteQueue {
@@ -139,13 +102,6 @@ pub struct SqliteQueue {
     owned: bool,
     /// Held as long as the writer works.
     _lock: Option<File>,
-}
-
-/// The connections that read and are not in use.
-struct Readers {
-    path: Arc<Path>,
-    permits: Semaphore,
-    idle: Mutex<Vec<Connection>>,
 }
 
 impl SqliteQueue {
@@ -205,11 +161,7 @@ impl SqliteQueue {
         };
         let staging = if owned { Staging::beside(&path) } else { Staging::refused() };
         Ok(Self {
-            readers: Arc::new(Readers {
-                path: Arc::clone(&path),
-                permits: Semaphore::new(READERS_MAX),
-                idle: Mutex::new(Vec::new()),
-            }),
+            readers: Arc::new(Readers::of(&path)),
             path,
             bytes_max,
             clock,
@@ -266,22 +218,9 @@ impl SqliteQueue {
     ) -> Answer<'static, T> {
         let (readers, workplace) = (Arc::clone(&self.readers), self.workplace.clone());
         Box::pin(async move {
-            let _permit = readers.permits.acquire().await.map_err(|_| Error::Closed)?;
+            let _permit = readers.permit().await?;
             let readers = Arc::clone(&readers);
-            blocking(&workplace, action, move || {
-                let path = &readers.path;
-                let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let connection = match idle {
-                    Some(connection) => connection,
-                    None => open::open(path, Purpose::Read)?,
-                };
-                let result = work(&connection).map_err(|fault| fault.at(path, action));
-                if result.is_ok() {
-                    readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-                }
-                result
-            })
-            .await
+            workplace.blocking(action, move || readers.read(action, work)).await
         })
     }
 
@@ -294,11 +233,11 @@ impl SqliteQueue {
         let (staging, path) = (Arc::clone(&self.staging), Arc::clone(&self.path));
         let workplace = self.workplace.clone();
         Box::pin(async move {
-            blocking(&workplace, action, move || {
+            let work = move || {
                 let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
                 work(&mut staging).map_err(|fault| fault.at(&path, action))
-            })
-            .await
+            };
+            workplace.blocking(action, work).await
         })
     }
 
@@ -348,22 +287,6 @@ impl SqliteQueue {
             }
             up_to = next;
         }
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    workplace: &Workplace,
-    action: &'static str,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    if let Workplace::Runtime(pace) = workplace {
-        tokio::time::sleep(pace()).await;
-        return work();
-    }
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(Error::Storage { action, source: Box::new(error) }),
     }
 }
 
@@ -568,7 +491,7 @@ impl Queue for SqliteQueue {
     fn backup<'a>(&'a self, path: &'a Path) -> Answer<'a, ()> {
         let (from, to) = (Arc::clone(&self.path), path.to_owned());
         let workplace = self.workplace.clone();
-        Box::pin(async move { blocking(&workplace, "back up", move || backup(&from, &to)).await })
+        Box::pin(async move { workplace.blocking("back up", move || backup(&from, &to)).await })
     }
 
     fn purge(&self, ended_before_us: i64) -> Answer<'_, u64> {
@@ -581,39 +504,4 @@ impl Queue for SqliteQueue {
             Ok(purged)
         })
     }
-}
-
-/// Copies a queue to a file that does not exist yet. Writers go on meanwhile, and the copy is the queue as it
-/// stood at the beginning; for as long as that takes, the write-ahead log grows by what they write.
-fn backup(from: &Path, to: &Path) -> Result<(), Error> {
-    let unusable = |source| Error::Unusable { path: to.to_owned(), source };
-    match open::private().create_new(true).open(to) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::Exists { path: to.to_owned() });
-        }
-        made => made.map_err(unusable)?,
-    };
-    failpoint::reach("queue.backup.before");
-    let copied = copy(from, to);
-    failpoint::reach("queue.backup.after");
-    if copied.is_err() {
-        // half a copy is worse than none; the error that is told is the one that matters
-        drop(std::fs::remove_file(to));
-    }
-    copied
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    let unusable = |source| Error::Unusable { path: to.to_owned(), source };
-    let failed = |error: rusqlite::Error| Fault::from(error).at(to, "back up");
-    let connection = open::open(from, Purpose::Share)?;
-    open::is_sound(&connection).map_err(|fault| fault.at(from, "be opened"))?;
-    let name = to.to_str().ok_or_else(|| unusable(std::io::Error::other("its name is not UTF-8")))?;
-    connection.execute("vacuum into ?1", params![name]).map_err(failed)?;
-    File::open(to).and_then(|file| file.sync_all()).map_err(unusable)?;
-    // the file's name is on disk when its directory is
-    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))
-        .and_then(|directory| directory.sync_all())
-        .map_err(unusable)
 }

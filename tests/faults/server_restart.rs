@@ -147,6 +147,19 @@ async fn walhook_stands_still_for_longer_than_the_server_waits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_recovery_while_we_come_back() {
     let mut trial = Trial::begin("fault-recovery").await;
+    let version: i32 = trial
+        .stage
+        .client
+        .query_one("select current_setting('server_version_num')::int", &[])
+        .await
+        .unwrap()
+        .get(0);
+    if version >= 160_000 {
+        // a slot can be read on a standby there, and a standby with slots is not started without hot_standby
+        println!("left out: PostgreSQL 16 and later cannot be held in recovery with a logical slot");
+        trial.judge().await;
+        return;
+    }
     trial.work(200).await;
     trial.stage.client.batch_execute("alter system set hot_standby = off").await.unwrap();
     let sign = trial.stage.cluster.folder().join("data/standby.signal");

@@ -223,6 +223,7 @@ impl Index {
         if let Some(lanes) = self.webhooks.get_mut(&webhook) {
             let before = lanes.len();
             change(lanes);
+            lanes.shrink();
             self.deliveries = (self.deliveries + lanes.len()).saturating_sub(before);
         }
     }

@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// After so many fresh deliveries of a webhook, one that is retried has its turn.
 const FRESH_PER_RETRY: u8 = 3;
+/// Lanes that have nothing keep room for so many deliveries.
+const ROOM_KEPT: usize = 4096;
 /// What stands for no slot.
 const NONE: u32 = u32::MAX;
 
@@ -106,6 +108,20 @@ impl Lanes {
     /// How many deliveries there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// For how many deliveries there is memory.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    /// Gives back the memory of a long backlog, once nothing of it is left.
+    pub(super) fn shrink(&mut self) {
+        if self.len() == 0 && self.slots.capacity() > ROOM_KEPT {
+            *self =
+                Self { last_fresh: self.last_fresh, fresh_in_turn: self.fresh_in_turn, ..Self::default() };
+        }
     }
 
     /// A delivery comes into its lane: behind all others, but before those that wait there with higher numbers.

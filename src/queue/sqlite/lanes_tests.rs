@@ -442,3 +442,15 @@ fn what_comes_after_a_drop_goes_behind_what_waits() {
     lanes.insert(due(4, 4));
     assert_eq!(claim_all(&mut lanes, 0), [2, 3, 4]);
 }
+
+#[test]
+fn the_memory_of_a_long_backlog_is_given_back() {
+    let mut lanes = lanes((1..=10_000).map(|sequence| due(sequence, sequence)));
+    while let Some(slot) = lanes.claim(0) {
+        lanes.end(slot);
+        lanes.shrink();
+    }
+    assert!(lanes.room() < 10_000, "{}", lanes.room());
+    lanes.insert(due(10_001, 1));
+    assert_eq!(claim_all(&mut lanes, 0), [10_001]);
+}

@@ -313,7 +313,10 @@ async fn a_dozen_hostile_endpoints_harm_only_themselves() {
         let of_it: Vec<_> = ended.iter().filter(|delivery| delivery.webhook == id).collect();
         assert!(!of_it.is_empty(), "{} had nothing", bad.name);
         for delivery in of_it {
-            assert_eq!((&*delivery.state, &*delivery.outcome), (bad.state, bad.outcome), "{}", bad.name);
+            // on a busy machine its time may be over before it has sent as much as it may
+            let is_slow = bad.outcome.ends_with("sends without end") && delivery.outcome == "timeout";
+            let outcome = if is_slow { bad.outcome } else { &*delivery.outcome };
+            assert_eq!((&*delivery.state, outcome), (bad.state, bad.outcome), "{}", bad.name);
         }
     }
     println!(

@@ -193,7 +193,8 @@ async fn all_walsenders_are_taken() {
     assert!(!others.is_empty());
     trial.let_work(100);
     trial.stage.walhook.start();
-    trial.wait_for_log(0, "exceeds max_wal_senders").await;
+    // the name of the setting stands in quotes from 17 on
+    trial.wait_for_log(0, "standby connections exceeds").await;
     wait_for_readyz(&trial.stage, "raise max_connections or max_wal_senders").await;
     drop(others);
     trial.hear(20).await;

@@ -25,7 +25,10 @@ async fn begin_as_role(name: &str, password_in: impl FnOnce(&Stage) -> String) -
     let url = password_in(&stage);
     stage.walhook.configure(&stage.configuration(&url));
     stage.start().await;
-    Trial::on(stage, 1)
+    let trial = Trial::on(stage, 1);
+    // a password that is changed before the stream is opened is another fault
+    trial.wait_for_log(0, "the stream runs").await;
+    trial
 }
 
 fn url(stage: &Stage, password: &str) -> String {

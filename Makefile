@@ -18,7 +18,7 @@ TARGET ?=
 SECONDS ?= 60
 # Which deliberate bugs are tried (nothing means all), and with how many plays of the simulation each.
 MUTANTS ?=
-SEEDS ?= 300
+SEEDS ?= 600
 
 # What `make bench-side` measures, with how many rows (nothing means the mode's default), how often, and what else
 # is told it: ARGS='--json results.jsonl'.

@@ -302,3 +302,15 @@ fn a_claim_ends_though_something_else_cannot_be_read() {
     index.follow(vec![parts, settled], &nothing, &mut shelf).unwrap_err();
     assert!(index.standing(webhook, sequence).is_none());
 }
+
+/// The story of a large transaction whose blocks could not be read when they came to count: what came behind it went out
+/// before it, until the index was read anew. Now nothing is claimed from an index that has a hole.
+#[test]
+fn nothing_is_claimed_from_an_index_that_could_not_follow() {
+    let nothing = Connection::open_in_memory().unwrap();
+    let (mut index, mut shelf) = (Index::new(1000), Shelf::default());
+    let parts = Effect::PublishedParts { after: 5, up_to: 11 };
+    let behind = Effect::Published(Arc::new(block()));
+    index.follow(vec![parts, behind], &nothing, &mut shelf).unwrap_err();
+    assert!(index.claim(WebhookId(4), 0).is_none());
+}

@@ -172,7 +172,7 @@ impl Books {
     pub(super) fn store(
         &mut self,
         connection: &Connection,
-        oldest: impl Fn(WebhookId) -> Option<u64>,
+        oldest: impl Fn(WebhookId, &Book) -> Option<u64>,
     ) -> Result<(), Fault> {
         while let Some(webhook) = self.changed.pop_first() {
             let book = &self.by_webhook[&webhook];
@@ -204,7 +204,7 @@ impl Books {
                 book.condition_failures.cast_signed(),
                 book.last_condition_failure,
                 book.broken,
-                oldest(webhook).unwrap_or(book.next_sequence).cast_signed(),
+                oldest(webhook, book).unwrap_or(book.next_sequence).cast_signed(),
             ])?;
         }
         Ok(())

@@ -55,6 +55,8 @@ pub(super) struct Index {
     claims: HashMap<(WebhookId, u64), ClaimStanding>,
     /// Whether something may have become claimable since this was last asked.
     roused: bool,
+    /// Whether something could not be followed: what is missing must not be overtaken, so nothing is claimed.
+    has_hole: bool,
 }
 
 /// The first delivery of a webhook that is not in the index.
@@ -162,7 +164,7 @@ impl Index {
     }
 
     /// Follows what is on disk now; all of it that can be followed, for who has ended a claim does not end it again.
-    /// Whoever gets a fault has to read the index anew.
+    /// Whoever gets a fault has to read the index anew; until then nothing is claimed.
     pub(super) fn follow(
         &mut self,
         effects: Vec<Effect>,
@@ -191,7 +193,9 @@ impl Index {
             };
             result = result.and(followed);
         }
-        result.and_then(|()| self.refill(connection))
+        let result = result.and_then(|()| self.refill(connection));
+        self.has_hole |= result.is_err();
+        result
     }
 
     /// How many of a webhook are in the index at least, if it has so many: those of others must not stop it.
@@ -320,6 +324,9 @@ impl Index {
 
     /// Claims the next delivery of a webhook that may be claimed. Returns its number, and where it is.
     pub(super) fn claim(&mut self, webhook: WebhookId, now_us: i64) -> Option<(u64, ClaimStanding)> {
+        if self.has_hole {
+            return None;
+        }
         let lanes = self.webhooks.get_mut(&webhook)?;
         let slot = lanes.claim(now_us)?;
         let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };

@@ -362,8 +362,10 @@ impl Writer {
     fn store_books(&mut self) -> Result<(), Fault> {
         let new = std::mem::take(&mut self.oldest_new);
         let front = self.front.lock();
-        self.books.store(&self.connection, |webhook| {
-            let known = front.index.oldest(webhook);
+        let owned = self.owned;
+        self.books.store(&self.connection, |webhook, book| {
+            // beside the owner there is no index: what the owner has written stays true
+            let known = if owned { front.index.oldest(webhook) } else { Some(book.oldest) };
             known.into_iter().chain(new.get(&webhook).copied()).min()
         })
     }

@@ -410,6 +410,23 @@ async fn the_owner_notices_what_a_command_does_beside_it() {
     assert!(claim(&*queue, 10).await.is_empty());
 }
 
+/// The story of a command that enabled a webhook beside the owner: it knew of no delivery that waits, and wrote down that
+/// there is none, so the lag of a webhook with a backlog was told as nothing.
+#[tokio::test]
+async fn a_command_beside_the_owner_leaves_the_oldest_delivery_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = open(&path).unwrap();
+    register(&*queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7])])).await.unwrap();
+    let oldest = queue.webhooks().await.unwrap()[0].oldest_committed_at_us;
+    assert!(oldest.is_some());
+    let beside = SqliteQueue::open_beside(&path, Options::default()).unwrap();
+    beside.enable_webhook(WebhookId(7)).await.unwrap();
+    assert_eq!(beside.webhooks().await.unwrap()[0].oldest_committed_at_us, oldest);
+}
+
 /// What was observed.
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);

@@ -9,6 +9,7 @@ pub mod output;
 mod run;
 pub mod signals;
 mod supervise;
+mod thread;
 
 use clap::Parser as _;
 use cli::{Cli, Color, Command};
@@ -65,10 +66,7 @@ fn tell(failure: &Failure, json: bool) {
 
 fn perform(cli: Cli) -> Result<Exit, Failure> {
     let context = Context::new(cli.common);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Unreachable, error))?;
+    let runtime = thread::scheduler().map_err(|error| Failure::new(Exit::Unreachable, error))?;
     let exit = runtime.block_on(async {
         match cli.command {
             Command::Run(run) => commands::run::perform(&context, &run).await,

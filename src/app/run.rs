@@ -1,8 +1,10 @@
 //! `walhook run`: the tasks side by side, until the signal to stop.
 
 use super::config::{Config, Problems};
+use super::failure::{Exit, Failure};
 use super::signals::{Request, Requests};
 use super::supervise::{supervise, with_causes};
+use super::thread;
 use crate::admin::{Admin, Shown};
 use crate::capture;
 use crate::clock::Clock;
@@ -42,7 +44,7 @@ pub(super) struct Parts {
 }
 
 /// Runs until SIGTERM or SIGINT. Trouble of one task does not end the others.
-pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
+pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let Parts { requests, config, adopt_slot, queue, observers, shown } = parts;
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
@@ -51,7 +53,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
         allow: config.dispatch.allow.clone(),
         ..transport::Settings::default()
     });
-    let transport = transport.map_err(super::failure::Failure::of)?;
+    let transport = transport.map_err(Failure::of)?;
     let dispatch = Dispatch {
         queue: Arc::clone(&queue),
         webhooks: webhooks.subscribe(),
@@ -92,12 +94,14 @@ pub(super) async fn run(parts: Parts) -> Result<(), super::failure::Failure> {
             supervise("capture", &observers, &shutdown, reload, start).await;
         }
     });
-    tasks.spawn({
+    let dispatching = {
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         async move {
             supervise("dispatch", &observers, &shutdown, pending, || dispatch.run(shutdown.clone())).await;
         }
-    });
+    };
+    thread::spawn(&mut tasks, "dispatch", dispatching)
+        .map_err(|error| Failure::new(Exit::Unreachable, error))?;
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         async move {

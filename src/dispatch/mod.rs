@@ -27,6 +27,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+/// So many attempts that have ended are settled at once: each settlement costs an fsync, and with one for every few
+/// attempts these cost more than the attempts. What is not settled is sent again after a crash.
+const SETTLED_TOGETHER: usize = 48;
+
+/// How long after a settlement has begun the next one may wait for company.
+const SETTLEMENTS_APART: Duration = Duration::from_micros(1500);
+
 /// The limits of dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -73,8 +80,10 @@ impl Dispatch {
         round.books.recall(&self.queue.webhooks().await?);
         loop {
             round.claim().await?;
-            round.settle();
-            let opens_at = round.books.opens_at(Instant::now());
+            if round.is_time_to_settle(Instant::now()) {
+                round.settle();
+            }
+            let wakes_at = round.books.opens_at(Instant::now()).into_iter().chain(round.settles_at()).min();
             let has_room = round.books.room() > 0;
             tokio::select! {
                 biased;
@@ -84,7 +93,7 @@ impl Dispatch {
                     round.books.take_over(&webhooks.borrow_and_update().clone(), Instant::now());
                 }
                 progress = round.progress() => round.note(progress?).await?,
-                () = wait_until(opens_at) => {}
+                () = wait_until(wakes_at) => {}
                 () = self.queue.due(), if has_room => {}
             }
         }
@@ -115,6 +124,8 @@ struct Round<'a> {
     ended: Vec<(Settled, Told)>,
     /// The settling under way.
     settling: Option<Answer<'a, ()>>,
+    /// When the next one begins at the latest, if there is something to settle.
+    settles_at: Instant,
     /// What is told, and which bodies are let go, when it is done.
     told: Vec<Told>,
 }
@@ -150,6 +161,7 @@ impl<'a> Round<'a> {
             attempts: JoinSet::new(),
             ended: Vec::new(),
             settling: None,
+            settles_at: Instant::now(),
             told: Vec::new(),
         }
     }
@@ -188,9 +200,21 @@ impl<'a> Round<'a> {
         });
     }
 
+    /// Whether no more attempts should be waited for that could be settled together with those that have ended.
+    fn is_time_to_settle(&self, now: Instant) -> bool {
+        let enough = self.attempts.is_empty() || self.ended.len() >= SETTLED_TOGETHER;
+        enough || self.settles_at().is_some_and(|settles_at| settles_at <= now)
+    }
+
+    /// When to settle although few attempts have ended; never, if there is nothing to settle or it has begun.
+    fn settles_at(&self) -> Option<Instant> {
+        (self.settling.is_none() && !self.ended.is_empty()).then_some(self.settles_at)
+    }
+
     /// Begins to settle what has ended, all in one, if nothing is being settled.
     fn settle(&mut self) {
         if self.settling.is_none() && !self.ended.is_empty() {
+            self.settles_at = Instant::now() + SETTLEMENTS_APART;
             let (settled, told) = self.ended.drain(..).unzip();
             self.told = told;
             self.settling = Some(self.dispatch.queue.settle(settled));

@@ -68,13 +68,6 @@ pub(super) struct Grant {
     bytes: u64,
 }
 
-impl Grant {
-    /// Whether it is of this connection.
-    pub(super) fn is_of(&self, allowance: &Arc<Allowance>) -> bool {
-        Arc::ptr_eq(&self.allowance, allowance)
-    }
-}
-
 impl Drop for Grant {
     fn drop(&mut self) {
         let mut state = self.allowance.state();
@@ -115,17 +108,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for Allowed<S> {
         }
         // where nothing is left, the end of the connection can still be read
         let left = usize::try_from(this.allowance.left().max(1)).unwrap_or(usize::MAX);
-        let bytes_max = buffer.remaining().min(TURN_BYTES_MAX - this.turn_bytes).min(left);
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(bytes_max));
-        let polled = Pin::new(&mut this.stream).poll_read(context, &mut part);
+        let bytes_max = (TURN_BYTES_MAX - this.turn_bytes).min(left);
+        let stream = Pin::new(&mut this.stream);
+        let filled = buffer.filled().len();
+        let polled = if buffer.remaining() <= bytes_max {
+            stream.poll_read(context, buffer)
+        } else {
+            // a part of a buffer has to be filled with zeros first, as this file may not say that bytes are there
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(bytes_max));
+            let polled = stream.poll_read(context, &mut part);
+            let read = part.filled().len();
+            buffer.advance(read);
+            polled
+        };
         if polled.is_pending() {
             this.turn_bytes = 0;
         }
         ready!(polled)?;
-        let read = part.filled().len();
-        this.allowance.take(read as u64).map_err(io::Error::other)?;
+        let read = buffer.filled().len() - filled;
+        if let Err(too_much) = this.allowance.take(read as u64) {
+            // who gets an error has read nothing
+            buffer.set_filled(filled);
+            return Poll::Ready(Err(io::Error::other(too_much)));
+        }
         this.turn_bytes += read;
-        buffer.advance(read);
         Poll::Ready(Ok(()))
     }
 }

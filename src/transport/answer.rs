@@ -24,18 +24,31 @@ pub(super) fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> 
     Some(Duration::from_micros(u64::try_from(pause_us).unwrap_or(0)))
 }
 
-/// Reads an answer's body: its beginning goes to `excerpt`, the rest is thrown away. Reading to the end lets
-/// the connection serve again; beyond `bytes_max` a new connection is cheaper. A body that breaks off is no
-/// trouble: the status came before it.
-pub(super) async fn read(body: &mut Incoming, bytes_max: usize, excerpt: &mut Vec<u8>) {
+/// How reading a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// At its end: the connection can serve again.
+    Reached,
+    /// It broke off, or a new connection is cheaper than the rest.
+    Left,
+}
+
+/// Reads an answer's body: its beginning goes to `excerpt`, the rest is thrown away, up to `bytes_max`. A body that
+/// breaks off is no trouble: the status came before it.
+pub(super) async fn read(body: &mut Incoming, bytes_max: usize, excerpt: &mut Vec<u8>) -> End {
     let mut read = 0;
-    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+    loop {
+        let frame = match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => return End::Left,
+            None => return End::Reached,
+        };
         let Ok(chunk) = frame.into_data() else { continue };
         let kept = chunk.len().min(EXCERPT_BYTES_MAX - excerpt.len());
         excerpt.extend_from_slice(&chunk[..kept]);
         read += chunk.len();
         if read > bytes_max {
-            break;
+            return End::Left;
         }
     }
 }

@@ -4,11 +4,9 @@ use super::allowance::{Allowance, Allowed};
 use super::guard::Guard;
 use super::{Error, Settings};
 use crate::tls;
-use futures_util::future::BoxFuture;
 use http::Uri;
 use http::uri::Scheme;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::error::Error as StdError;
@@ -23,7 +21,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-type Refusal = Box<dyn StdError + Send + Sync>;
+/// Why there is no connection.
+pub(super) type Refusal = Box<dyn StdError + Send + Sync>;
 
 /// How long a connection is silent before the kernel asks whether the other side lives, how long it waits between
 /// such questions, and how many it asks.
@@ -54,6 +53,22 @@ impl Connector {
         let tls = tls_config(settings).map_err(Error::Tls)?;
         Ok(Self { tcp, tls: TlsConnector::from(Arc::new(tls)), timeout: settings.connect_timeout })
     }
+
+    /// Connects to where a URL leads.
+    pub(super) async fn connect(&self, to: &Uri) -> Result<Stream, Refusal> {
+        let connecting = async {
+            let tcp = self.tcp.clone().call(to.clone()).await?.into_inner();
+            let stream = Allowed::new(tcp, Arc::new(Allowance::new()));
+            if to.scheme() != Some(&Scheme::HTTPS) {
+                return Ok(Stream::Plain(stream));
+            }
+            let host = to.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+            let name = ServerName::try_from(host)?.to_owned();
+            Ok(Stream::Tls(Box::new(self.tls.connect(name, stream).await?)))
+        };
+        let limited = tokio::time::timeout(self.timeout, connecting).await;
+        limited.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
 }
 
 fn tls_config(settings: &Settings) -> Result<ClientConfig, rustls::Error> {
@@ -68,30 +83,6 @@ fn tls_config(settings: &Settings) -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = Refusal;
-    type Future = BoxFuture<'static, Result<Self::Response, Refusal>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        self.tcp.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let tcp = self.tcp.call(to.clone());
-        let tls = (to.scheme() == Some(&Scheme::HTTPS)).then(|| self.tls.clone());
-        let connecting = async move {
-            let stream = Allowed::new(tcp.await?.into_inner(), Arc::new(Allowance::new()));
-            let Some(tls) = tls else { return Ok(TokioIo::new(Stream::Plain(stream))) };
-            let host = to.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-            let name = ServerName::try_from(host)?.to_owned();
-            Ok(TokioIo::new(Stream::Tls(Box::new(tls.connect(name, stream).await?))))
-        };
-        let limited = tokio::time::timeout(self.timeout, connecting);
-        Box::pin(async move { limited.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))? })
-    }
-}
-
 /// A connection to an endpoint.
 pub(super) enum Stream {
     /// For `http`.
@@ -100,17 +91,21 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<Allowed<TcpStream>>>),
 }
 
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        let (allowed, is_http2) = match self {
-            Self::Plain(allowed) => (allowed, false),
-            Self::Tls(stream) => {
-                let (allowed, session) = stream.get_ref();
-                (allowed, session.alpn_protocol() == Some(b"h2"))
-            }
-        };
-        let connected = Connected::new().extra(Arc::clone(allowed.allowance()));
-        if is_http2 { connected.negotiated_h2() } else { connected }
+impl Stream {
+    /// How much the other side may say.
+    pub(super) fn allowance(&self) -> &Arc<Allowance> {
+        match self {
+            Self::Plain(allowed) => allowed.allowance(),
+            Self::Tls(stream) => stream.get_ref().0.allowance(),
+        }
+    }
+
+    /// Whether both sides agreed on HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::answer::one_line;
 use super::guard::Forbidden;
+use super::pool::Broken;
 use crate::delivery::Outcome;
-use hyper_util::client::legacy;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::pki_types::UnixTime;
@@ -15,8 +15,11 @@ use std::io;
 /// debug data of HTTP/2.
 const REASON_CHARS_MAX: usize = 240;
 
+/// What hyper says of a connection that ends amid an answer.
+const CLOSED: &str = "connection closed before message completed";
+
 /// What became of a request that the client gave up.
-pub(super) fn outcome_of(error: &legacy::Error) -> Outcome {
+pub(super) fn outcome_of(error: &Broken) -> Outcome {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
     if let Some(forbidden) = causes().find_map(|cause| cause.downcast_ref::<Forbidden>()) {
         // a name server that lied for a moment, or has not told everybody yet, may say better at the next look
@@ -31,8 +34,7 @@ pub(super) fn outcome_of(error: &legacy::Error) -> Outcome {
         .or_else(|| causes().last().map(ToString::to_string))
         .unwrap_or_else(|| "the request failed".to_owned());
     let cause = one_line(&cause, REASON_CHARS_MAX);
-    let what = if error.is_connect() { "could not connect" } else { "connection broke" };
-    Outcome::Unreachable { reason: format!("{what}: {cause}") }
+    Outcome::Unreachable { reason: format!("{error}: {cause}") }
 }
 
 fn is_timeout(cause: &(dyn Error + 'static)) -> bool {
@@ -44,6 +46,9 @@ fn in_words(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<h2::Error>() {
         return of_http2(error);
     }
+    if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+        return Some(CLOSED.to_owned());
+    }
     let mut error = cause.downcast_ref::<io::Error>()?;
     // an `io::Error` hides what it wraps from the chain of causes, and may wrap another one
     while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
@@ -51,9 +56,7 @@ fn in_words(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(error) => of_tls(error),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Some("connection closed before message completed".to_owned())
-        }
+        None if error.kind() == io::ErrorKind::UnexpectedEof => Some(CLOSED.to_owned()),
         None => None,
     }
 }

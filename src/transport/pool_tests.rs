@@ -1,0 +1,106 @@
+use super::*;
+use crate::delivery::Body;
+use crate::transport::answer;
+use crate::transport::guard::{SystemResolver, Trust};
+use bytes::Bytes;
+use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// What an endpoint sees of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Request(usize),
+    Closed(usize),
+}
+
+/// An endpoint that answers whatever it reads and tells what it sees. Returns where it is.
+async fn endpoint() -> (url::Url, mpsc::UnboundedReceiver<Seen>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap()).parse().unwrap();
+    let (sender, seen) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    sender.send(Seen::Request(number)).unwrap();
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                }
+                sender.send(Seen::Closed(number)).unwrap();
+            });
+        }
+    });
+    (url, seen)
+}
+
+fn pool(settings: &Settings) -> Pool {
+    let guard = Guard::new(Trust::Operator, Arc::from([]), Arc::new(SystemResolver));
+    Pool::new(settings, guard).unwrap()
+}
+
+async fn send(pool: &Pool, target: &Target) -> Answer {
+    let body = Body { content_type: String::new(), head: Bytes::from_static(b"{}"), tail: Bytes::new() };
+    let mut request = Request::new(Parts::of(&body));
+    *request.method_mut() = Method::POST;
+    let mut answer = pool.send(target, request, 100_000).await.unwrap();
+    answer::read(answer.response.body_mut(), 1000, &mut Vec::new()).await;
+    answer
+}
+
+#[tokio::test]
+async fn a_connection_serves_again_until_it_was_idle_for_long() {
+    let pool = pool(&Settings { idle_timeout: Duration::from_millis(400), ..Settings::default() });
+    let (url, mut seen) = endpoint().await;
+    let target = Target::of(&url).unwrap();
+    for _ in 0..3 {
+        let answer = send(&pool, &target).await;
+        pool.keep(&target, answer);
+        assert_eq!(seen.recv().await, Some(Seen::Request(0)));
+    }
+    let last_used = Instant::now();
+    assert_eq!(seen.recv().await, Some(Seen::Closed(0)));
+    assert!(last_used.elapsed() > Duration::from_millis(300), "closed after {:?}", last_used.elapsed());
+    // and the next one is looked after as well
+    let answer = send(&pool, &target).await;
+    pool.keep(&target, answer);
+    assert_eq!(seen.recv().await, Some(Seen::Request(1)));
+    assert_eq!(seen.recv().await, Some(Seen::Closed(1)));
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_allowed() {
+    let pool = pool(&Settings { idle_per_host_max: 2, ..Settings::default() });
+    let (url, mut seen) = endpoint().await;
+    let target = Target::of(&url).unwrap();
+    let answers = [send(&pool, &target).await, send(&pool, &target).await, send(&pool, &target).await];
+    for number in 0..3 {
+        assert_eq!(seen.recv().await, Some(Seen::Request(number)));
+    }
+    for answer in answers {
+        pool.keep(&target, answer);
+    }
+    assert_eq!(seen.recv().await, Some(Seen::Closed(2)));
+    // an answer that is not given back closes its connection
+    drop(send(&pool, &target).await);
+    assert_eq!(seen.recv().await, Some(Seen::Request(1)));
+    assert_eq!(seen.recv().await, Some(Seen::Closed(1)));
+}
+
+#[test]
+fn a_target_says_where_to_and_nothing_more() {
+    #[track_caller]
+    fn check(url: &str, whole: &str, path: &str, host: &str) {
+        let target = Target::of(&url.parse().unwrap()).unwrap();
+        let found =
+            (target.url.to_string(), target.path.to_string(), target.host.to_str().unwrap().to_owned());
+        assert_eq!(found, (whole.to_owned(), path.to_owned(), host.to_owned()));
+    }
+    check("http://host.example", "http://host.example/", "/", "host.example");
+    check("HTTPS://Host.Example:443/a?b=c#d", "https://host.example/a?b=c", "/a?b=c", "host.example");
+    check("http://[::1]:8080/x", "http://[::1]:8080/x", "/x", "[::1]:8080");
+    check("https://user:secret@host.example:8443/", "https://host.example:8443/", "/", "host.example:8443");
+}

@@ -1,24 +1,25 @@
 //! How much memory freed blocks may hold on to.
 
+use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// glibc's variable for the number of its arenas; it is read before `main`.
-const VARIABLE: &str = "MALLOC_ARENA_MAX";
-/// One is enough: speed does not feel it.
-const ARENAS_MAX: &str = "1";
-
-/// Starts the program anew with one arena, as the same process, unless somebody has chosen their number.
+/// The allocator's settings that differ from its own defaults; it reads them before `main`.
 ///
-/// glibc gives each thread an arena of its own and keeps there what was freed. With walhook's few threads that
-/// doubles the memory that a large transaction leaves behind: a guest beside a database should not. The number
-/// can be set from outside only, short of unsafe code. Where the program cannot be started anew, it goes on.
+/// What was freed goes back to the system after 10 ms instead of a second, and what was reserved is not taken before it
+/// is needed: a third less memory in a drain, at the same speed.
+const SETTINGS: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "10"), ("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+
+/// Starts the program anew with the allocator's settings, as the same process, unless somebody has chosen any.
+///
+/// A guest beside a database should not hold on to what a large transaction has left. The settings can be made from
+/// outside only, short of unsafe code. Where the program cannot be started anew, it goes on.
 pub(super) fn keep_small() {
-    if !cfg!(target_env = "gnu") || std::env::var_os(VARIABLE).is_some() {
+    if SETTINGS.iter().any(|(name, _)| env::var_os(name).is_some()) {
         return;
     }
-    let mut arguments = std::env::args_os();
-    let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) else { return };
+    let mut arguments = env::args_os();
+    let (Some(name), Ok(program)) = (arguments.next(), env::current_exe()) else { return };
     // returns only if it fails
-    let _ = Command::new(program).arg0(name).args(arguments).env(VARIABLE, ARENAS_MAX).exec();
+    let _ = Command::new(program).arg0(name).args(arguments).envs(SETTINGS).exec();
 }

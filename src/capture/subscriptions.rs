@@ -23,6 +23,9 @@ pub(super) const FAILURES_MAX: u32 = 100;
 /// With held events of more entries than these, a webhook's further events all wait behind them.
 pub(super) const LANES_MAX: usize = 1 << 16;
 
+/// How much memory for drafts outlives an event: a large value does not keep what it took.
+const DRAFT_BYTES_KEPT: usize = 64 * 1024;
+
 /// The webhooks by the forms they listen to, with the sequence number that each gives next.
 pub(super) struct Subscriptions {
     subscribers: Vec<Subscriber>,
@@ -34,6 +37,8 @@ pub(super) struct Subscriptions {
     standing_changed: bool,
     scratch: Scratch,
     verdicts: Vec<(usize, Verdict)>,
+    /// Where the parts of bodies are written, before they are kept in as much memory as they need.
+    draft: Vec<u8>,
 }
 
 struct Subscriber {
@@ -122,6 +127,7 @@ impl Subscriptions {
             standing_changed: true,
             scratch: Scratch::default(),
             verdicts: Vec::new(),
+            draft: Vec::new(),
         };
         for webhook in webhooks.iter().filter(|webhook| webhook.enabled) {
             let format = format::find(webhook.format).expect("formats are checked when a webhook is read");
@@ -280,7 +286,7 @@ impl Subscriptions {
                     subscriber.holding.add(event.lane);
                     holders.push(Holder { webhook: subscriber.webhook.id, cause });
                 }
-                None => new.add(&mut self.subscribers, number, event),
+                None => new.add(&mut self.subscribers, number, event, &mut self.draft),
             }
         }
         self.verdicts = verdicts;
@@ -338,7 +344,7 @@ impl Subscriptions {
         }
         let mut new = New::default();
         if is_wanted {
-            new.add(&mut self.subscribers, number, event);
+            new.add(&mut self.subscribers, number, event, &mut self.draft);
         }
         Again::Judged(new.event_of(event, true))
     }
@@ -361,7 +367,7 @@ struct New {
 }
 
 impl New {
-    fn add(&mut self, subscribers: &mut [Subscriber], number: usize, event: &FormEvent) {
+    fn add(&mut self, subscribers: &mut [Subscriber], number: usize, event: &FormEvent, draft: &mut Vec<u8>) {
         let shared = self
             .authors
             .iter()
@@ -369,10 +375,12 @@ impl New {
         let subscriber = &mut subscribers[number];
         let tail = shared.unwrap_or_else(|| {
             self.authors.push(number);
-            self.tails.push(subscriber.tail(event));
+            self.tails.push(subscriber.tail(event, draft));
             self.tails.len() - 1
         });
-        self.deliveries.push(subscriber.delivery(event, tail));
+        self.deliveries.push(subscriber.delivery(event, tail, draft));
+        draft.clear();
+        draft.shrink_to(DRAFT_BYTES_KEPT);
     }
 
     fn event_of(self, event: &FormEvent, was_held: bool) -> Option<NewEvent> {
@@ -421,21 +429,22 @@ impl Subscriber {
         }
     }
 
-    fn tail(&self, event: &FormEvent) -> Tail {
-        let mut bytes = Vec::with_capacity(1024);
-        self.format.tail(&self.webhook, event, &mut bytes);
-        Tail { content_type: self.format.content_type(), bytes: Bytes::from(bytes) }
+    fn tail(&self, event: &FormEvent, draft: &mut Vec<u8>) -> Tail {
+        draft.clear();
+        self.format.tail(&self.webhook, event, draft);
+        Tail { content_type: self.format.content_type(), bytes: Bytes::copy_from_slice(draft) }
     }
 
-    fn delivery(&mut self, event: &FormEvent, tail: usize) -> NewDelivery {
+    fn delivery(&mut self, event: &FormEvent, tail: usize, draft: &mut Vec<u8>) -> NewDelivery {
         let webhook = self.webhook.id;
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let id = DeliveryId::of(event, webhook);
         let identity = Identity { id, number: DeliveryNumber { webhook, sequence } };
-        let mut head = Vec::with_capacity(128);
-        self.format.head(&self.webhook, &identity, event, &mut head);
-        NewDelivery { webhook, sequence, id, head: Bytes::from(head), tail }
+        draft.clear();
+        self.format.head(&self.webhook, &identity, event, draft);
+        let head = Bytes::copy_from_slice(draft);
+        NewDelivery { webhook, sequence, id, head, tail }
     }
 }
 

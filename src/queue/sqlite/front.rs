@@ -88,7 +88,7 @@ impl Front {
 /// Makes claims of what was taken, if nothing has to be read for it.
 pub(super) fn claims_at_once(taken: &[Taken]) -> Option<Vec<Claim>> {
     let claim = |taken: &Taken| match &taken.block {
-        Some(block) if !taken.standing.has_row => claim_of(taken, block, (0, 0, false)),
+        Some(block) if !taken.standing.has_row => claim_of(taken, block, UNTRIED),
         _ => None,
     };
     taken.iter().map(claim).collect()
@@ -140,22 +140,28 @@ fn read_each(connection: &Connection, front: &SharedFront, taken: Vec<Taken>) ->
                 block
             }
         };
-        let number = taken.number;
-        let tried = connection
-            .prepare_cached(sql!("tried"))?
-            .query_row(params![number.webhook.0.cast_signed(), number.sequence.cast_signed()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()?;
-        let Some(claim) = claim_of(&taken, &block, tried.unwrap_or((0, 0, false))) else { continue };
+        let tried = if taken.standing.has_row { tried(connection, taken.number)? } else { None };
+        let Some(claim) = claim_of(&taken, &block, tried.unwrap_or(UNTRIED)) else { continue };
         bytes += claim.body.head.len() + claim.body.tail.len();
         claims.push(claim);
     }
     Ok(claims)
 }
 
-/// The claim, if the delivery is in the block; tried: failures, attempts, and whether it is replayed.
-fn claim_of(taken: &Taken, block: &Block, tried: (u32, u32, bool)) -> Option<Claim> {
+/// What a delivery's row says of its attempts: failures, attempts, and whether it is replayed.
+type Tried = (u32, u32, bool);
+
+/// Of a delivery without a row.
+const UNTRIED: Tried = (0, 0, false);
+
+fn tried(connection: &Connection, number: DeliveryNumber) -> Result<Option<Tried>, Fault> {
+    let key = params![number.webhook.0.cast_signed(), number.sequence.cast_signed()];
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    Ok(connection.prepare_cached(sql!("tried"))?.query_row(key, row).optional()?)
+}
+
+/// The claim, if the delivery is in the block.
+fn claim_of(taken: &Taken, block: &Block, tried: Tried) -> Option<Claim> {
     let (delivery, event) = block.at(taken.standing.home.place())?;
     let (failures, attempts, replay) = tried;
     Some(Claim {

@@ -47,11 +47,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use subscriptions::Subscriptions;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use transaction::Open;
 
-/// How often a position is stored while there is nothing to enqueue, and the bindings are looked at.
-const IDLE_INTERVAL: Duration = Duration::from_secs(5);
+/// Where there is nothing to enqueue, a position is stored once the stream was quiet for so long,
+const QUIET: Duration = Duration::from_millis(20);
+/// but not so soon after the one before,
+const QUIET_POSITIONS_APART: Duration = Duration::from_millis(500);
+/// and after so long although the stream is never quiet.
+const POSITIONS_APART: Duration = Duration::from_secs(5);
 /// How often the bindings are compared with the catalogue.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// How many batches may be on their way to the disk at once: they share an fsync.
@@ -82,8 +87,9 @@ struct Capture<'q, S, B> {
     progress: Progress,
     /// The transaction that it ends with, if there was one since the start.
     last: Option<LastTransaction>,
-    /// What of it has been handed to the queue.
+    /// What of it has been handed to the queue, and when that was.
     handed_over: Progress,
+    handed_over_at: Instant,
     under_way: FuturesOrdered<Answer<'q, Option<Durable>>>,
     shutdown: CancellationToken,
 }
@@ -105,19 +111,19 @@ where
     /// Runs until the shutdown. What was read is in the queue and confirmed before it returns.
     async fn follow(mut self) -> Result<(), Error> {
         let shutdown = self.shutdown.clone();
-        let mut idle = tokio::time::interval(IDLE_INTERVAL);
         let mut compare = tokio::time::interval(COMPARE_INTERVAL);
         compare.reset(); // it was compared when the stream was opened
         self.judge_held().await?;
         loop {
             self.read_what_is_here().await?;
             self.hand_over();
+            let quiet_at = self.idle_position_at(Instant::now());
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(durable) = self.under_way.next() => self.confirm(durable?),
                 message = self.source.next(), if !self.batch_is_full() => self.take(message?).await?,
-                _ = idle.tick() => self.hand_over_idle_position(),
+                () = sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => self.enqueue_batch(),
                 _ = compare.tick() => self.compare().await?,
             }
         }
@@ -391,12 +397,12 @@ where
         events.is_empty() && quarantined.is_empty() && held.is_empty() && released.is_empty()
     }
 
-    /// Positions without events are stored rarely: most transactions of a real application touch no form, and
-    /// must cost next to nothing.
-    fn hand_over_idle_position(&mut self) {
-        if self.under_way.is_empty() && self.progress.end_lsn > self.handed_over.end_lsn {
-            self.enqueue_batch();
-        }
+    /// When to hand a position over without events, if nothing comes before. That is rare, and when nobody is
+    /// hurried by it: most transactions of a real application touch no form, and must cost next to nothing.
+    fn idle_position_at(&self, now: Instant) -> Option<Instant> {
+        let is_news = self.under_way.is_empty() && self.progress.end_lsn > self.handed_over.end_lsn;
+        let quiet = (now + QUIET).max(self.handed_over_at + QUIET_POSITIONS_APART);
+        is_news.then_some(quiet.min(self.handed_over_at + POSITIONS_APART))
     }
 
     fn enqueue_batch(&mut self) {
@@ -405,6 +411,7 @@ where
         batch.last = self.last;
         self.batch_bytes = 0;
         self.handed_over = self.progress;
+        self.handed_over_at = Instant::now();
         self.under_way.push_back(self.queue.enqueue(batch));
         let tally = std::mem::take(&mut self.tally);
         if tally.transactions > 0 {

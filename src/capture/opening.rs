@@ -19,6 +19,7 @@ use futures_util::stream::FuturesOrdered;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The output plugin that is read.
@@ -142,6 +143,7 @@ pub async fn run_on<D: Database>(
         progress: stream.progress,
         last: None,
         handed_over: stream.progress,
+        handed_over_at: Instant::now(),
         under_way: FuturesOrdered::new(),
         shutdown: shutdown.clone(),
     };

@@ -71,7 +71,8 @@ impl Expected {
     /// How a step has changed, in percent.
     pub fn change_percent(&self, measured: &Measured) -> Option<f64> {
         let count = self.steps.get(measured.step)?;
-        Some((measured.instructions as f64 / count.instructions.max(1) as f64 - 1.0) * 100.0)
+        let expected = count.instructions.max(1) as f64;
+        Some((measured.instructions as f64 - expected) * 100.0 / expected)
     }
 
     /// What is wrong with a step, if anything is.

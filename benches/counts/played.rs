@@ -41,7 +41,7 @@ impl Database for Played {
 
     async fn connect(&self) -> Result<Connection, Error> {
         let log = std::mem::take(&mut *self.log.lock().expect("nobody panics with the log"));
-        Ok(Connection(Log { log, left: self.count, end: self.end.clone() }))
+        Ok(Connection(Log { ahead: log, left: self.count, end: self.end.clone() }))
     }
 
     async fn confirmed(&self, _: &str) -> Result<Option<Lsn>, Error> {
@@ -102,7 +102,7 @@ impl Server for Connection {
 
 /// The stream.
 pub struct Log {
-    log: VecDeque<Said>,
+    ahead: VecDeque<Said>,
     left: usize,
     end: CancellationToken,
 }
@@ -123,7 +123,7 @@ impl Source for Log {
             return Ok(None);
         }
         self.left -= 1;
-        match self.log.pop_front() {
+        match self.ahead.pop_front() {
             Some(Said::Message(message)) => Ok(Some(message)),
             Some(Said::Bytes(bytes)) => pgoutput::decode(bytes),
             None => Ok(None),
@@ -134,7 +134,7 @@ impl Source for Log {
 
     async fn close(self) -> Result<(), Error> {
         // to give back what was not said would count for the run that says less
-        std::mem::forget(self.log);
+        std::mem::forget(self.ahead);
         Ok(())
     }
 }

@@ -35,10 +35,8 @@ pub fn update(prepared: u64, times: u64) {
 
 fn capture(what: What, webhook: Option<Webhook>, prepared: u64, times: u64) {
     let is_decoded = webhook.is_none();
-    let said = |bytes| match is_decoded {
-        true => Said::Message(pgoutput::decode(bytes).ok().flatten().expect("the sample is a message")),
-        false => Said::Bytes(bytes),
-    };
+    let decoded = |bytes| pgoutput::decode(bytes).ok().flatten().expect("the sample is a message");
+    let said = |bytes| if is_decoded { Said::Message(decoded(bytes)) } else { Said::Bytes(bytes) };
     let log: VecDeque<Said> =
         (1..=prepared).flat_map(|entry| sample::transaction_bytes(what, entry)).map(said).collect();
     let deliveries = if is_decoded { 0 } else { times };

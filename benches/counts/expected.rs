@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// What a step may differ by where nobody has said otherwise.
 const TOLERANCE_PERCENT: f64 = 5.0;
 /// Another compiler makes other code of the same source. By so much more it must not take, whatever the tolerance.
-pub const OTHER_COMPILER_PERCENT: f64 = 25.0;
+pub const OTHER_COMPILER_PERCENT: f64 = 10.0;
 
 /// The file.
 #[derive(Debug, Deserialize, PartialEq)]

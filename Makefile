@@ -20,13 +20,16 @@ SECONDS ?= 60
 MUTANTS ?=
 SEEDS ?= 600
 
+# Which steps `make counts` counts: those whose name has this in it; nothing means all.
+STEP ?=
+
 # What `make bench-side` measures, with how many rows (nothing means the mode's default), how often, and what else
 # is told it: ARGS='--json results.jsonl'.
 MODE ?= drain
 ROWS ?=
 ARGS ?=
 
-.PHONY: help demo test check soak matrix faults mutants endurance bench bench-side fuzz postgres fault-tools
+.PHONY: help demo test check soak matrix faults mutants endurance bench bench-side counts counts-accept fuzz postgres fault-tools valgrind
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
@@ -39,6 +42,8 @@ help:
 	@echo "make endurance  memory, idle publication and backlog in full (half an hour and 3 GB of disk)"
 	@echo "make bench   measurements of the parts"
 	@echo "make bench-side  the whole path beside its limits: make bench-side MODE=drain ROWS=60000 ROUNDS=3 (docs/PERFORMANCE.md)"
+	@echo "make counts  instructions of each step of a change's path, against benches/counts/expected.toml: make counts STEP=match"
+	@echo "make counts-accept  writes them down there"
 	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
 
 demo: postgres
@@ -82,6 +87,12 @@ bench-side: postgres
 	$(CARGO) bench --bench side -- $(MODE) --rounds $(if $(filter file,$(origin ROUNDS)),3,$(ROUNDS)) \
 	$(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
+counts: valgrind
+	nice $(CARGO) bench --bench counts -- check $(if $(STEP),"$(STEP)")
+
+counts-accept: valgrind
+	nice $(CARGO) bench --bench counts -- accept $(if $(STEP),"$(STEP)")
+
 fuzz:
 	CARGO="$(CARGO)" nice scripts/fuzz $(SECONDS) $(TARGET)
 
@@ -90,3 +101,6 @@ postgres:
 
 fault-tools:
 	@scripts/fault-tools
+
+valgrind:
+	@scripts/valgrind

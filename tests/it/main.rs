@@ -8,6 +8,7 @@ mod cli;
 mod cluster;
 mod condition;
 mod config;
+mod counts;
 mod demo;
 mod dispatch;
 mod doctor;

@@ -276,7 +276,7 @@ impl Subscriptions {
         };
         let mut verdicts = std::mem::take(&mut self.verdicts);
         index.judge(event, &mut self.scratch, &mut verdicts);
-        let mut new = New::default();
+        let mut new = New::of(verdicts.len());
         let mut holders = Vec::new();
         for (number, verdict) in verdicts.drain(..) {
             let cause = self.cause_to_hold(number, verdict, event);
@@ -342,7 +342,7 @@ impl Subscriptions {
             subscriber.holding.add(event.lane);
             return Again::HeldOn;
         }
-        let mut new = New::default();
+        let mut new = New::of(1);
         if is_wanted {
             new.add(&mut self.subscribers, number, event, &mut self.draft);
         }
@@ -358,7 +358,6 @@ impl Subscriptions {
 }
 
 /// An event for the queue on its way.
-#[derive(Default)]
 struct New {
     tails: Vec<Tail>,
     /// Who made each tail.
@@ -367,6 +366,15 @@ struct New {
 }
 
 impl New {
+    /// With room for so many deliveries: most events have one, and there are many events at once.
+    fn of(deliveries: usize) -> Self {
+        Self {
+            tails: Vec::with_capacity(deliveries.min(1)),
+            authors: Vec::with_capacity(deliveries.min(1)),
+            deliveries: Vec::with_capacity(deliveries),
+        }
+    }
+
     fn add(&mut self, subscribers: &mut [Subscriber], number: usize, event: &FormEvent, draft: &mut Vec<u8>) {
         let shared = self
             .authors

@@ -3,7 +3,7 @@
 use crate::change::Datum;
 use crate::event::FormEvent;
 use crate::form::BoundField;
-use crate::value::write_json;
+use crate::value::{write_json, write_string};
 use crate::webhook::Webhook;
 
 /// Whether a webhook asked for a field, by name or by number. Who asks for none gets all.
@@ -32,7 +32,7 @@ pub(super) fn write_key(key: &str, out: &mut Vec<u8>) {
 
 /// Appends a JSON string.
 pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("a Vec takes every byte");
+    write_string(text, out);
 }
 
 /// Appends a value that is known. Asked for one that is not, writes null: callers leave those out.

@@ -154,7 +154,8 @@ impl Pool {
             let is_kept = kept.is_some();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.0.connect(target).await?,
+                // rare, and large: apart, so that what every request carries along is small
+                None => Box::pin(self.0.connect(target)).await?,
             };
             // before an answer can come
             let grant = connection.allowance().grant(answer_bytes);

@@ -14,6 +14,10 @@ use tokio::time::Instant;
 /// What the clock on the wall may move beside the monotonic one before it counts as set, in microseconds.
 const CLOCK_STEP_US: i64 = 60_000_000;
 
+/// How many attempts of a webhook may have ended without being settled. After a crash they are made again, and those
+/// under way: that many repeats, and no more, however long the disk takes.
+const UNSETTLED_MAX: usize = 72;
+
 /// The books of all webhooks.
 pub(super) struct Books {
     in_flight_max: usize,
@@ -36,6 +40,8 @@ struct Book {
     /// Whether it is among the webhooks that are registered now.
     registered: bool,
     under_way: usize,
+    /// Claims that are not settled yet, be they under way or ended.
+    claims: usize,
     rate: Option<Rate>,
     health: Health,
     /// Failures in a row over all deliveries, and when the first was, in microseconds since 1970 UTC.
@@ -92,6 +98,7 @@ impl Books {
                 webhook: Arc::clone(webhook),
                 registered: true,
                 under_way: 0,
+                claims: 0,
                 rate: None,
                 health: Health::default(),
                 failures: 0,
@@ -141,9 +148,11 @@ impl Books {
         // a share is fair while nobody has more than what is left for others: slow endpoints get fewer slots
         // the more of them there are, and never the last ones
         let fair = self.free().saturating_sub(book.under_way).div_ceil(2);
-        let own = book.webhook.sending.in_flight_max.max(1).saturating_sub(book.under_way);
+        let in_flight_max = book.webhook.sending.in_flight_max.max(1);
+        let own = in_flight_max.saturating_sub(book.under_way);
+        let unsettled = in_flight_max.saturating_add(UNSETTLED_MAX).saturating_sub(book.claims);
         let rated = book.rate.as_ref().map_or(usize::MAX, |rate| rate.allowance(now));
-        fair.min(own).min(rated)
+        fair.min(own).min(unsettled).min(rated)
     }
 
     /// When the first of the webhooks that must wait may go on; none if none must.
@@ -162,6 +171,7 @@ impl Books {
             .get_mut(&claim.number.webhook)
             .expect("the queue claims only for webhooks that have an allowance");
         book.under_way += 1;
+        book.claims += 1;
         if let Some(rate) = &mut book.rate {
             rate.start(now);
         }
@@ -211,9 +221,13 @@ impl Books {
     }
 
     /// A claim is settled.
-    pub(super) fn settle(&mut self, body_bytes: usize) {
+    pub(super) fn settle(&mut self, webhook: WebhookId, body_bytes: usize) {
         self.claims -= 1;
         self.bytes -= body_bytes;
+        if let Some(book) = self.webhooks.get_mut(&webhook) {
+            // it may have been registered anew meanwhile
+            book.claims = book.claims.saturating_sub(1);
+        }
     }
 
     fn free(&self) -> usize {
@@ -335,9 +349,26 @@ mod tests {
         assert_eq!(books.room(), 3);
         books.start(&claim(1, 1 << 20), now);
         assert_eq!(books.room(), 0);
-        books.settle(1 << 20);
-        books.settle(1 << 18);
+        books.settle(WebhookId(1), 1 << 20);
+        books.settle(WebhookId(1), 1 << 18);
         assert_eq!(books.room(), 1);
+    }
+
+    #[test]
+    fn what_is_not_settled_is_bounded_however_long_the_disk_takes() {
+        let now = Instant::now();
+        let mut books = books(100_000, vec![webhook(1, 16, None), webhook(2, 16, None)]);
+        let mut ended = 0;
+        while books.allowance(WebhookId(1), now) > 0 {
+            books.start(&claim(1, 1), now);
+            books.end(&claim(1, 1), Meaning::Success, false, now, 0);
+            ended += 1;
+        }
+        assert_eq!(ended, UNSETTLED_MAX + 16);
+        // another webhook does not feel it
+        assert_eq!(books.allowance(WebhookId(2), now), 16);
+        books.settle(WebhookId(1), 1);
+        assert_eq!(books.allowance(WebhookId(1), now), 1);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::failpoint;
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Error, Queue};
 use crate::retry::{self, Meaning, Refusals};
-use crate::webhook::{Webhook, Webhooks};
+use crate::webhook::{Webhook, WebhookId, Webhooks};
 use books::Books;
 use health::Turn;
 use std::future::pending;
@@ -142,6 +142,7 @@ struct Ended {
 
 /// What is to be told of an attempt once it is on disk.
 struct Told {
+    webhook: WebhookId,
     body_bytes: usize,
     observation: Observation,
 }
@@ -248,7 +249,7 @@ impl<'a> Round<'a> {
             Progress::Settled => {
                 failpoint::reach("dispatch.settled");
                 for told in self.told.drain(..) {
-                    self.books.settle(told.body_bytes);
+                    self.books.settle(told.webhook, told.body_bytes);
                     self.dispatch.observers.tell(told.observation);
                 }
             }
@@ -301,7 +302,7 @@ impl<'a> Round<'a> {
             duration,
             since_commit: Duration::from_micros(since_commit_us),
         };
-        let told = Told { body_bytes: books::size_of(&claim), observation };
+        let told = Told { webhook: webhook.id, body_bytes: books::size_of(&claim), observation };
         let attempt = Attempt { number: claim.attempt, started_at_us, duration, outcome };
         let retry::Decision { settlement, suspend } = decision;
         self.ended.push((Settled { claim, attempt, settlement, suspend }, told));

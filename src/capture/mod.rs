@@ -59,8 +59,8 @@ const QUIET_POSITIONS_APART: Duration = Duration::from_millis(500);
 const POSITIONS_APART: Duration = Duration::from_secs(5);
 /// How often the bindings are compared with the catalogue.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
-/// How many batches may be on their way to the disk at once: they share an fsync.
-const UNDER_WAY_MAX: usize = 4;
+/// How many batches may be on their way to the disk at once: one is written, the other one comes about.
+const UNDER_WAY_MAX: usize = 2;
 
 /// The loop with its books.
 struct Capture<'q, S, B> {

@@ -79,7 +79,7 @@ impl Default for Bounds {
             in_memory_bytes_max: 4 << 20,
             page_bytes_max: 2 << 20,
             batch_events_max: 1024,
-            batch_bytes_max: 2 << 20,
+            batch_bytes_max: 1 << 20,
         }
     }
 }

@@ -30,8 +30,9 @@ use tokio::sync::{Notify, oneshot};
 
 /// How many jobs share a transaction at most.
 const JOBS_MAX: usize = 1024;
-/// How many bytes the jobs of a transaction bring at most (the last one may go beyond).
-const JOBS_BYTES_MAX: usize = 8 << 20;
+/// How many bytes the jobs of a transaction bring at most (the last one may go beyond): who comes next does not wait
+/// long.
+const JOBS_BYTES_MAX: usize = 2 << 20;
 /// How often an idle writer looks whether another process has changed the file.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// How far the clock may go back without being noticed: small corrections are made all the time.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Calls, and within how many of a thread's first of them it dies.
 const DEADLY: [(&str, u64); 7] = [
-    ("fsync", 15),
+    ("fdatasync", 15),
     ("pwrite64", 60),
     ("ftruncate", 1),
     ("unlink", 1),
@@ -22,8 +22,8 @@ const DEADLY: [(&str, u64); 7] = [
 
 /// Calls that fail, from which on, until the limit: once, or from then on.
 const FAILING: [(&str, &str, &str); 6] = [
-    ("fsync", "EIO", "8"),
-    ("fsync", "EIO", "12+"),
+    ("fdatasync", "EIO", "8"),
+    ("fdatasync", "EIO", "12+"),
     ("pwrite64", "EIO", "60"),
     ("pwrite64", "EIO", "90+"),
     ("pwrite64", "ENOSPC", "70..140"),
@@ -55,7 +55,7 @@ fn strace(inject: &str) -> Option<Vec<String>> {
 async fn nothing_is_lost_whichever_system_call_it_dies_at() {
     let rounds = setting("SYSCALL_ROUNDS", 1);
     let mut random = Random::new(setting("SEED", 1), 11);
-    if strace("fsync:signal=KILL:when=60000").is_none() {
+    if strace("fdatasync:signal=KILL:when=60000").is_none() {
         return;
     }
     let mut trial = Trial::begin("fault-syscalls").await;
@@ -98,7 +98,7 @@ async fn nothing_is_lost_whichever_system_call_it_dies_at() {
 /// A write or an fsync that fails is said, nothing is confirmed for it, and nothing is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_when_the_disk_fails() {
-    if strace("fsync:signal=KILL:when=60000").is_none() {
+    if strace("fdatasync:signal=KILL:when=60000").is_none() {
         return;
     }
     let mut trial = Trial::begin("fault-disk-errors").await;

@@ -43,7 +43,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a connection that nobody uses is kept.
     pub idle_timeout: Duration,
-    /// How many idle connections are kept for each host.
+    /// How many idle connections are kept for each host: as many as dispatch may use at once, for many webhooks may
+    /// share one.
     pub idle_per_host_max: usize,
     /// How much of an answer is read, in bytes.
     pub answer_bytes_max: usize,
@@ -61,7 +62,7 @@ impl Default for Settings {
             allow: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
-            idle_per_host_max: 64,
+            idle_per_host_max: 1024,
             answer_bytes_max: 64 * 1024,
             ping_interval: Duration::from_secs(10),
             authorities: Vec::new(),

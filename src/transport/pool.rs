@@ -18,7 +18,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How much the streams of one HTTP/2 connection may have sent that is not read yet, in bytes.
@@ -79,6 +80,8 @@ struct Shared {
 #[derive(Default)]
 struct Origins {
     kept: HashMap<Arc<str>, Kept>,
+    /// Who reads and writes each connection, and who looks for idle ones: they end with the pool.
+    tasks: JoinSet<()>,
     /// Whether a task looks for those that are idle for too long.
     is_swept: bool,
 }
@@ -94,8 +97,8 @@ struct Kept {
 struct Http1 {
     sender: http1::SendRequest<Parts>,
     allowance: Arc<Allowance>,
-    /// Who reads and writes; it knows why the connection has ended.
-    driver: JoinHandle<hyper::Result<()>>,
+    /// Why the connection has ended, if it has for a reason.
+    ended: oneshot::Receiver<hyper::Error>,
 }
 
 #[derive(Clone)]
@@ -203,10 +206,7 @@ impl Connection {
     /// Why the connection broke: a request that it had not begun to write is told only that it was not.
     async fn cause(self, error: hyper::Error) -> hyper::Error {
         match self {
-            Self::Http1(Http1 { driver, .. }) if error.is_canceled() => match driver.await {
-                Ok(Err(cause)) => cause,
-                Ok(Ok(())) | Err(_) => error,
-            },
+            Self::Http1(Http1 { ended, .. }) if error.is_canceled() => ended.await.unwrap_or(error),
             _ => error,
         }
     }
@@ -264,11 +264,29 @@ impl Shared {
         let refused = |error: hyper::Error| Broken::Connecting(error.into());
         if stream.is_http2() {
             let (sender, driver) = self.http2.handshake(TokioIo::new(stream)).await.map_err(refused)?;
-            tokio::spawn(driver);
+            self.drive(driver);
             return Ok(Connection::Http2(self.share(target, Http2 { sender, allowance })));
         }
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(refused)?;
-        Ok(Connection::Http1(Http1 { sender, allowance, driver: tokio::spawn(driver) }))
+        Ok(Connection::Http1(Http1 { sender, allowance, ended: self.drive(driver) }))
+    }
+
+    /// Lets a connection read and write until it ends. Returns why it did, if there is a reason.
+    fn drive(
+        &self,
+        driver: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    ) -> oneshot::Receiver<hyper::Error> {
+        let (sender, ended) = oneshot::channel();
+        let tasks = &mut self.origins().tasks;
+        // those that have ended by now are not kept
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            if let Err(error) = driver.await {
+                // most connections end when nobody waits for anything
+                drop(sender.send(error));
+            }
+        });
+        ended
     }
 
     /// Shares a connection with all who send there, unless they share another one meanwhile.
@@ -308,7 +326,7 @@ impl Shared {
     fn sweep_later(self: &Arc<Self>, origins: &mut Origins) {
         if !origins.is_swept {
             origins.is_swept = true;
-            tokio::spawn(sweep(Arc::downgrade(self), self.idle_timeout));
+            origins.tasks.spawn(sweep(Arc::downgrade(self), self.idle_timeout));
         }
     }
 

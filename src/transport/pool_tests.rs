@@ -15,16 +15,18 @@ enum Seen {
     Closed(usize),
 }
 
-/// An endpoint that answers whatever it reads and tells what it sees. Returns where it is.
-async fn endpoint() -> (url::Url, mpsc::UnboundedReceiver<Seen>) {
+/// An endpoint that answers whatever it reads and tells what it sees, as long as its task is kept. Returns where it is.
+async fn endpoint() -> (url::Url, mpsc::UnboundedReceiver<Seen>, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap()).parse().unwrap();
     let (sender, seen) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut connections = JoinSet::new();
         for number in 0.. {
             let (mut stream, _) = listener.accept().await.unwrap();
             let sender = sender.clone();
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 let mut buffer = [0; 4096];
                 while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
                     sender.send(Seen::Request(number)).unwrap();
@@ -34,7 +36,7 @@ async fn endpoint() -> (url::Url, mpsc::UnboundedReceiver<Seen>) {
             });
         }
     });
-    (url, seen)
+    (url, seen, serving)
 }
 
 fn pool(settings: &Settings) -> Pool {
@@ -54,7 +56,7 @@ async fn send(pool: &Pool, target: &Target) -> Answer {
 #[tokio::test]
 async fn a_connection_serves_again_until_it_was_idle_for_long() {
     let pool = pool(&Settings { idle_timeout: Duration::from_millis(400), ..Settings::default() });
-    let (url, mut seen) = endpoint().await;
+    let (url, mut seen, _serving) = endpoint().await;
     let target = Target::of(&url).unwrap();
     for _ in 0..3 {
         let answer = send(&pool, &target).await;
@@ -74,7 +76,7 @@ async fn a_connection_serves_again_until_it_was_idle_for_long() {
 #[tokio::test]
 async fn no_more_connections_are_kept_than_allowed() {
     let pool = pool(&Settings { idle_per_host_max: 2, ..Settings::default() });
-    let (url, mut seen) = endpoint().await;
+    let (url, mut seen, _serving) = endpoint().await;
     let target = Target::of(&url).unwrap();
     let answers = [send(&pool, &target).await, send(&pool, &target).await, send(&pool, &target).await];
     for number in 0..3 {

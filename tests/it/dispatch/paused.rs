@@ -250,15 +250,15 @@ async fn an_idle_loop_sleeps() {
 #[tokio::test(start_paused = true)]
 async fn attempts_are_settled_together_while_others_go_on() {
     let queue = Arc::new(MemoryQueue::default());
-    queue.settle_pause(ms(20));
+    queue.settle_pause(ms(10));
     queue.fill(1, 0..1000);
     let courier = Scripted::new(|_| (ms(5), answered(200)));
     let begin = Instant::now();
     let running = Running::start(Arc::clone(&queue), vec![webhook(1, URL)], courier.clone(), clock());
     queue.wait_until(|queue| queue.delivered(1) == 1000).await;
-    // 16 every 5 ms take 315 ms; waiting for each settling would take 1.6 s
+    // 16 every 5 ms take 315 ms; waiting for each of these 63 settlings would take 945 ms
     assert!(begin.elapsed() < ms(400), "{:?}", begin.elapsed());
-    assert!(queue.settle_calls() < 20, "{} settlings", queue.settle_calls());
+    assert!(queue.settle_calls() < 40, "{} settlings", queue.settle_calls());
     running.stop().await.unwrap();
 }
 

@@ -17,6 +17,8 @@ pub struct Workload {
     pub changes: AtomicU64,
     /// How many they may make for now: the faults open the gate step by step.
     pub gate: watch::Sender<u64>,
+    /// How many sessions have a transaction under way, or look whether they may begin one.
+    under_way: AtomicU64,
     /// Whether the sessions are to end at their gate.
     pub over: AtomicBool,
     next_incident: AtomicI64,
@@ -34,6 +36,7 @@ impl Workload {
             seed,
             changes: AtomicU64::new(0),
             gate: watch::Sender::new(0),
+            under_way: AtomicU64::new(0),
             over: AtomicBool::new(false),
             next_incident: AtomicI64::new(1),
             next_asset: AtomicI64::new(1),
@@ -49,26 +52,39 @@ impl Workload {
         let mut told = Vec::new();
         for number in 0.. {
             loop {
-                let made = self.changes.load(Ordering::Relaxed);
-                if made >= changes || self.over.load(Ordering::Relaxed) {
-                    return told;
-                }
-                if made < *gate.borrow_and_update() {
+                // before the look at the gate, so that nobody who sees none under way is wrong
+                self.under_way.fetch_add(1, Ordering::SeqCst);
+                let made = self.changes.load(Ordering::SeqCst);
+                let ends = made >= changes || self.over.load(Ordering::SeqCst);
+                if !ends && made < *gate.borrow_and_update() {
                     break;
+                }
+                self.under_way.fetch_sub(1, Ordering::SeqCst);
+                if ends {
+                    return told;
                 }
                 // other sessions' changes count too, so the count is looked at again now and then
                 let _ = tokio::time::timeout(Duration::from_millis(100), gate.changed()).await;
             }
             let transaction = self.transaction(&client, &mut random, session, number).await;
             if transaction.outcome == Outcome::Committed {
-                self.changes.fetch_add(transaction.ops.len() as u64, Ordering::Relaxed);
+                self.changes.fetch_add(transaction.ops.len() as u64, Ordering::SeqCst);
             }
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
             told.push(transaction);
             if client.is_closed() {
                 client = connect(&self.url).await;
             }
         }
         unreachable!("the loop ends by its gate")
+    }
+
+    /// Waits until the sessions have made what the gate lets them, and none has a transaction open.
+    pub async fn rests(&self) {
+        let made_all = || self.changes.load(Ordering::SeqCst) >= *self.gate.borrow();
+        while !made_all() || self.under_way.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// One transaction of so many rows: people inserted, and a tenth of them updated.

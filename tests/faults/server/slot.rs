@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const DROP: &str = "select pg_drop_replication_slot('walhook')";
+const CREATE_WITNESS: &str = "select pg_create_logical_replication_slot('witness', 'pgoutput')";
 const GAP: &str = "changes may be missing: ";
 
 /// A trial with something delivered, and walhook stopped.
@@ -266,7 +267,11 @@ async fn shared_by_two_walhooks() {
 async fn given_up_by_the_server() {
     let mut trial = stopped("slot-given-up").await;
     trial.work(60).await;
-    sql(&trial, "alter system set max_slot_wal_keep_size = '40MB'").await;
+    // the witness would be given up as well: nothing is committed while it is away
+    trial.workload.rests().await;
+    trial.testimony.extend(testimony(&trial.stage.client).await);
+    sql(&trial, "select pg_drop_replication_slot('witness')").await;
+    sql(&trial, "alter system set max_slot_wal_keep_size = '1MB'").await;
     sql(&trial, "select pg_reload_conf()").await;
     let lost =
         "select count(*) from pg_replication_slots where slot_name = 'walhook' and wal_status = 'lost'";
@@ -276,9 +281,10 @@ async fn given_up_by_the_server() {
         sql(&trial, "select pg_logical_emit_message(false, 'filler', repeat('x', 1000))").await;
         sql(&trial, "select pg_switch_wal()").await;
         sql(&trial, "checkpoint").await;
-        // the witness would be given up as well if it were not asked
-        trial.testimony.extend(testimony(&trial.stage.client).await);
     }
+    sql(&trial, "alter system reset max_slot_wal_keep_size").await;
+    sql(&trial, "select pg_reload_conf()").await;
+    sql(&trial, CREATE_WITNESS).await;
     start_refused(&mut trial, "was invalidated by the server").await;
     stop(&mut trial);
     let refused = resume(&trial).unwrap_err();

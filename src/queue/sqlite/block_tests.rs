@@ -298,7 +298,7 @@ fn a_claim_ends_though_something_else_cannot_be_read() {
     index.follow(vec![Effect::Published(Arc::new(block()))], &nothing, &mut shelf).unwrap();
     let (sequence, _) = index.claim(webhook, 0).unwrap();
     let parts = Effect::PublishedParts { after: 12, up_to: 15 };
-    let settled = Effect::Settled { webhook, sequence, end: End::Ended };
+    let settled = Effect::Settled { webhook, sequence, end: End::Delivered };
     index.follow(vec![parts, settled], &nothing, &mut shelf).unwrap_err();
     assert!(index.standing(webhook, sequence).is_none());
 }

@@ -33,8 +33,12 @@ pub(super) enum Effect {
 /// How a claim ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The delivery is delivered, dead or was given up: its lane goes on.
-    Ended,
+    /// The delivery is delivered: its lane goes on.
+    Delivered,
+    /// It is a dead letter, and its lane goes on.
+    Dead,
+    /// An operator gave it up meanwhile.
+    GivenUp,
     /// It is tried again.
     Retrying { due_us: i64 },
     /// It is a dead letter and holds its lane.
@@ -268,11 +272,11 @@ impl Index {
     fn settle(&mut self, webhook: WebhookId, sequence: u64, end: End) {
         let Some(standing) = self.claims.remove(&(webhook, sequence)) else { return };
         self.change(webhook, |lanes| match end {
-            End::Ended => lanes.end(standing.slot),
-            // it was given up while it was under way
-            End::Retrying { .. } | End::Blocking if lanes.stand(standing.slot) == Stand::GivenUp => {
-                lanes.end(standing.slot);
-            }
+            End::GivenUp => lanes.end(standing.slot),
+            // it was while it was under way
+            _ if lanes.stand(standing.slot) == Stand::GivenUp => lanes.end(standing.slot),
+            End::Delivered => lanes.deliver(standing.slot),
+            End::Dead => lanes.die(standing.slot),
             End::Retrying { due_us } => lanes.retry(standing.slot, due_us),
             End::Blocking => lanes.block(standing.slot),
         });

@@ -11,8 +11,10 @@ use super::block::Home;
 use crate::form::Lane;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// After so many fresh deliveries of a webhook, one that is retried has its turn.
-const FRESH_PER_RETRY: u8 = 3;
+/// After so many fresh deliveries of a webhook, one that is retried has its turn, if the last one was delivered. Each
+/// that fails doubles that, so many times: what fails for good must not hold up the rest.
+const FRESH_PER_RETRY: u32 = 4;
+const DOUBLINGS_MAX: u32 = 6;
 /// Lanes that have nothing keep room for so many deliveries.
 const ROOM_KEPT: usize = 4096;
 /// What stands for no slot.
@@ -101,7 +103,9 @@ pub(super) struct Lanes {
     ready: usize,
     last_fresh: u64,
     /// Fresh deliveries since the last that was retried.
-    fresh_in_turn: u8,
+    fresh_in_turn: u32,
+    /// How many retries have failed since one was delivered, as far as it matters.
+    failed_retries: u32,
 }
 
 impl Lanes {
@@ -119,8 +123,8 @@ impl Lanes {
     /// Gives back the memory of a long backlog, once nothing of it is left.
     pub(super) fn shrink(&mut self) {
         if self.len() == 0 && self.slots.capacity() > ROOM_KEPT {
-            *self =
-                Self { last_fresh: self.last_fresh, fresh_in_turn: self.fresh_in_turn, ..Self::default() };
+            let Self { last_fresh, fresh_in_turn, failed_retries, .. } = *self;
+            *self = Self { last_fresh, fresh_in_turn, failed_retries, ..Self::default() };
         }
     }
 
@@ -224,7 +228,7 @@ impl Lanes {
 
     /// Claims the next that may be: in the order of the numbers, and now and then one that is retried.
     pub(super) fn claim(&mut self, now_us: i64) -> Option<SlotNumber> {
-        let retry_first = self.fresh_in_turn >= FRESH_PER_RETRY || self.ready == 0;
+        let retry_first = self.fresh_in_turn >= FRESH_PER_RETRY << self.failed_retries || self.ready == 0;
         if retry_first
             && let Some(&(due_us, sequence, number)) = self.due.first()
             && due_us <= now_us
@@ -267,14 +271,37 @@ impl Lanes {
         slot.stand == Stand::Ready && slot.sequence == sequence
     }
 
+    /// A claimed delivery was delivered.
+    pub(super) fn deliver(&mut self, number: SlotNumber) {
+        if self.slots[number as usize].has_row {
+            self.failed_retries = 0;
+        }
+        self.end(number);
+    }
+
     /// A claimed delivery is to be tried again.
     pub(super) fn retry(&mut self, number: SlotNumber, due_us: i64) {
+        self.fail(number);
         self.slots[number as usize].has_row = true;
         self.pause(number, due_us);
     }
 
+    /// An attempt failed.
+    fn fail(&mut self, number: SlotNumber) {
+        if self.slots[number as usize].has_row {
+            self.failed_retries = (self.failed_retries + 1).min(DOUBLINGS_MAX);
+        }
+    }
+
+    /// A claimed delivery becomes a dead letter.
+    pub(super) fn die(&mut self, number: SlotNumber) {
+        self.fail(number);
+        self.end(number);
+    }
+
     /// A claimed delivery becomes a dead letter that holds its lane.
     pub(super) fn block(&mut self, number: SlotNumber) {
+        self.fail(number);
         let slot = &mut self.slots[number as usize];
         slot.stand = Stand::Blocking;
         slot.has_row = true;

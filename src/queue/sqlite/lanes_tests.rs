@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How many lanes there are.
 const LANES: u64 = 4;
-/// After so many fresh deliveries, one that is retried has its turn.
-const FRESH_PER_RETRY: u8 = 3;
+/// After so many fresh deliveries one that is retried has its turn; and the same once retries have failed often.
+const FRESH_PER_RETRY: u32 = 4;
+const FRESH_PER_FAILING_RETRY: u32 = 256;
 const NOTHING: [u64; 0] = [];
 
 /// A delivery that is not finished, as the list knows it.
@@ -25,6 +26,7 @@ struct One {
     due_us: Option<i64>,
     /// The same as its row says it, as long as nobody settled the claim that followed.
     row_due_us: Option<i64>,
+    has_row: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,9 @@ struct Beside {
     dead: BTreeMap<u64, u64>,
     last: u64,
     now_us: i64,
-    fresh_in_turn: u8,
+    fresh_in_turn: u32,
+    /// How many deliveries with rows failed since one was delivered.
+    failed: u32,
     was_replayed: bool,
 }
 
@@ -54,7 +58,15 @@ impl Beside {
     fn insert(&mut self, lane: u64, behind: Vec<Lane>) {
         self.last += 1;
         let gates = gates_of(lane, &behind, self.ones.values());
-        let one = One { lane, behind, gates, doing: Doing::Pending, due_us: None, row_due_us: None };
+        let one = One {
+            lane,
+            behind,
+            gates,
+            doing: Doing::Pending,
+            due_us: None,
+            row_due_us: None,
+            has_row: false,
+        };
         self.lanes.insert(arrival(self.last, &one));
         self.ones.insert(self.last, one);
         self.order.entry(lane).or_default().push(self.last);
@@ -72,6 +84,7 @@ impl Beside {
             doing: Doing::Pending,
             due_us: None,
             row_due_us: None,
+            has_row: true,
         };
         self.lanes.insert(arrival(sequence, &one));
         let order = self.order.get(&lane).cloned().unwrap_or_default();
@@ -107,12 +120,17 @@ impl Beside {
         are
     }
 
+    /// How many fresh ones go before one that is retried.
+    fn fresh_per_retry(&self) -> u32 {
+        (0..self.failed).fold(FRESH_PER_RETRY, |fresh, _| (fresh * 2).min(FRESH_PER_FAILING_RETRY))
+    }
+
     /// Claims from the lanes what the list says is next.
     fn claim(&mut self) -> Option<u64> {
         let fresh = self.that_are(Stand::Ready).first().map(|&(_, sequence)| sequence);
         let due = self.that_are(Stand::Retrying).first().copied();
         let due = due.filter(|&(due_us, _)| due_us <= self.now_us).map(|(_, sequence)| sequence);
-        let retry_first = self.fresh_in_turn >= FRESH_PER_RETRY || fresh.is_none();
+        let retry_first = self.fresh_in_turn >= self.fresh_per_retry() || fresh.is_none();
         let expected = due.filter(|_| retry_first).or(fresh);
         let claimed = self.lanes.claim(self.now_us).map(|slot| self.lanes.sequence(slot));
         assert_eq!(claimed, expected, "{:?}", self.ones);
@@ -155,22 +173,32 @@ impl Beside {
         let Some((sequence, slot)) = self.claimed(choice) else { return };
         let end = if self.ones[&sequence].doing == Doing::GivenUp { 0 } else { end % 4 };
         let due_us = self.now_us + i64::from(end) * 3;
+        if self.ones[&sequence].has_row && self.ones[&sequence].doing != Doing::GivenUp {
+            self.failed = if end == 0 { 0 } else { self.failed + 1 };
+        }
         match end {
-            0 | 1 => {
-                self.lanes.end(slot);
-                let one = self.forget(sequence);
-                if end == 1 {
-                    self.dead.insert(sequence, one.lane);
+            0 => {
+                match self.ones[&sequence].doing {
+                    Doing::GivenUp => self.lanes.end(slot),
+                    _ => self.lanes.deliver(slot),
                 }
+                self.forget(sequence);
+            }
+            1 => {
+                self.lanes.die(slot);
+                let one = self.forget(sequence);
+                self.dead.insert(sequence, one.lane);
             }
             2 => {
                 self.lanes.retry(slot, due_us);
                 let one = self.ones.get_mut(&sequence).unwrap();
                 (one.doing, one.due_us, one.row_due_us) = (Doing::Pending, Some(due_us), Some(due_us));
+                one.has_row = true;
             }
             _ => {
                 self.lanes.block(slot);
-                self.ones.get_mut(&sequence).unwrap().doing = Doing::Blocking;
+                let one = self.ones.get_mut(&sequence).unwrap();
+                (one.doing, one.has_row) = (Doing::Blocking, true);
             }
         }
     }
@@ -223,7 +251,7 @@ impl Beside {
             }
         }
         self.lanes = lanes;
-        self.fresh_in_turn = 0;
+        (self.fresh_in_turn, self.failed) = (0, 0);
         let ones = self.ones.clone();
         for (&sequence, one) in &mut self.ones {
             let is_claimed = matches!(one.doing, Doing::Claimed | Doing::GivenUp);
@@ -319,7 +347,7 @@ fn arrival(sequence: u64, one: &One) -> Arrival<'_> {
             (_, Some(due_us)) => Standing::Retrying { due_us },
             (_, None) => Standing::Due,
         },
-        has_row: one.row_due_us.is_some(),
+        has_row: one.has_row,
     }
 }
 
@@ -441,6 +469,26 @@ fn what_comes_after_a_drop_goes_behind_what_waits() {
     lanes.give_up(lanes.find(Lane(1), 1).unwrap());
     lanes.insert(due(4, 4));
     assert_eq!(claim_all(&mut lanes, 0), [2, 3, 4]);
+}
+
+/// The story of a million deliveries of which every tenth was refused for good: a quarter of the attempts were retries, and
+/// the rest took three times as long.
+#[test]
+fn retries_that_fail_stand_back_behind_what_is_fresh() {
+    let mut lanes = lanes((1..=5000).map(|sequence| due(sequence, sequence)));
+    let mut retries = Vec::new();
+    for place in 0..2000 {
+        let slot = lanes.claim(0).unwrap();
+        if lanes.has_row(slot) {
+            retries.push(place);
+        }
+        lanes.retry(slot, 0);
+    }
+    assert_eq!(retries[..7], [4, 13, 30, 63, 128, 257, 514]);
+    assert_eq!(retries[7..], [771, 1028, 1285, 1542, 1799]);
+    while !lanes.claim(0).is_some_and(|slot| lanes.has_row(slot).then(|| lanes.deliver(slot)).is_some()) {}
+    let next: Vec<bool> = (0..5).map(|_| lanes.claim(0).map(|slot| lanes.has_row(slot)).unwrap()).collect();
+    assert_eq!(next, [false, false, false, false, true]);
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Default for Options {
         Self {
             bytes_max: 10 << 30,
             observers: Observers::default(),
-            known_max: 2_000_000,
+            known_max: 400_000,
             clock: Clock::system(),
             workplace: Workplace::default(),
         }

@@ -32,22 +32,18 @@ impl Writer {
         }
         let is_given_up = is_given_up || self.ending.is_given_up(webhook, sequence);
         let now_us = self.now_us();
-        let (state, due_us) = match settlement {
-            Settlement::Delivered => (State::Delivered, None),
+        let (state, due_us, end) = match settlement {
+            Settlement::Delivered => (State::Delivered, None, End::Delivered),
             Settlement::Retry { after } => {
                 let after_us = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
-                (State::Retrying, Some(now_us.saturating_add(after_us)))
+                let due_us = now_us.saturating_add(after_us);
+                (State::Retrying, Some(due_us), End::Retrying { due_us })
             }
-            Settlement::Dead => (State::Dead, None),
-            Settlement::Blocking => (State::Blocking, None),
+            Settlement::Dead => (State::Dead, None, End::Dead),
+            Settlement::Blocking => (State::Blocking, None, End::Blocking),
         };
         self.keep_books(settled);
-        let end = match (state, due_us) {
-            _ if is_given_up => End::Ended,
-            (_, Some(due_us)) => End::Retrying { due_us },
-            (State::Blocking, None) => End::Blocking,
-            _ => End::Ended,
-        };
+        let end = if is_given_up { End::GivenUp } else { end };
         self.effects.push(Effect::Settled { webhook, sequence, end });
         if is_given_up {
             // by an operator meanwhile: it stays so, unless it is purged already

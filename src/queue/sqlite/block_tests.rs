@@ -295,11 +295,11 @@ fn a_claim_ends_though_something_else_cannot_be_read() {
     let nothing = Connection::open_in_memory().unwrap();
     let (mut index, mut shelf) = (Index::default(), Shelf::default());
     let webhook = WebhookId(4);
-    index.follow(vec![Effect::Published(Arc::new(block()))], &nothing, &mut shelf).unwrap();
+    index.follow(vec![Effect::Published(Arc::new(block()))], &nothing, &mut shelf, 0).unwrap();
     let (sequence, _) = index.claim(webhook, 0).unwrap();
     let parts = Effect::PublishedParts { after: 12, up_to: 15 };
     let settled = Effect::Settled { webhook, sequence, end: End::Delivered };
-    index.follow(vec![parts, settled], &nothing, &mut shelf).unwrap_err();
+    index.follow(vec![parts, settled], &nothing, &mut shelf, 0).unwrap_err();
     assert!(index.standing(webhook, sequence).is_none());
 }
 
@@ -311,6 +311,6 @@ fn nothing_is_claimed_from_an_index_that_could_not_follow() {
     let (mut index, mut shelf) = (Index::new(1000), Shelf::default());
     let parts = Effect::PublishedParts { after: 5, up_to: 11 };
     let behind = Effect::Published(Arc::new(block()));
-    index.follow(vec![parts, behind], &nothing, &mut shelf).unwrap_err();
+    index.follow(vec![parts, behind], &nothing, &mut shelf, 0).unwrap_err();
     assert!(index.claim(WebhookId(4), 0).is_none());
 }

@@ -52,8 +52,13 @@ pub(super) struct Taken {
 
 impl Front {
     /// Follows what is on disk now.
-    pub(super) fn follow(&mut self, effects: Vec<Effect>, connection: &Connection) -> Result<(), Fault> {
-        self.index.follow(effects, connection, &mut self.shelf)
+    pub(super) fn follow(
+        &mut self,
+        effects: Vec<Effect>,
+        connection: &Connection,
+        now_us: i64,
+    ) -> Result<(), Fault> {
+        self.index.follow(effects, connection, &mut self.shelf, now_us)
     }
 
     /// Takes what is due, round robin over the webhooks with their allowances.

@@ -4,6 +4,8 @@
 //! It follows the file: what a transaction changes is noted as effects, which take effect here when it is on disk. A
 //! transaction that is undone leaves the index as it was.
 
+use super::ages::Ages;
+use super::beyond::{Beyond, InFile};
 use super::block::{Block, Home};
 use super::fault::Fault;
 use super::lanes::{Arrival, Lanes, SlotNumber, Stand, Standing};
@@ -49,8 +51,12 @@ pub(super) enum End {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     webhooks: BTreeMap<WebhookId, Lanes>,
-    /// Those with deliveries that stay in the file: from which one on.
-    beyond: BTreeMap<WebhookId, Beyond>,
+    /// What stays in the file.
+    beyond: InFile,
+    /// When the last blocks came.
+    ages: Ages,
+    /// The time at which the last effects came, in microseconds since 1970 UTC.
+    now_us: i64,
     /// How many deliveries are in the lanes, and how many may be; those beyond stay in the file until there is room.
     deliveries: usize,
     deliveries_max: usize,
@@ -61,13 +67,6 @@ pub(super) struct Index {
     roused: bool,
     /// Whether something could not be followed: what is missing must not be overtaken, so nothing is claimed.
     has_hole: bool,
-}
-
-/// The first delivery of a webhook that is not in the index.
-#[derive(Clone, Copy, Debug)]
-struct Beyond {
-    block: u64,
-    sequence: u64,
 }
 
 /// Whose deliveries are read.
@@ -138,7 +137,7 @@ impl Index {
             .query_map(bounds, |row| unsigned_at(row, 0))?
             .collect::<Result<_, _>>()?;
         for id in open {
-            if matches!(whose, Whose::Ones(webhook, _) if self.beyond.contains_key(&webhook)) {
+            if matches!(whose, Whose::Ones(webhook, _) if self.beyond.first(webhook).is_some()) {
                 break;
             }
             let Some(block) = Block::read_events(connection, id)? else { continue };
@@ -146,7 +145,8 @@ impl Index {
             let rows = rows_of(connection, id)?;
             for (delivery, event) in block.iter() {
                 let (webhook, sequence) = (delivery.webhook, delivery.sequence);
-                if arrived.contains(&delivery.place) || !whose.means(webhook, sequence) {
+                let is_known = arrived.contains(&delivery.place) || self.beyond.is_ahead(webhook, sequence);
+                if is_known || !whose.means(webhook, sequence) {
                     continue;
                 }
                 let row = rows.get(&(webhook, sequence));
@@ -160,6 +160,7 @@ impl Index {
                         behind: &event.behind,
                         standing,
                         has_row: row.is_some(),
+                        overtakes: false,
                     },
                 );
             }
@@ -174,7 +175,9 @@ impl Index {
         effects: Vec<Effect>,
         connection: &Connection,
         shelf: &mut Shelf,
+        now_us: i64,
     ) -> Result<(), Fault> {
+        self.now_us = now_us;
         let mut result = Ok(());
         for effect in effects {
             let followed = match effect {
@@ -186,6 +189,7 @@ impl Index {
                 Effect::PublishedParts { after, up_to } => {
                     self.published = up_to;
                     self.roused = true;
+                    self.ages.note(after + 1, now_us);
                     self.load_blocks(connection, after, up_to, Whose::Everybodys)
                 }
                 Effect::Settled { webhook, sequence, end } => {
@@ -212,16 +216,15 @@ impl Index {
         // some at a time, for whoever claims waits meanwhile
         let has_room = self.deliveries + self.deliveries_max / 100 < self.deliveries_max;
         let wants = |lanes: Option<&Lanes>| lanes.is_none_or(|lanes| lanes.len() < self.share_min() / 2);
-        let wanting: Vec<(WebhookId, Beyond)> = self
-            .beyond
-            .iter()
-            .filter(|(webhook, _)| has_room || wants(self.webhooks.get(webhook)))
-            .map(|(&webhook, &beyond)| (webhook, beyond))
-            .collect();
-        for (webhook, Beyond { block, sequence }) in wanting {
-            self.beyond.remove(&webhook);
+        let wanting: Vec<(WebhookId, Beyond)> =
+            self.beyond.iter().filter(|(webhook, _)| has_room || wants(self.webhooks.get(webhook))).collect();
+        for &(webhook, Beyond { block, sequence }) in &wanting {
+            self.beyond.take(webhook);
             self.load_blocks(connection, block - 1, self.published, Whose::Ones(webhook, sequence))?;
             self.roused = true;
+        }
+        if !wanting.is_empty() {
+            self.beyond.forget_what_was_read();
         }
         Ok(())
     }
@@ -236,23 +239,30 @@ impl Index {
         }
     }
 
-    /// Takes a delivery in, if there is room and none before it had to stay in the file.
+    /// Takes a delivery in, if there is room, and none before it had to stay in the file or those may be overtaken.
     fn admit(&mut self, webhook: WebhookId, arrival: Arrival<'_>) {
-        if self.beyond.contains_key(&webhook) {
-            return;
-        }
-        let share_min = self.share_min();
+        let (share_min, ahead_max) = (self.share_min(), (self.deliveries_max / 64).max(4));
         let lanes = self.webhooks.entry(webhook).or_default();
-        if self.deliveries >= self.deliveries_max && lanes.len() >= share_min {
-            self.beyond.insert(webhook, Beyond { block: arrival.home.block(), sequence: arrival.sequence });
+        let overtakes = self.beyond.first(webhook).is_some();
+        let is_taken_in = if overtakes {
+            self.beyond.may_be_overtaken(webhook, &arrival, ahead_max, self.now_us)
+        } else {
+            self.deliveries < self.deliveries_max || lanes.len() < share_min
+        };
+        if !is_taken_in {
+            self.beyond.add(webhook, &arrival);
             return;
         }
-        lanes.insert(arrival);
+        if overtakes {
+            self.beyond.overtake(webhook, arrival.sequence);
+        }
+        lanes.insert(Arrival { overtakes, ..arrival });
         self.deliveries += 1;
     }
 
     fn take_in(&mut self, block: &Block) {
         self.published = block.id;
+        self.ages.note(block.id, self.now_us);
         for (delivery, event) in block.iter() {
             self.admit(
                 delivery.webhook,
@@ -263,6 +273,7 @@ impl Index {
                     behind: &event.behind,
                     standing: Standing::Due,
                     has_row: false,
+                    overtakes: false,
                 },
             );
         }
@@ -271,15 +282,23 @@ impl Index {
 
     fn settle(&mut self, webhook: WebhookId, sequence: u64, end: End) {
         let Some(standing) = self.claims.remove(&(webhook, sequence)) else { return };
+        let Some(lanes) = self.webhooks.get(&webhook) else { return };
+        // perhaps while it was under way
+        let end = if lanes.stand(standing.slot) == Stand::GivenUp { End::GivenUp } else { end };
         self.change(webhook, |lanes| match end {
             End::GivenUp => lanes.end(standing.slot),
-            // it was while it was under way
-            _ if lanes.stand(standing.slot) == Stand::GivenUp => lanes.end(standing.slot),
             End::Delivered => lanes.deliver(standing.slot),
             End::Dead => lanes.die(standing.slot),
             End::Retrying { due_us } => lanes.retry(standing.slot, due_us),
             End::Blocking => lanes.block(standing.slot),
         });
+        match end {
+            End::Retrying { .. } | End::Blocking => {}
+            End::Delivered | End::Dead | End::GivenUp => self.beyond.ended(webhook, sequence),
+        }
+        if end == End::Delivered {
+            self.beyond.arrived(webhook, self.now_us);
+        }
         self.roused = true;
     }
 
@@ -300,7 +319,7 @@ impl Index {
         let Some((block, row)) = row else { return Ok(()) };
         let Some(block) = shelf.block(connection, block)? else { return Ok(()) };
         let Some((delivery, event)) = block.find(webhook, sequence) else { return Ok(()) };
-        if self.beyond.get(&webhook).is_some_and(|beyond| sequence >= beyond.sequence) {
+        if self.beyond.has(webhook, sequence) {
             // read when there is room, as the file has it then
             return Ok(());
         }
@@ -320,8 +339,12 @@ impl Index {
                 behind: &[],
                 standing,
                 has_row: true,
+                overtakes: false,
             }),
         });
+        if self.webhooks[&webhook].find(event.lane, sequence).is_none() {
+            self.beyond.ended(webhook, sequence);
+        }
         self.roused = true;
         Ok(())
     }
@@ -332,7 +355,7 @@ impl Index {
             return None;
         }
         let lanes = self.webhooks.get_mut(&webhook)?;
-        let slot = lanes.claim(now_us)?;
+        let slot = lanes.claim(now_us, self.ages.young_from(now_us))?;
         let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };
         let sequence = lanes.sequence(slot);
         self.claims.insert((webhook, sequence), standing);
@@ -349,9 +372,12 @@ impl Index {
     /// Gives some claims back, or all.
     pub(super) fn release(&mut self, claims: impl IntoIterator<Item = (WebhookId, u64)>) {
         for (webhook, sequence) in claims {
-            if let Some(standing) = self.claims.remove(&(webhook, sequence)) {
-                self.change(webhook, |lanes| lanes.release(standing.slot));
+            let Some(standing) = self.claims.remove(&(webhook, sequence)) else { continue };
+            let Some(lanes) = self.webhooks.get(&webhook) else { continue };
+            if lanes.stand(standing.slot) == Stand::GivenUp {
+                self.beyond.ended(webhook, sequence);
             }
+            self.change(webhook, |lanes| lanes.release(standing.slot));
         }
         self.roused = true;
     }
@@ -366,6 +392,9 @@ impl Index {
             self.deliveries += lanes.len() - known;
             let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };
             self.claims.insert((webhook, sequence), standing);
+            if self.beyond.has(webhook, sequence) {
+                self.beyond.overtake(webhook, sequence);
+            }
         }
     }
 
@@ -391,7 +420,8 @@ impl Index {
 
     /// A number that no delivery of a webhook that is to be sent some time is below.
     pub(super) fn oldest(&self, webhook: WebhookId) -> Option<u64> {
-        self.webhooks.get(&webhook).and_then(Lanes::oldest)
+        let in_file = self.beyond.first(webhook).map(|beyond| beyond.sequence);
+        self.webhooks.get(&webhook).and_then(Lanes::oldest).into_iter().chain(in_file).min()
     }
 }
 

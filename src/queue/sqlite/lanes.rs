@@ -45,6 +45,8 @@ pub(super) struct Arrival<'a> {
     pub(super) standing: Standing,
     /// Whether it has a row of its own.
     pub(super) has_row: bool,
+    /// Whether others with lower numbers stay in the file.
+    pub(super) overtakes: bool,
 }
 
 /// Where a delivery of a lane stands.
@@ -72,6 +74,7 @@ struct Slot {
     next: SlotNumber,
     stand: Stand,
     has_row: bool,
+    overtakes: bool,
 }
 
 /// The first and the last of a lane.
@@ -91,6 +94,10 @@ pub(super) struct Lanes {
     fresh: VecDeque<(u64, SlotNumber)>,
     /// Ready ones that became so out of order, by sequence; likewise.
     promoted: BTreeMap<u64, SlotNumber>,
+    /// Ready ones that came lately, while the first of the others had come long before; likewise.
+    young: BTreeMap<u64, SlotNumber>,
+    /// Whether one of those was claimed last.
+    was_young: bool,
     /// Retrying ones by the end of their pause.
     due: BTreeSet<(i64, u64, SlotNumber)>,
     /// The same for those that have yet to come to their turn, too.
@@ -130,9 +137,9 @@ impl Lanes {
 
     /// A delivery comes into its lane: behind all others, but before those that wait there with higher numbers.
     pub(super) fn insert(&mut self, arrival: Arrival<'_>) {
-        let Arrival { sequence, home, lane, behind, standing, has_row } = arrival;
+        let Arrival { sequence, home, lane, behind, standing, has_row, overtakes } = arrival;
         let stand = if standing == Standing::Blocking { Stand::Blocking } else { Stand::Waiting };
-        let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row });
+        let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row, overtakes });
         let is_gate = |other: &&Lane| **other != lane && self.has_before(**other, sequence);
         let mut gates: Vec<Lane> = behind.iter().filter(is_gate).copied().collect();
         gates.sort_unstable();
@@ -211,7 +218,9 @@ impl Lanes {
         let slot = &mut self.slots[number as usize];
         slot.stand = Stand::Ready;
         self.ready += 1;
-        if slot.sequence > self.last_fresh {
+        if slot.overtakes {
+            self.young.insert(slot.sequence, number);
+        } else if slot.sequence > self.last_fresh {
             self.last_fresh = slot.sequence;
             self.fresh.push_back((slot.sequence, number));
         } else {
@@ -226,8 +235,9 @@ impl Lanes {
         self.due_of.insert(number, due_us);
     }
 
-    /// Claims the next that may be: in the order of the numbers, and now and then one that is retried.
-    pub(super) fn claim(&mut self, now_us: i64) -> Option<SlotNumber> {
+    /// Claims the next that may be: in the order of the numbers, and now and then one that is retried. Where that order
+    /// is about what came before the block from which on all are young, every second one is a young one.
+    pub(super) fn claim(&mut self, now_us: i64, young_from: u64) -> Option<SlotNumber> {
         let retry_first = self.fresh_in_turn >= FRESH_PER_RETRY << self.failed_retries || self.ready == 0;
         if retry_first
             && let Some(&(due_us, sequence, number)) = self.due.first()
@@ -239,14 +249,30 @@ impl Lanes {
             self.slots[number as usize].stand = Stand::Claimed;
             return Some(number);
         }
-        let number = self.next_ready()?;
+        let number = self.next_ready(young_from)?;
         self.fresh_in_turn = self.fresh_in_turn.saturating_add(1);
         self.ready -= 1;
         self.slots[number as usize].stand = Stand::Claimed;
         Some(number)
     }
 
-    fn next_ready(&mut self) -> Option<SlotNumber> {
+    fn next_ready(&mut self, young_from: u64) -> Option<SlotNumber> {
+        self.pass_over();
+        let others_are_late = self.part_by_age(young_from);
+        self.was_young = !(self.young.is_empty() || others_are_late && self.was_young);
+        if self.was_young {
+            return self.young.pop_first().map(|(_, number)| number);
+        }
+        match (self.fresh.front(), self.promoted.first_key_value()) {
+            (Some((fresh, _)), Some((promoted, _))) if promoted < fresh => self.promoted.pop_first(),
+            (None, _) => self.promoted.pop_first(),
+            (Some(_), _) => self.fresh.pop_front(),
+        }
+        .map(|(_, number)| number)
+    }
+
+    /// Lets those that are ready stand first.
+    fn pass_over(&mut self) {
         while let Some(&(sequence, number)) = self.fresh.front()
             && !self.is_ready(sequence, number)
         {
@@ -257,12 +283,34 @@ impl Lanes {
         {
             self.promoted.pop_first();
         }
-        match (self.fresh.front(), self.promoted.first_key_value()) {
-            (Some((fresh, _)), Some((promoted, _))) if promoted < fresh => self.promoted.pop_first(),
-            (None, _) => self.promoted.pop_first(),
-            (Some(_), _) => self.fresh.pop_front(),
+    }
+
+    /// Parts those that are young from what came long before, and lets those that are it no more go by their numbers.
+    /// Returns whether there is anything that came long before.
+    fn part_by_age(&mut self, young_from: u64) -> bool {
+        let is_young = |slots: &[Slot], number: SlotNumber| slots[number as usize].home.block() >= young_from;
+        while let Some((&sequence, &number)) = self.young.first_key_value()
+            && !(is_young(&self.slots, number) && self.is_ready(sequence, number))
+        {
+            self.young.pop_first();
+            if self.is_ready(sequence, number) {
+                self.promoted.insert(sequence, number);
+            }
         }
-        .map(|(_, number)| number)
+        let first = self.fresh.front().map(|&(_, number)| number);
+        let first = first.into_iter().chain(self.promoted.first_key_value().map(|(_, &number)| number));
+        if first.into_iter().all(|number| is_young(&self.slots, number)) {
+            return false;
+        }
+        while let Some(&(sequence, number)) = self.fresh.back()
+            && is_young(&self.slots, number)
+        {
+            self.fresh.pop_back();
+            if self.is_ready(sequence, number) {
+                self.young.insert(sequence, number);
+            }
+        }
+        true
     }
 
     /// Whether a slot is still that of this delivery, which may be claimed.

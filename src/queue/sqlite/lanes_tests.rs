@@ -27,6 +27,7 @@ struct One {
     /// The same as its row says it, as long as nobody settled the claim that followed.
     row_due_us: Option<i64>,
     has_row: bool,
+    overtakes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +53,13 @@ struct Beside {
     /// How many deliveries with rows failed since one was delivered.
     failed: u32,
     was_replayed: bool,
+    /// The block from which on all are young, and whether one of those was claimed last.
+    young_from: u64,
+    was_young: bool,
 }
 
 impl Beside {
-    fn insert(&mut self, lane: u64, behind: Vec<Lane>) {
+    fn insert(&mut self, lane: u64, behind: Vec<Lane>, overtakes: bool) {
         self.last += 1;
         let gates = gates_of(lane, &behind, self.ones.values());
         let one = One {
@@ -66,6 +70,7 @@ impl Beside {
             due_us: None,
             row_due_us: None,
             has_row: false,
+            overtakes,
         };
         self.lanes.insert(arrival(self.last, &one));
         self.ones.insert(self.last, one);
@@ -85,6 +90,7 @@ impl Beside {
             due_us: None,
             row_due_us: None,
             has_row: true,
+            overtakes: false,
         };
         self.lanes.insert(arrival(sequence, &one));
         let order = self.order.get(&lane).cloned().unwrap_or_default();
@@ -130,10 +136,20 @@ impl Beside {
         let fresh = self.that_are(Stand::Ready).first().map(|&(_, sequence)| sequence);
         let due = self.that_are(Stand::Retrying).first().copied();
         let due = due.filter(|&(due_us, _)| due_us <= self.now_us).map(|(_, sequence)| sequence);
+        let is_young = |sequence: u64| block_of(sequence) >= self.young_from;
         let retry_first = self.fresh_in_turn >= self.fresh_per_retry() || fresh.is_none();
         let expected = due.filter(|_| retry_first).or(fresh);
-        let claimed = self.lanes.claim(self.now_us).map(|slot| self.lanes.sequence(slot));
-        assert_eq!(claimed, expected, "{:?}", self.ones);
+        let claimed = self.lanes.claim(self.now_us, self.young_from).map(|slot| self.lanes.sequence(slot));
+        let is_late = fresh.is_some_and(|sequence| !is_young(sequence));
+        let may_be_young = expected == fresh && claimed.is_some_and(is_young) && !(is_late && self.was_young);
+        if !may_be_young {
+            assert_eq!(claimed, expected, "{:?}", self.ones);
+        }
+        if let Some(claimed) = claimed.filter(|_| expected == fresh) {
+            assert_eq!(self.stand(claimed), Stand::Ready, "{:?}", self.ones);
+            self.was_young = claimed != expected.unwrap();
+        }
+        self.was_young &= claimed.is_some();
         let one = self.ones.get_mut(&claimed?).unwrap();
         self.fresh_in_turn = if one.due_us.is_some() { 0 } else { self.fresh_in_turn + 1 };
         (one.doing, one.due_us) = (Doing::Claimed, None);
@@ -251,7 +267,7 @@ impl Beside {
             }
         }
         self.lanes = lanes;
-        (self.fresh_in_turn, self.failed) = (0, 0);
+        (self.fresh_in_turn, self.failed, self.was_young) = (0, 0, false);
         let ones = self.ones.clone();
         for (&sequence, one) in &mut self.ones {
             let is_claimed = matches!(one.doing, Doing::Claimed | Doing::GivenUp);
@@ -270,11 +286,11 @@ impl Beside {
 
     fn step(&mut self, (what, choice, more): (u8, u8, u8)) {
         let choice_of = usize::from(choice);
-        match what % 16 {
+        match what % 17 {
             0..=3 => {
                 let behind = [more, more / 16].into_iter().filter(|number| number % 8 < 3);
                 let behind = behind.map(|number| Lane(u64::from(number) % LANES)).collect();
-                self.insert(u64::from(choice) % LANES, behind);
+                self.insert(u64::from(choice) % LANES, behind, choice.is_multiple_of(7));
             }
             4..=6 => drop(self.claim()),
             7..=9 => self.settle(choice_of, more),
@@ -283,7 +299,8 @@ impl Beside {
             12 => self.give_up(choice_of),
             13 => self.release(choice_of),
             14 => self.now_us += i64::from(more) % 8,
-            _ => self.read_again(),
+            15 => self.read_again(),
+            _ => self.young_from = if more.is_multiple_of(2) { u64::MAX } else { u64::from(more) % 32 },
         }
         self.compare();
     }
@@ -336,10 +353,14 @@ fn gates_of<'a>(lane: u64, behind: &[Lane], before: impl Iterator<Item = &'a One
     before.map(|other| other.lane).filter(|&other| other != lane && behind.contains(&Lane(other))).collect()
 }
 
+fn block_of(sequence: u64) -> u64 {
+    sequence / 3
+}
+
 fn arrival(sequence: u64, one: &One) -> Arrival<'_> {
     Arrival {
         sequence,
-        home: Home::new(sequence / 3, sequence as u32),
+        home: Home::new(block_of(sequence), sequence as u32),
         lane: Lane(one.lane),
         behind: &one.behind,
         standing: match (one.doing, one.row_due_us) {
@@ -348,6 +369,7 @@ fn arrival(sequence: u64, one: &One) -> Arrival<'_> {
             (_, None) => Standing::Due,
         },
         has_row: one.has_row,
+        overtakes: one.overtakes,
     }
 }
 
@@ -360,7 +382,7 @@ proptest! {
     fn lanes_are_what_a_list_of_deliveries_says(
         steps in prop::collection::vec(any::<(u8, u8, u8)>(), 0..150)
     ) {
-        let mut beside = Beside::default();
+        let mut beside = Beside { young_from: u64::MAX, ..Beside::default() };
         for step in steps {
             beside.step(step);
         }
@@ -393,6 +415,7 @@ fn due(sequence: u64, lane: u64) -> Arrival<'static> {
         behind: &[],
         standing: Standing::Due,
         has_row: false,
+        overtakes: false,
     }
 }
 
@@ -405,7 +428,7 @@ fn lanes(arrivals: impl IntoIterator<Item = Arrival<'static>>) -> Lanes {
 
 /// Claims all that may be, and says which.
 fn claim_all(lanes: &mut Lanes, now_us: i64) -> Vec<u64> {
-    std::iter::from_fn(|| lanes.claim(now_us).map(|slot| lanes.sequence(slot))).collect()
+    std::iter::from_fn(|| lanes.claim(now_us, u64::MAX).map(|slot| lanes.sequence(slot))).collect()
 }
 
 /// The story of an operator's drop that was taken notice of twice, for the transaction that was to forget it had failed:
@@ -414,7 +437,7 @@ fn claim_all(lanes: &mut Lanes, now_us: i64) -> Vec<u64> {
 #[test]
 fn who_works_on_what_is_given_up_twice_still_ends_it() {
     let mut lanes = lanes([due(1, 1), due(2, 1)]);
-    let slot = lanes.claim(0).unwrap();
+    let slot = lanes.claim(0, u64::MAX).unwrap();
     lanes.give_up(slot);
     lanes.give_up(slot);
     assert_eq!(lanes.stand(slot), Stand::GivenUp);
@@ -429,7 +452,7 @@ fn who_works_on_what_is_given_up_twice_still_ends_it() {
 fn a_gate_that_is_dropped_leaves_what_stood_before_it() {
     let renamed = Arrival { behind: &[Lane(1)], ..due(3, 2) };
     let mut lanes = lanes([due(1, 1), due(2, 1), renamed]);
-    let first = lanes.claim(0).unwrap();
+    let first = lanes.claim(0, u64::MAX).unwrap();
     lanes.give_up(lanes.find(Lane(1), 2).unwrap());
     assert_eq!(claim_all(&mut lanes, 0), NOTHING);
     lanes.end(first);
@@ -442,7 +465,7 @@ fn a_gate_that_is_dropped_leaves_what_stood_before_it() {
 fn a_pause_lasts_behind_others_too() {
     let paused = Arrival { standing: Standing::Retrying { due_us: 50 }, ..due(2, 1) };
     let mut lanes = lanes([due(1, 1), paused]);
-    let first = lanes.claim(10).unwrap();
+    let first = lanes.claim(10, u64::MAX).unwrap();
     lanes.end(first);
     assert_eq!((claim_all(&mut lanes, 49), lanes.hot_from_us()), (NOTHING.to_vec(), Some(50)));
     assert_eq!(claim_all(&mut lanes, 50), [2]);
@@ -453,7 +476,7 @@ fn a_pause_lasts_behind_others_too() {
 #[test]
 fn a_claim_that_stands_goes_before_what_was_replayed() {
     let mut before = lanes([due(2, 1)]);
-    let slot = before.claim(0).unwrap();
+    let slot = before.claim(0, u64::MAX).unwrap();
     before.insert(due(1, 1));
     let mut after = lanes([due(1, 1), due(2, 1)]);
     let slot = after.claim_again(&before, slot);
@@ -478,7 +501,7 @@ fn retries_that_fail_stand_back_behind_what_is_fresh() {
     let mut lanes = lanes((1..=5000).map(|sequence| due(sequence, sequence)));
     let mut retries = Vec::new();
     for place in 0..2000 {
-        let slot = lanes.claim(0).unwrap();
+        let slot = lanes.claim(0, u64::MAX).unwrap();
         if lanes.has_row(slot) {
             retries.push(place);
         }
@@ -486,15 +509,44 @@ fn retries_that_fail_stand_back_behind_what_is_fresh() {
     }
     assert_eq!(retries[..7], [4, 13, 30, 63, 128, 257, 514]);
     assert_eq!(retries[7..], [771, 1028, 1285, 1542, 1799]);
-    while !lanes.claim(0).is_some_and(|slot| lanes.has_row(slot).then(|| lanes.deliver(slot)).is_some()) {}
-    let next: Vec<bool> = (0..5).map(|_| lanes.claim(0).map(|slot| lanes.has_row(slot)).unwrap()).collect();
+    while !lanes
+        .claim(0, u64::MAX)
+        .is_some_and(|slot| lanes.has_row(slot).then(|| lanes.deliver(slot)).is_some())
+    {}
+    let next: Vec<bool> =
+        (0..5).map(|_| lanes.claim(0, u64::MAX).map(|slot| lanes.has_row(slot)).unwrap()).collect();
     assert_eq!(next, [false, false, false, false, true]);
+}
+
+/// The story of an endpoint that came back to a million deliveries: what was committed then waited behind them all. Now
+/// every second one is one that came lately, until that has waited for long itself.
+#[test]
+fn what_came_lately_does_not_wait_for_what_is_late() {
+    let mut lanes = lanes((1..=6).map(|sequence| due(sequence, sequence)));
+    let lately = |sequence| Arrival { home: Home::new(2, 0), ..due(sequence, sequence) };
+    let next = |lanes: &mut Lanes, young_from| lanes.claim(0, young_from).map(|slot| lanes.sequence(slot));
+    lanes.insert(lately(7));
+    lanes.insert(lately(8));
+    assert_eq!([(); 3].map(|()| next(&mut lanes, 2)), [Some(7), Some(1), Some(8)]);
+    lanes.insert(lately(9));
+    assert_eq!([(); 2].map(|()| next(&mut lanes, 2)), [Some(2), Some(9)]);
+    // others of its entry stay behind it
+    lanes.insert(lately(10));
+    lanes.insert(Arrival { lane: Lane(10), ..lately(11) });
+    assert_eq!([(); 4].map(|()| next(&mut lanes, 2)), [Some(3), Some(10), Some(4), Some(5)]);
+    lanes.insert(lately(12));
+    assert_eq!(next(&mut lanes, 2), Some(12));
+    lanes.insert(lately(13));
+    assert_eq!([(); 3].map(|()| next(&mut lanes, u64::MAX)), [Some(6), Some(13), None]);
+    // where nothing is late, all go in order
+    (14..=16).for_each(|sequence| lanes.insert(lately(sequence)));
+    assert_eq!([(); 4].map(|()| next(&mut lanes, 2)), [Some(14), Some(15), Some(16), None]);
 }
 
 #[test]
 fn the_memory_of_a_long_backlog_is_given_back() {
     let mut lanes = lanes((1..=10_000).map(|sequence| due(sequence, sequence)));
-    while let Some(slot) = lanes.claim(0) {
+    while let Some(slot) = lanes.claim(0, u64::MAX) {
         lanes.end(slot);
         lanes.shrink();
     }

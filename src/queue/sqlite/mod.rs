@@ -12,8 +12,10 @@
 //! claims, and the blocks that were used last (`shelf`). It follows the file when a transaction is on disk, and can be
 //! read anew from it. Who claims does so beside the writer, and waits for no disk.
 
+mod ages;
 mod arrived;
 mod backup;
+mod beyond;
 mod block;
 #[cfg(test)]
 mod block_tests;

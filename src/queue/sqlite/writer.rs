@@ -318,7 +318,7 @@ impl Writer {
         if !self.owned {
             return;
         }
-        let followed = self.front.lock().follow(effects, &self.connection);
+        let followed = self.front.lock().follow(effects, &self.connection, self.now_us());
         if followed.is_err() || self.is_behind {
             // what cannot be read now is read with the next transaction, which cannot begin without
             self.is_behind = self.catch_up().is_err();
@@ -445,7 +445,7 @@ impl Writer {
         let effects =
             touched.into_iter().map(|(webhook, sequence)| Effect::Touched { webhook, sequence }).collect();
         // at once: what the file says already must hold for the jobs of this transaction
-        self.front.lock().follow(effects, &self.connection)?;
+        self.front.lock().follow(effects, &self.connection, self.now_us())?;
         self.connection.prepare_cached(sql!("forget_touched"))?.execute([])?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Names, counts, positions and identifiers; never row values, bodies or secrets. What an endpoint answered
 //! stays in the queue, for it may repeat the body.
 
-use super::spaced::Spaced;
+use super::spaced::{Rationed, Spaced};
 use super::writer;
 pub use super::writer::Flush;
 use crate::delivery::Settlement;
@@ -87,6 +87,9 @@ fn subscriber(
 pub struct Log {
     /// A condition may fail for every event there is.
     condition_failures: Spaced,
+    /// And an endpoint may refuse every delivery.
+    failed_attempts: Rationed,
+    dead_letters: Rationed,
 }
 
 impl Observer for Log {
@@ -101,8 +104,8 @@ impl Observer for Log {
             Observation::BacklogOverflowed { webhook } => {
                 tracing::warn!(webhook, "the backlog is at its limit: what comes now is kept without body");
             }
-            Observation::Attempted { .. }
-            | Observation::EndpointProbed { .. }
+            Observation::Attempted { .. } => self.attempt(observation),
+            Observation::EndpointProbed { .. }
             | Observation::EndpointRecovered { .. }
             | Observation::WebhookSuspended { .. } => dispatch(observation),
             Observation::ConditionFailed { .. }
@@ -115,6 +118,51 @@ impl Observer for Log {
 }
 
 impl Log {
+    fn attempt(&self, observation: &Observation) {
+        let Observation::Attempted {
+            number,
+            webhook,
+            form,
+            verb,
+            entry_id,
+            attempt,
+            outcome,
+            settlement,
+            duration,
+            since_commit,
+        } = observation
+        else {
+            return;
+        };
+        let ms = duration.as_millis() as u64;
+        let says = |rationed: &Rationed| rationed.says(webhook, Instant::now());
+        // as a text it stands in quotes where a line is for people, for it has spaces
+        match settlement {
+            Settlement::Delivered => tracing::debug!(
+                delivery = %number, webhook, form, event = %verb, entry_id, attempt, outcome = outcome.to_string(),
+                ms, since_commit_ms = since_commit.as_millis() as u64, "delivered"
+            ),
+            Settlement::Retry { after } => {
+                let Some(left_out) = says(&self.failed_attempts) else { return };
+                let unsaid = (left_out > 0).then_some(left_out);
+                tracing::info!(
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt,
+                    outcome = outcome.to_string(), ms, retry_in_s = in_seconds(*after), unsaid,
+                    "an attempt failed and is tried again"
+                );
+            }
+            Settlement::Dead | Settlement::Blocking => {
+                let Some(left_out) = says(&self.dead_letters) else { return };
+                let unsaid = (left_out > 0).then_some(left_out);
+                tracing::warn!(
+                    delivery = %number, webhook, form, event = %verb, entry_id, attempt,
+                    outcome = outcome.to_string(), ms, unsaid,
+                    blocks_entry = matches!(settlement, Settlement::Blocking), "a delivery became a dead letter"
+                );
+            }
+        }
+    }
+
     fn condition(&self, observation: &Observation) {
         match observation {
             Observation::ConditionFailed { webhook, form, entry_id, reason } => {
@@ -213,36 +261,6 @@ fn capture(observation: &Observation) {
 
 fn dispatch(observation: &Observation) {
     match observation {
-        Observation::Attempted {
-            number,
-            webhook,
-            form,
-            verb,
-            entry_id,
-            attempt,
-            outcome,
-            settlement,
-            duration,
-            since_commit,
-        } => {
-            let (ms, since_commit_ms) = (duration.as_millis() as u64, since_commit.as_millis() as u64);
-            // as a text it stands in quotes where a line is for people, for it has spaces
-            let outcome = outcome.to_string();
-            match settlement {
-                Settlement::Delivered => tracing::debug!(
-                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, outcome, ms,
-                    since_commit_ms, "delivered"
-                ),
-                Settlement::Retry { after } => tracing::info!(
-                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, outcome, ms,
-                    retry_in_s = in_seconds(*after), "an attempt failed and is tried again"
-                ),
-                Settlement::Dead | Settlement::Blocking => tracing::warn!(
-                    delivery = %number, webhook, form, event = %verb, entry_id, attempt, outcome, ms,
-                    blocks_entry = matches!(settlement, Settlement::Blocking), "a delivery became a dead letter"
-                ),
-            }
-        }
         Observation::EndpointProbed { webhook, failures, outcome } => {
             let outcome = outcome.to_string();
             tracing::warn!(

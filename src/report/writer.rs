@@ -3,13 +3,19 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How many lines may wait to be written; further ones are counted and left out.
 const LINES_MAX: usize = 4096;
+
+/// How long lines are gathered after others were written.
+const TOGETHER: Duration = Duration::from_millis(2);
+
+/// How many bytes are written at once (the last line may go beyond).
+const BYTES_TOGETHER: usize = 4096;
 
 /// How long the end of the process waits for the last lines.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
@@ -41,20 +47,27 @@ pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Lines, Flus
 fn write(mut out: impl Write, lines: &Receiver<Option<Vec<u8>>>, left_out: &AtomicU64) {
     let mut ended = false;
     loop {
-        let line = match lines.recv_timeout(if ended { Duration::ZERO } else { Duration::from_secs(3600) }) {
-            Ok(Some(line)) => line,
-            Ok(None) => {
-                ended = true;
-                continue;
+        let mut line = if ended { lines.try_recv().ok() } else { lines.recv().ok() };
+        if line.is_none() {
+            break;
+        }
+        let mut text = Vec::new();
+        while let Some(next) = line {
+            match next {
+                Some(line) => text.extend_from_slice(&line),
+                None => ended = true,
             }
-            Err(RecvTimeoutError::Timeout) if !ended => continue,
-            Err(_) => break,
-        };
+            line = if text.len() < BYTES_TOGETHER { lines.try_recv().ok() } else { None };
+        }
         // nobody is left to tell when the log itself cannot be written
-        let _ = out.write_all(&line);
+        let _ = out.write_all(&text);
         let missing = left_out.swap(0, Ordering::Relaxed);
         if missing > 0 {
             let _ = writeln!(out, "{{\"level\":\"WARN\",\"message\":\"{missing} log lines were left out\"}}");
+        }
+        if !ended && text.len() < BYTES_TOGETHER {
+            // whoever writes a thousand lines in a second need not wake a thread for each
+            std::thread::sleep(TOGETHER);
         }
     }
     let _ = out.flush();
@@ -137,7 +150,7 @@ mod tests {
         let (let_go, gate) = channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let (lines, flush) = start(Stuck { gate: Some(gate), written: Arc::clone(&written) }).unwrap();
-        for number in 0..LINES_MAX + 100 {
+        for number in 0..2 * LINES_MAX {
             writeln!(lines.make_writer(), "line {number}").unwrap();
         }
         let_go.send(()).unwrap();

@@ -8,6 +8,7 @@ use crate::retry::{FailureRun, Meaning};
 use crate::webhook::{Webhook, WebhookId, Webhooks};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,6 +29,8 @@ pub(super) struct Books {
     /// How large a body may be expected to be: the largest of late.
     body_bytes: usize,
     webhooks: HashMap<WebhookId, Book>,
+    /// How often the queue was asked for claims.
+    askings: u64,
     /// When these books were begun, by the monotonic clock.
     began: Instant,
     /// What the clock on the wall showed then, as far as is known now; it changes when that clock is set.
@@ -44,6 +47,8 @@ struct Book {
     claims: usize,
     rate: Option<Rate>,
     health: Health,
+    /// At which asking for claims the queue last had something due for a dead endpoint.
+    due_at_asking: AtomicU64,
     /// Failures in a row over all deliveries, and when the first was, in microseconds since 1970 UTC.
     failures: u32,
     failing_since_us: Option<i64>,
@@ -67,6 +72,7 @@ impl Books {
             bytes: 0,
             body_bytes: 1,
             webhooks: HashMap::new(),
+            askings: 0,
             began: Instant::now(),
             began_us: None,
         }
@@ -101,6 +107,7 @@ impl Books {
                 claims: 0,
                 rate: None,
                 health: Health::default(),
+                due_at_asking: AtomicU64::new(0),
                 failures: 0,
                 failing_since_us: None,
                 clock_moved_us: 0,
@@ -139,10 +146,16 @@ impl Books {
         self.free().min(by_bytes)
     }
 
+    /// The queue is asked for claims, and asks back for the allowance of each webhook that has something due.
+    pub(super) fn ask(&mut self) {
+        self.askings += 1;
+    }
+
     /// How many claims a webhook may have in addition.
     pub(super) fn allowance(&self, webhook: WebhookId, now: Instant) -> usize {
         let Some(book) = self.webhooks.get(&webhook).filter(|book| book.is_served()) else { return 0 };
         if book.health.is_probed() {
+            book.due_at_asking.store(self.askings, Ordering::Relaxed);
             return usize::from(book.under_way == 0 && book.opens_at(now).is_none());
         }
         // a share is fair while nobody has more than what is left for others: slow endpoints get fewer slots
@@ -158,6 +171,27 @@ impl Books {
     /// When the first of the webhooks that must wait may go on; none if none must.
     pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
         self.webhooks.values().filter(|book| book.is_served()).filter_map(|book| book.opens_at(now)).min()
+    }
+
+    /// The webhooks whose endpoints are to be knocked at, in their order, each with when that may begin: they have
+    /// something to send, and cannot yet.
+    pub(super) fn shut(&self, now: Instant) -> Vec<(&Arc<Webhook>, Instant)> {
+        let is_due = |book: &Book| book.due_at_asking.load(Ordering::Relaxed) == self.askings;
+        let mut shut: Vec<_> = self
+            .webhooks
+            .values()
+            .filter(|book| book.health.is_probed() && book.is_served() && book.under_way == 0 && is_due(book))
+            .filter_map(|book| Some((&book.webhook, book.health.knocks_from(now)?)))
+            .collect();
+        shut.sort_unstable_by_key(|(webhook, _)| webhook.id);
+        shut
+    }
+
+    /// A knock at a webhook's endpoint was answered.
+    pub(super) fn open(&mut self, webhook: WebhookId, now: Instant) {
+        if let Some(book) = self.webhooks.get_mut(&webhook) {
+            book.health.open(now);
+        }
     }
 
     /// A claim becomes an attempt.
@@ -189,12 +223,13 @@ impl Books {
         }
     }
 
-    /// An attempt has ended.
+    /// An attempt has ended; it found the endpoint shut, or did not.
     pub(super) fn end(
         &mut self,
         claim: &Claim,
         meaning: Meaning,
         was_probe: bool,
+        shut: bool,
         now: Instant,
         now_us: i64,
     ) -> Option<Turn> {
@@ -208,7 +243,7 @@ impl Books {
             book.failures = book.failures.saturating_add(1);
             book.failing_since_us.get_or_insert(now_us);
         }
-        let turn = book.health.learn(meaning, claim.lane, was_probe, now);
+        let turn = book.health.learn(meaning, claim.lane, was_probe, shut, now);
         if !book.registered && book.under_way == 0 {
             self.webhooks.remove(&claim.number.webhook);
         }
@@ -336,7 +371,7 @@ mod tests {
         books.start(&claim(1, 1), now);
         books.take_over(&Webhooks::default(), now);
         assert_eq!(books.allowance(WebhookId(1), now), 0);
-        books.end(&claim(1, 1), Meaning::Success, false, now, 0);
+        books.end(&claim(1, 1), Meaning::Success, false, false, now, 0);
         assert!(books.webhooks.is_empty());
     }
 
@@ -361,7 +396,7 @@ mod tests {
         let mut ended = 0;
         while books.allowance(WebhookId(1), now) > 0 {
             books.start(&claim(1, 1), now);
-            books.end(&claim(1, 1), Meaning::Success, false, now, 0);
+            books.end(&claim(1, 1), Meaning::Success, false, false, now, 0);
             ended += 1;
         }
         assert_eq!(ended, UNSETTLED_MAX + 16);
@@ -379,7 +414,7 @@ mod tests {
             let mut books = books(100, vec![webhook(1, 50, None)]);
             books.watch_clock(now, YEAR_US);
             books.start(&claim(1, 1), now);
-            books.end(&claim(1, 1), Meaning::Passing, false, now, YEAR_US);
+            books.end(&claim(1, 1), Meaning::Passing, false, false, now, YEAR_US);
             let later = Duration::from_secs(60 * minutes);
             let now_us = YEAR_US + later.as_micros() as i64 + jump_us;
             books.watch_clock(now + later, now_us);
@@ -398,7 +433,7 @@ mod tests {
         for lane in 0..10 {
             let claim = Claim { lane: Lane(lane), ..claim(1, 1) };
             books.start(&claim, now);
-            books.end(&claim, Meaning::Passing, false, now, 0);
+            books.end(&claim, Meaning::Passing, false, false, now, 0);
         }
         assert_eq!(books.allowance(WebhookId(1), now), 0);
         assert_eq!(books.opens_at(now), Some(now + Duration::from_secs(1)));

@@ -79,7 +79,7 @@ impl Health {
         if self.knocks_from(now).is_some_and(|from| from <= now)
             && let Some(probing) = &mut self.probing
         {
-            (probing.next, probing.knocks_from, probing.is_promised) = (now, None, true);
+            (probing.next, probing.is_promised) = (now, true);
         }
     }
 

@@ -95,8 +95,11 @@ impl Knocks {
                         // it is another one, if they were given up and begun anew since the answer
                         task.abort();
                     }
-                    let opened = self.waiting.extract_if(.., |_, (_, waited_at)| *waited_at == door);
-                    return opened.map(|(webhook, _)| webhook).collect();
+                    let waiting = std::mem::take(&mut self.waiting);
+                    let (opened, others) =
+                        waiting.into_iter().partition(|(_, (_, waited_at))| *waited_at == door);
+                    self.waiting = others;
+                    return BTreeMap::into_keys(opened).collect();
                 }
                 // nobody waits there any more
                 Err(error) if error.is_cancelled() => {}

@@ -267,7 +267,9 @@ impl<'a> Round<'a> {
             }
             Progress::Answered(webhooks) => {
                 let now = Instant::now();
-                webhooks.into_iter().for_each(|webhook| self.books.open(webhook, now));
+                for webhook in webhooks {
+                    self.books.open(webhook, now);
+                }
             }
         }
         while let Some(ended) = self.attempts.try_join_next() {

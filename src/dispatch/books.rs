@@ -8,6 +8,7 @@ use crate::retry::{FailureRun, Meaning};
 use crate::webhook::{Webhook, WebhookId, Webhooks};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,6 +29,8 @@ pub(super) struct Books {
     /// How large a body may be expected to be: the largest of late.
     body_bytes: usize,
     webhooks: HashMap<WebhookId, Book>,
+    /// How often the queue was asked for claims.
+    askings: u64,
     /// When these books were begun, by the monotonic clock.
     began: Instant,
     /// What the clock on the wall showed then, as far as is known now; it changes when that clock is set.
@@ -44,6 +47,8 @@ struct Book {
     claims: usize,
     rate: Option<Rate>,
     health: Health,
+    /// At which asking for claims the queue last had something due for a dead endpoint.
+    due_at_asking: AtomicU64,
     /// Failures in a row over all deliveries, and when the first was, in microseconds since 1970 UTC.
     failures: u32,
     failing_since_us: Option<i64>,
@@ -67,6 +72,7 @@ impl Books {
             bytes: 0,
             body_bytes: 1,
             webhooks: HashMap::new(),
+            askings: 0,
             began: Instant::now(),
             began_us: None,
         }
@@ -101,6 +107,7 @@ impl Books {
                 claims: 0,
                 rate: None,
                 health: Health::default(),
+                due_at_asking: AtomicU64::new(0),
                 failures: 0,
                 failing_since_us: None,
                 clock_moved_us: 0,
@@ -139,10 +146,16 @@ impl Books {
         self.free().min(by_bytes)
     }
 
+    /// The queue is asked for claims, and asks back for the allowance of each webhook that has something due.
+    pub(super) fn ask(&mut self) {
+        self.askings += 1;
+    }
+
     /// How many claims a webhook may have in addition.
     pub(super) fn allowance(&self, webhook: WebhookId, now: Instant) -> usize {
         let Some(book) = self.webhooks.get(&webhook).filter(|book| book.is_served()) else { return 0 };
         if book.health.is_probed() {
+            book.due_at_asking.store(self.askings, Ordering::Relaxed);
             return usize::from(book.under_way == 0 && book.opens_at(now).is_none());
         }
         // a share is fair while nobody has more than what is left for others: slow endpoints get fewer slots
@@ -158,6 +171,27 @@ impl Books {
     /// When the first of the webhooks that must wait may go on; none if none must.
     pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
         self.webhooks.values().filter(|book| book.is_served()).filter_map(|book| book.opens_at(now)).min()
+    }
+
+    /// The webhooks whose endpoints are to be knocked at, in their order, each with when that may begin: they have
+    /// something to send, and cannot yet.
+    pub(super) fn shut(&self, now: Instant) -> Vec<(&Arc<Webhook>, Instant)> {
+        let is_due = |book: &Book| book.due_at_asking.load(Ordering::Relaxed) == self.askings;
+        let mut shut: Vec<_> = self
+            .webhooks
+            .values()
+            .filter(|book| book.health.is_probed() && book.is_served() && book.under_way == 0 && is_due(book))
+            .filter_map(|book| Some((&book.webhook, book.health.knocks_from(now)?)))
+            .collect();
+        shut.sort_unstable_by_key(|(webhook, _)| webhook.id);
+        shut
+    }
+
+    /// A knock at a webhook's endpoint was answered.
+    pub(super) fn open(&mut self, webhook: WebhookId, now: Instant) {
+        if let Some(book) = self.webhooks.get_mut(&webhook) {
+            book.health.open(now);
+        }
     }
 
     /// A claim becomes an attempt.
@@ -189,12 +223,13 @@ impl Books {
         }
     }
 
-    /// An attempt has ended.
+    /// An attempt has ended; it found the endpoint shut, or did not.
     pub(super) fn end(
         &mut self,
         claim: &Claim,
         meaning: Meaning,
         was_probe: bool,
+        shut: bool,
         now: Instant,
         now_us: i64,
     ) -> Option<Turn> {
@@ -208,7 +243,7 @@ impl Books {
             book.failures = book.failures.saturating_add(1);
             book.failing_since_us.get_or_insert(now_us);
         }
-        let turn = book.health.learn(meaning, claim.lane, was_probe, now);
+        let turn = book.health.learn(meaning, claim.lane, was_probe, shut, now);
         if !book.registered && book.under_way == 0 {
             self.webhooks.remove(&claim.number.webhook);
         }
@@ -254,160 +289,5 @@ pub(super) fn size_of(claim: &Claim) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::{Body, DeliveryId, DeliveryNumber};
-    use crate::event::Verb;
-    use crate::form::Lane;
-    use crate::webhook::sample;
-    use bytes::Bytes;
-
-    fn webhook(id: u64, in_flight_max: usize, per_second_max: Option<u32>) -> Webhook {
-        let mut webhook = sample::webhook(id);
-        (webhook.sending.in_flight_max, webhook.sending.per_second_max) = (in_flight_max, per_second_max);
-        webhook
-    }
-
-    fn claim(webhook: u64, body_bytes: usize) -> Claim {
-        Claim {
-            number: DeliveryNumber { webhook: WebhookId(webhook), sequence: 1 },
-            id: DeliveryId([0; 16]),
-            attempt: 1,
-            failures: 0,
-            replay: false,
-            body: Body {
-                head: Bytes::new(),
-                tail: vec![b'x'; body_bytes].into(),
-                content_type: "text/plain".into(),
-            },
-            form: "f".into(),
-            verb: Verb::Create,
-            entry_id: "1".into(),
-            lane: Lane(1),
-            committed_at_us: 0,
-        }
-    }
-
-    fn books(in_flight_max: usize, webhooks: Vec<Webhook>) -> Books {
-        let mut books = Books::new(in_flight_max, 1 << 20);
-        books.take_over(&webhooks.into_iter().collect(), Instant::now());
-        books
-    }
-
-    /// Gives every webhook what it may have, again and again.
-    fn fill(books: &mut Books, ids: &[u64]) {
-        let now = Instant::now();
-        while ids.iter().any(|id| books.allowance(WebhookId(*id), now) > 0) {
-            for id in ids {
-                if books.allowance(WebhookId(*id), now) > 0 {
-                    books.start(&claim(*id, 1), now);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn hanging_endpoints_leave_slots_for_others() {
-        let hooks = (0..100).map(|id| webhook(id, 64, None)).collect();
-        let mut books = books(128, hooks);
-        fill(&mut books, &(0..99).collect::<Vec<_>>());
-        assert!(books.allowance(WebhookId(99), Instant::now()) >= 1);
-        assert_eq!(books.allowance(WebhookId(0), Instant::now()), 0);
-    }
-
-    #[test]
-    fn alone_a_webhook_has_its_own_limit_or_half_of_all() {
-        for (in_flight_max, own, expected) in [(1024, 16, 16), (20, 16, 10), (1, 16, 1), (2, 1, 1)] {
-            let mut books = books(in_flight_max, vec![webhook(1, own, None)]);
-            fill(&mut books, &[1]);
-            assert_eq!(books.claims, expected);
-        }
-    }
-
-    #[test]
-    fn unknown_and_disabled_webhooks_have_no_allowance() {
-        let now = Instant::now();
-        let mut off = webhook(2, 16, None);
-        off.enabled = false;
-        let mut books = books(100, vec![webhook(1, 16, None), off]);
-        assert!(books.allowance(WebhookId(1), now) > 0);
-        assert_eq!(books.allowance(WebhookId(2), now), 0);
-        assert_eq!(books.allowance(WebhookId(3), now), 0);
-        books.start(&claim(1, 1), now);
-        books.take_over(&Webhooks::default(), now);
-        assert_eq!(books.allowance(WebhookId(1), now), 0);
-        books.end(&claim(1, 1), Meaning::Success, false, now, 0);
-        assert!(books.webhooks.is_empty());
-    }
-
-    #[test]
-    fn large_bodies_take_the_room_of_many() {
-        let now = Instant::now();
-        let mut books = books(100, vec![webhook(1, 50, None)]);
-        assert_eq!(books.room(), 100);
-        books.start(&claim(1, 1 << 18), now);
-        assert_eq!(books.room(), 3);
-        books.start(&claim(1, 1 << 20), now);
-        assert_eq!(books.room(), 0);
-        books.settle(WebhookId(1), 1 << 20);
-        books.settle(WebhookId(1), 1 << 18);
-        assert_eq!(books.room(), 1);
-    }
-
-    #[test]
-    fn what_is_not_settled_is_bounded_however_long_the_disk_takes() {
-        let now = Instant::now();
-        let mut books = books(100_000, vec![webhook(1, 16, None), webhook(2, 16, None)]);
-        let mut ended = 0;
-        while books.allowance(WebhookId(1), now) > 0 {
-            books.start(&claim(1, 1), now);
-            books.end(&claim(1, 1), Meaning::Success, false, now, 0);
-            ended += 1;
-        }
-        assert_eq!(ended, UNSETTLED_MAX + 16);
-        // another webhook does not feel it
-        assert_eq!(books.allowance(WebhookId(2), now), 16);
-        books.settle(WebhookId(1), 1);
-        assert_eq!(books.allowance(WebhookId(1), now), 1);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_makes_no_day_of_a_minute() {
-        const YEAR_US: i64 = 31_557_600_000_000;
-        let check = |jump_us: i64, minutes: u64| {
-            let now = Instant::now();
-            let mut books = books(100, vec![webhook(1, 50, None)]);
-            books.watch_clock(now, YEAR_US);
-            books.start(&claim(1, 1), now);
-            books.end(&claim(1, 1), Meaning::Passing, false, now, YEAR_US);
-            let later = Duration::from_secs(60 * minutes);
-            let now_us = YEAR_US + later.as_micros() as i64 + jump_us;
-            books.watch_clock(now + later, now_us);
-            let lasting = books.failure_run(WebhookId(1), now_us).lasting;
-            assert!(lasting.abs_diff(later) < Duration::from_secs(2), "{lasting:?} of {later:?}");
-        };
-        check(0, 1500);
-        check(74 * YEAR_US, 1);
-        check(-YEAR_US, 1500);
-    }
-
-    #[test]
-    fn a_new_url_is_a_fresh_start() {
-        let now = Instant::now();
-        let mut books = books(100, vec![webhook(1, 50, None)]);
-        for lane in 0..10 {
-            let claim = Claim { lane: Lane(lane), ..claim(1, 1) };
-            books.start(&claim, now);
-            books.end(&claim, Meaning::Passing, false, now, 0);
-        }
-        assert_eq!(books.allowance(WebhookId(1), now), 0);
-        assert_eq!(books.opens_at(now), Some(now + Duration::from_secs(1)));
-        books.take_over(&[webhook(1, 40, None)].into_iter().collect(), now);
-        assert_eq!(books.allowance(WebhookId(1), now), 0);
-        let mut moved = webhook(1, 40, None);
-        moved.callback.url = "http://elsewhere.example/".parse().unwrap();
-        books.take_over(&[moved].into_iter().collect(), now);
-        assert_eq!(books.allowance(WebhookId(1), now), 40);
-        assert_eq!(books.failure_run(WebhookId(1), 7).failures, 10);
-    }
-}
+#[path = "books_tests.rs"]
+mod tests;

@@ -18,7 +18,20 @@ pub trait Courier: Send + Sync {
         claim: &'a Claim,
         now_us: i64,
     ) -> BoxFuture<'a, Outcome>;
+
+    /// Whether the last attempt for a webhook found nobody who let it in, so that it makes sense to knock.
+    fn is_shut(&self, webhook: &Arc<Webhook>) -> bool;
+
+    /// Where one knocks for a webhook. Webhooks with the same door are let in or kept out alike.
+    fn door(&self, webhook: &Webhook) -> Door;
+
+    /// Knocks: whether somebody would let an attempt in. Nothing is sent.
+    fn knock<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, bool>;
 }
+
+/// Where one knocks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Door(pub String);
 
 /// Makes attempts over HTTP. What a webhook needs is made ready once for each of its versions.
 pub struct HttpCourier {
@@ -80,5 +93,19 @@ impl Courier for HttpCourier {
                 }
             }
         })
+    }
+
+    fn is_shut(&self, webhook: &Arc<Webhook>) -> bool {
+        self.prepared(webhook).as_ref().as_ref().is_ok_and(|(endpoint, _)| endpoint.is_shut())
+    }
+
+    fn door(&self, webhook: &Webhook) -> Door {
+        // what the guard lets one in for, it can keep another one from
+        let trust = (self.trust)(webhook);
+        Door(format!("{trust:?} {}", webhook.callback.url.origin().ascii_serialization()))
+    }
+
+    fn knock<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, bool> {
+        Box::pin(self.transport.knock(&webhook.callback.url, (self.trust)(webhook)))
     }
 }

@@ -6,9 +6,10 @@
 mod books;
 mod courier;
 mod health;
+mod knock;
 mod rate;
 
-pub use courier::{Courier, HttpCourier};
+pub use courier::{Courier, Door, HttpCourier};
 
 use crate::clock::Clock;
 use crate::delivery::{Attempt, Claim, Outcome, Settled};
@@ -19,6 +20,7 @@ use crate::retry::{self, Meaning, Refusals};
 use crate::webhook::{Webhook, WebhookId, Webhooks};
 use books::Books;
 use health::Turn;
+use knock::Knocks;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +85,7 @@ impl Dispatch {
             if round.is_time_to_settle(Instant::now()) {
                 round.settle();
             }
+            round.knocks.keep_to(&round.books.shut(Instant::now()));
             let wakes_at = round.books.opens_at(Instant::now()).into_iter().chain(round.settles_at()).min();
             let has_room = round.books.room() > 0;
             tokio::select! {
@@ -120,6 +123,7 @@ struct Round<'a> {
     dispatch: &'a Dispatch,
     books: Books,
     attempts: JoinSet<Ended>,
+    knocks: Knocks,
     /// Attempts that have ended and are not being settled yet.
     ended: Vec<(Settled, Told)>,
     /// The settling under way.
@@ -135,6 +139,8 @@ struct Ended {
     claim: Claim,
     webhook: Arc<Webhook>,
     probe: bool,
+    /// Whether nobody let it in.
+    shut: bool,
     started_at_us: i64,
     duration: Duration,
     outcome: Outcome,
@@ -151,6 +157,8 @@ struct Told {
 enum Progress {
     Ended(Box<Ended>),
     Settled,
+    /// A knock for these was answered.
+    Answered(Vec<WebhookId>),
 }
 
 impl<'a> Round<'a> {
@@ -160,6 +168,7 @@ impl<'a> Round<'a> {
             dispatch,
             books: Books::new(in_flight_max, in_flight_bytes_max),
             attempts: JoinSet::new(),
+            knocks: Knocks::new(Arc::clone(&dispatch.courier)),
             ended: Vec::new(),
             settling: None,
             settles_at: Instant::now(),
@@ -176,6 +185,7 @@ impl<'a> Round<'a> {
             if claims_max == 0 {
                 return Ok(());
             }
+            self.books.ask();
             let books = &self.books;
             let allowance = |webhook| books.allowance(webhook, now);
             let claims = self.dispatch.queue.claim(claims_max, &allowance).await?;
@@ -197,7 +207,9 @@ impl<'a> Round<'a> {
             let begin = Instant::now();
             let outcome = courier.attempt(&start.webhook, &claim, started_at_us).await;
             let duration = begin.elapsed();
-            Ended { claim, webhook: start.webhook, probe: start.probe, started_at_us, duration, outcome }
+            let books::Start { webhook, probe } = start;
+            let shut = !outcome.is_success() && courier.is_shut(&webhook);
+            Ended { claim, webhook, probe, shut, started_at_us, duration, outcome }
         });
     }
 
@@ -222,7 +234,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Waits until an attempt has ended or a settling is done; for ever, if nothing is under way. May be
+    /// Waits until an attempt has ended, a settling is done or a knock answered; for ever, if nothing is under way. May be
     /// dropped.
     async fn progress(&mut self) -> Result<Progress, Error> {
         let settling = async {
@@ -238,7 +250,7 @@ impl<'a> Round<'a> {
                 settled.map(|()| Progress::Settled)
             }
             Some(ended) = self.attempts.join_next() => Ok(Progress::Ended(Box::new(unpanicked(ended)))),
-            else => pending().await,
+            webhooks = self.knocks.answered() => Ok(Progress::Answered(webhooks)),
         }
     }
 
@@ -253,6 +265,12 @@ impl<'a> Round<'a> {
                     self.dispatch.observers.tell(told.observation);
                 }
             }
+            Progress::Answered(webhooks) => {
+                let now = Instant::now();
+                for webhook in webhooks {
+                    self.books.open(webhook, now);
+                }
+            }
         }
         while let Some(ended) = self.attempts.try_join_next() {
             self.judge(unpanicked(ended)).await?;
@@ -262,7 +280,7 @@ impl<'a> Round<'a> {
 
     /// Decides what becomes of a delivery.
     async fn judge(&mut self, ended: Ended) -> Result<(), Error> {
-        let Ended { claim, webhook, probe, started_at_us, duration, outcome } = ended;
+        let Ended { claim, webhook, probe, shut, started_at_us, duration, outcome } = ended;
         let now_us = self.dispatch.clock.now_us();
         self.books.watch_clock(Instant::now(), now_us);
         let random = (self.dispatch.jitter)();
@@ -277,7 +295,7 @@ impl<'a> Round<'a> {
             self.books.recall(&self.dispatch.queue.webhooks().await?);
             decision = decide(&self.books);
         }
-        match self.books.end(&claim, meaning, probe, Instant::now(), now_us) {
+        match self.books.end(&claim, meaning, probe, shut, Instant::now(), now_us) {
             Some(Turn::Died) => self.dispatch.observers.tell(Observation::EndpointProbed {
                 webhook: webhook.name.clone(),
                 failures: self.books.failures(webhook.id),
@@ -311,6 +329,7 @@ impl<'a> Round<'a> {
 
     /// Waits for the attempts under way until the deadline, and settles all that have ended.
     async fn finish(mut self, deadline: Instant) -> Result<(), Error> {
+        self.knocks.keep_to(&[]);
         while !self.attempts.is_empty() || self.settling.is_some() || !self.ended.is_empty() {
             self.settle();
             let progress = if self.settling.is_some() {

@@ -13,6 +13,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,6 +32,9 @@ const KEEPALIVE: (Duration, u32) = (Duration::from_secs(15), 3);
 /// How long the kernel waits for the other side to take what was sent, before it gives the connection up.
 #[cfg(target_os = "linux")]
 const UNTAKEN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a knock may wait to be let in, over all addresses of a name.
+const KNOCK_TIME_MAX: Duration = Duration::from_millis(800);
 
 /// Makes connections.
 #[derive(Clone)]
@@ -54,10 +58,13 @@ impl Connector {
         Ok(Self { tcp, tls: TlsConnector::from(Arc::new(tls)), timeout: settings.connect_timeout })
     }
 
-    /// Connects to where a URL leads.
-    pub(super) async fn connect(&self, to: &Uri) -> Result<Stream, Refusal> {
+    /// Connects to where a URL leads. `shut` tells whether the other side has not let us in: meanwhile, afterwards,
+    /// and when this was dropped.
+    pub(super) async fn connect(&self, to: &Uri, shut: &AtomicBool) -> Result<Stream, Refusal> {
+        shut.store(true, Ordering::Relaxed);
         let connecting = async {
             let tcp = self.tcp.clone().call(to.clone()).await?.into_inner();
+            shut.store(false, Ordering::Relaxed);
             let stream = Allowed::new(tcp, Arc::new(Allowance::new()));
             if to.scheme() != Some(&Scheme::HTTPS) {
                 return Ok(Stream::Plain(stream));
@@ -68,6 +75,15 @@ impl Connector {
         };
         let limited = tokio::time::timeout(self.timeout, connecting).await;
         limited.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    /// Whether the place where a URL leads lets us in. The connection is closed at once, and nothing is sent. Only
+    /// connecting is limited: a look for a name that was given up would go on in a thread of its own, and with one
+    /// for every knock there would soon be no thread left.
+    pub(super) async fn knock(&self, to: &Uri) -> bool {
+        let mut tcp = self.tcp.clone();
+        tcp.set_connect_timeout(Some(KNOCK_TIME_MAX));
+        tcp.call(to.clone()).await.is_ok()
     }
 }
 

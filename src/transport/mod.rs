@@ -26,6 +26,7 @@ use signature::{KeyError, Signer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 /// What the `user-agent` header says.
 pub const AGENT: &str = concat!("walhook/", env!("CARGO_PKG_VERSION"));
@@ -107,6 +108,14 @@ pub struct Endpoint {
     timeout: Duration,
 }
 
+impl Endpoint {
+    /// Whether the last try to connect found nobody who let us in: refused, no answer, no such name, no address that
+    /// the guard allows. Whoever lets us in and does not go on, be it with TLS or with an answer, is not shut.
+    pub fn is_shut(&self) -> bool {
+        self.target.as_ref().is_ok_and(Target::is_shut)
+    }
+}
+
 impl Transport {
     /// A transport without any connection yet.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
@@ -130,13 +139,8 @@ impl Transport {
     /// Makes a webhook ready. Fails if a signing secret cannot be used. A URL that the guard refuses is no
     /// error here: the attempts say so.
     pub fn prepare(&self, webhook: &Webhook, trust: Trust) -> Result<Endpoint, KeyError> {
-        let url = &webhook.callback.url;
-        let target = match self.pool(trust).1.check_literal(url) {
-            Err(forbidden) => Err(forbidden.to_string()),
-            Ok(()) => Target::of(url).map_err(|error| format!("could not make the request: {error}")),
-        };
         Ok(Endpoint {
-            target,
+            target: self.target(&webhook.callback.url, trust),
             trust,
             signer: Signer::new(&webhook.signing_secrets)?,
             timeout: webhook.sending.timeout,
@@ -182,6 +186,20 @@ impl Transport {
         }
         failpoint::reach("send.after");
         Outcome::Answered { status, retry_after, excerpt: answer::text(&excerpt) }
+    }
+
+    /// Knocks at an endpoint: whether it lets us in. Nothing is sent. The guard looks at it as it does when something
+    /// is.
+    pub async fn knock(&self, url: &Url, trust: Trust) -> bool {
+        match self.target(url, trust) {
+            Ok(target) => self.pool(trust).0.knock(&target).await,
+            Err(_) => false,
+        }
+    }
+
+    fn target(&self, url: &Url, trust: Trust) -> Result<Target, String> {
+        self.pool(trust).1.check_literal(url).map_err(|forbidden| forbidden.to_string())?;
+        Target::of(url).map_err(|error| format!("could not make the request: {error}"))
     }
 
     fn pool(&self, trust: Trust) -> &(Pool, Guard) {

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -46,6 +47,8 @@ pub(super) struct Target {
     host: HeaderValue,
     /// Scheme, host and port: who shares connections.
     origin: Arc<str>,
+    /// Whether nothing let us in when it was tried last.
+    shut: Arc<AtomicBool>,
 }
 
 impl Target {
@@ -62,7 +65,13 @@ impl Target {
             path: path.parse()?,
             host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
             origin: origin.into(),
+            shut: Arc::default(),
         })
+    }
+
+    /// Whether nothing let us in when it was tried last.
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Relaxed)
     }
 }
 
@@ -156,7 +165,10 @@ impl Pool {
             let kept = self.0.take(target);
             let is_kept = kept.is_some();
             let mut connection = match kept {
-                Some(connection) => connection,
+                Some(connection) => {
+                    target.shut.store(false, Ordering::Relaxed);
+                    connection
+                }
                 // rare, and large: apart, so that what every request carries along is small
                 None => Box::pin(self.0.connect(target)).await?,
             };
@@ -177,6 +189,11 @@ impl Pool {
                 },
             }
         }
+    }
+
+    /// Whether a connection can be made; it is closed at once.
+    pub(super) async fn knock(&self, target: &Target) -> bool {
+        self.0.connector.knock(&target.url).await
     }
 
     /// Takes the connection of an answer that has been read to its end, for the next request.
@@ -259,7 +276,8 @@ impl Shared {
     }
 
     async fn connect(self: &Arc<Self>, target: &Target) -> Result<Connection, Broken> {
-        let stream = self.connector.connect(&target.url).await.map_err(Broken::Connecting)?;
+        let connecting = self.connector.connect(&target.url, &target.shut);
+        let stream = connecting.await.map_err(Broken::Connecting)?;
         let allowance = Arc::clone(stream.allowance());
         let refused = |error: hyper::Error| Broken::Connecting(error.into());
         if stream.is_http2() {

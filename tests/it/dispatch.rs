@@ -3,6 +3,7 @@
 
 mod double;
 mod http;
+mod knock;
 mod paused;
 mod stored;
 

@@ -6,6 +6,7 @@
 mod catalog;
 mod cli;
 mod cluster;
+mod comeback;
 mod condition;
 mod config;
 mod counts;

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 use walhook::delivery::{Claim, Outcome};
-use walhook::dispatch::Courier;
+use walhook::dispatch::{Courier, Door};
 use walhook::webhook::Webhook;
 
 /// How long walhook waits for an answer.
 const TIMEOUT_US: u64 = 2_000_000;
+
+/// How long it takes to be let in, or not to be.
+const KNOCK_US: u64 = 300;
 
 pub struct Network {
     pub world: Shared,
@@ -60,6 +63,37 @@ impl Courier for Network {
             fate.outcome
         })
     }
+
+    fn is_shut(&self, webhook: &Arc<Webhook>) -> bool {
+        is_away(&self.world.lock(), webhook.id.0)
+    }
+
+    fn door(&self, webhook: &Webhook) -> Door {
+        Door(path_of(webhook.id.0).to_owned())
+    }
+
+    fn knock<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            sleep(Duration::from_micros(KNOCK_US)).await;
+            let mut world = self.world.lock();
+            let answered = !is_away(&world, webhook.id.0);
+            world.tell(format_args!(
+                "knock at {}: {}",
+                path_of(webhook.id.0),
+                if answered { "let in" } else { "shut" }
+            ));
+            answered
+        })
+    }
+}
+
+fn path_of(hook: u64) -> &'static str {
+    HOOKS.iter().find(|known| known.id == hook).unwrap().path
+}
+
+fn is_away(world: &World, hook: u64) -> bool {
+    let (path, now_us) = (path_of(hook), world.now_us());
+    world.outages.iter().any(|&(away, until_us)| away == path && now_us < until_us)
 }
 
 /// A request on its way; it ends with its answer, or when walhook gives it up.
@@ -77,12 +111,10 @@ impl Drop for UnderWay<'_> {
 }
 
 fn fate(world: &mut World, hook: u64, claim: &Claim) -> Fate {
-    let now_us = world.now_us();
     let answered = |status| Outcome::Answered { status, retry_after: None, excerpt: String::new() };
     let lost = |reason: &str| Outcome::Unreachable { reason: reason.to_owned() };
     let quick_us = 200 + world.fate.below(3000);
-    let path = HOOKS.iter().find(|known| known.id == hook).unwrap().path;
-    if world.outages.iter().any(|&(away, until_us)| away == path && now_us < until_us) {
+    if is_away(world, hook) {
         return Fate { way_us: quick_us, accepted: false, outcome: lost("connection refused") };
     }
     if hook == HOOKS[2].id && is_refused(&claim.entry_id) {

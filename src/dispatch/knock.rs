@@ -39,8 +39,8 @@ impl Knocks {
         }
     }
 
-    /// Knocks for these webhooks, in the order of their numbers, each from a moment on, and for no others. A door for which there are knocks
-    /// already has no others, unless these begin earlier.
+    /// Knocks for these webhooks, in the order of their numbers, each from a moment on, and for no others. A door for
+    /// which there are knocks already has no others, unless these begin earlier.
     pub(super) fn keep_to(&mut self, webhooks: &[(&Arc<Webhook>, Instant)]) {
         // as it mostly is, while others keep the loop busy
         let is_as_before = webhooks.len() == self.waiting.len()

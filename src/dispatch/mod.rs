@@ -234,8 +234,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Waits until an attempt has ended, a settling is done or a knock answered; for ever, if nothing is under way. May be
-    /// dropped.
+    /// Waits until an attempt has ended, a settling is done or a knock answered; for ever, if nothing is under way.
+    /// May be dropped.
     async fn progress(&mut self) -> Result<Progress, Error> {
         let settling = async {
             match &mut self.settling {

@@ -10,7 +10,6 @@ use crate::delivery::{Batch, LastTransaction, NewDelivery, NewEvent, State};
 use crate::failpoint;
 use crate::lsn::{Durable, Progress};
 use crate::observe::Observation;
-use crate::queue::Error;
 use crate::webhook::WebhookId;
 use rusqlite::params;
 use std::collections::BTreeMap;
@@ -18,8 +17,6 @@ use std::sync::Arc;
 
 /// How many blocks that an unfinished transaction leaves behind are thrown away at once.
 const DISCARD_STEP: i64 = 20;
-/// What finished deliveries are purged at once when the queue is full.
-const ROOM_STEPS_MAX: usize = 100;
 
 /// How much of memory and disk a batch takes, near enough.
 pub(super) fn footprint_bytes(batch: &Batch) -> usize {
@@ -138,30 +135,6 @@ impl Writer {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Purges finished deliveries until there is room, or refuses. It begins at three quarters of the limit, so
-    /// that what is said of a filling queue is about what waits.
-    fn make_room(&mut self, bytes: u64) -> Result<(), Fault> {
-        let bytes_max = self.options.bytes_max;
-        // so does what is on its way already
-        let bytes = bytes.saturating_add(self.forming.bytes as u64);
-        if self.used_bytes()?.saturating_add(bytes) > bytes_max / 4 * 3 {
-            self.purge(i64::MAX)?;
-        }
-        for _ in 0..ROOM_STEPS_MAX {
-            if self.used_bytes()?.saturating_add(bytes) <= bytes_max {
-                return Ok(());
-            }
-            if self.purge(i64::MAX)? == 0 {
-                break;
-            }
-        }
-        let used_bytes = self.used_bytes()?;
-        if used_bytes.saturating_add(bytes) <= bytes_max {
-            return Ok(());
-        }
-        Err(Error::Full { bytes: used_bytes, bytes_max }.into())
     }
 
     /// Adds an event to the block that is being formed, but for the deliveries that are turned away.

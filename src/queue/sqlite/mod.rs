@@ -44,6 +44,7 @@ mod release;
 mod rows;
 mod settle;
 mod shelf;
+mod size;
 mod staging;
 mod stream;
 mod unpublished;
@@ -486,7 +487,7 @@ impl Queue for SqliteQueue {
     fn size(&self) -> Answer<'_, Size> {
         let bytes_max = self.bytes_max;
         self.read("measure its size", move |connection| {
-            Ok(Size { bytes: writer::used_bytes(connection)?, bytes_max })
+            Ok(Size { bytes: size::used_bytes(connection)?, bytes_max })
         })
     }
 

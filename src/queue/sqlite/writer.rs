@@ -12,7 +12,8 @@ use super::ending::Ending;
 use super::fault::{Fault, undone_with};
 use super::front::SharedFront;
 use super::index::Effect;
-use super::rows::{malformed, sql, unsigned_at};
+use super::rows::{sql, unsigned_at};
+use super::size::Size;
 use super::unpublished::Unpublished;
 use crate::delivery::LastTransaction;
 use crate::failpoint;
@@ -144,8 +145,7 @@ pub(super) struct Writer {
     wakes_at_us: Option<i64>,
     /// Changes when another connection has changed the file.
     data_version: i64,
-    /// The share of the limit that was told last, in percent.
-    told_percent: u8,
+    pub(super) size: Size,
     /// What the clock showed last.
     shown_us: i64,
 }
@@ -179,7 +179,7 @@ impl Writer {
             shown,
             wakes_at_us: None,
             data_version: DATA_VERSION_UNKNOWN,
-            told_percent: 0,
+            size: Size::default(),
             shown_us: i64::MIN,
         };
         writer.execute("begin immediate")?;
@@ -303,6 +303,7 @@ impl Writer {
         self.store_position()?;
         self.store_ending()?;
         self.ending = Ending::default();
+        self.size.grows(bytes);
         self.watch_size()?;
         self.store_books()?;
         failpoint::reach("queue.commit.before");
@@ -498,38 +499,9 @@ impl Writer {
         }
     }
 
-    /// Tells when a further share of the limit is filled.
-    fn watch_size(&mut self) -> Result<(), Fault> {
-        let percent = self.used_bytes()?.saturating_mul(100) / self.options.bytes_max.max(1);
-        let reached = [90, 80].into_iter().find(|&share| percent >= u64::from(share)).unwrap_or(0);
-        if reached > self.told_percent {
-            self.to_tell.push(Observation::QueueFilling { percent: reached });
-            self.told_percent = reached;
-        } else if percent + 5 < u64::from(self.told_percent) {
-            self.told_percent = reached;
-        }
-        Ok(())
-    }
-
-    /// What the file holds, in bytes, without space that can be used again.
-    pub(super) fn used_bytes(&self) -> Result<u64, Fault> {
-        used_bytes(&self.connection)
-    }
-
     /// Runs a statement without parameters and rows.
     pub(super) fn execute(&self, statement: &str) -> Result<(), Fault> {
         self.connection.prepare_cached(statement)?.execute(params![])?;
         Ok(())
     }
-}
-
-/// What a file holds, in bytes, without space that can be used again.
-pub(super) fn used_bytes(connection: &Connection) -> Result<u64, Fault> {
-    let number = |pragma| -> Result<i64, Fault> {
-        Ok(connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))?)
-    };
-    let pages = number("pragma page_count")? - number("pragma freelist_count")?;
-    let pages = u64::try_from(pages)
-        .map_err(|_| malformed(0, "it says that more of its pages are free than there are".into()))?;
-    Ok(pages * number("pragma page_size")?.cast_unsigned())
 }

@@ -27,7 +27,7 @@ async fn it_keeps_the_contract() {
     .await;
 }
 
-/// Memory knows of a thousand deliveries of each webhook here, and reads of the others when some of those are gone.
+/// Memory knows of some deliveries of each webhook here, and reads of the others when those are gone.
 #[tokio::test]
 async fn what_memory_has_no_room_for_comes_in_its_order() {
     const EACH: u64 = 5000;
@@ -80,6 +80,50 @@ async fn what_memory_has_no_room_for_comes_in_its_order() {
     let books = queue.webhooks().await.unwrap();
     assert_eq!((books[0].pending, books[0].delivered, books[0].dropped), (0, EACH - 1, 1));
     assert_eq!((books[1].pending, books[1].delivered, books[1].dead), (0, EACH, 0));
+}
+
+/// The story of an endpoint that came back to a million deliveries: what was committed then was heard of after all of
+/// them. Now it goes out beside them, unless something of its entry is among them.
+#[tokio::test]
+async fn what_comes_lately_overtakes_what_is_late_but_not_its_own_entry() {
+    const LANES: u64 = 50;
+    for known_max in [0, 1000] {
+        let folder = tempfile::tempdir().unwrap();
+        let time = Turned::new();
+        let options = Options { known_max, clock: time.clock(), ..Options::default() };
+        let queue = SqliteQueue::open(&folder.path().join("queue.db"), options).unwrap();
+        register(&*queue, &[7]).await;
+        let mut feed = Feed::new();
+        let late: Vec<(u64, &[u64])> = (0..2 * LANES).map(|number| (number % LANES, &[7][..])).collect();
+        queue.enqueue(feed.transaction(&late)).await.unwrap();
+        time.advance(Duration::from_secs(10));
+        let mut heard = Vec::new();
+        for lately in [vec![], vec![(100, &[7][..]), (30, &[7]), (100, &[7])], vec![(101, &[7])]] {
+            queue.enqueue(feed.transaction(&lately)).await.unwrap();
+            for _ in 0..5 {
+                let claims = claim(&*queue, 1).await;
+                heard.extend(claims.iter().map(|claim| (claim.number.sequence, claim.lane.0)));
+                queue.settle(claims.into_iter().map(delivered).collect()).await.unwrap();
+            }
+        }
+        let places =
+            |lane| -> Vec<usize> { (0..heard.len()).filter(|&place| heard[place].1 == lane).collect() };
+        assert!(places(100).len() == 2 && places(101).len() == 1, "{known_max}: {heard:?}");
+        let late = heard.iter().filter(|(sequence, _)| *sequence <= 2 * LANES).count();
+        assert!(late >= heard.len() / 2, "{known_max}: {heard:?}");
+        while heard.len() < 2 * LANES as usize + 4 {
+            let claims = claim(&*queue, 1000).await;
+            assert!(!claims.is_empty(), "{known_max}: {heard:?}");
+            heard.extend(claims.iter().map(|claim| (claim.number.sequence, claim.lane.0)));
+            queue.settle(claims.into_iter().map(delivered).collect()).await.unwrap();
+        }
+        assert_eq!(numbers(&claim(&*queue, 1).await), []);
+        let mut sequences: Vec<u64> = heard.iter().map(|&(sequence, _)| sequence).collect();
+        heard.sort_by_key(|&(_, lane)| lane);
+        assert!(heard.is_sorted_by_key(|&(sequence, lane)| (lane, sequence)), "{known_max}: {heard:?}");
+        sequences.sort_unstable();
+        assert_eq!(sequences, (1..=2 * LANES + 4).collect::<Vec<_>>(), "each once");
+    }
 }
 
 fn open(path: &Path) -> Result<Arc<SqliteQueue>, Error> {

@@ -17,6 +17,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+/// The part of what memory has room for that must be ready to be sent before others of the webhook may overtake it.
+const BACKLOG_PART: usize = 4000;
+
 /// What a transaction means to the index.
 #[derive(Debug)]
 pub(super) enum Effect {
@@ -355,7 +358,10 @@ impl Index {
             return None;
         }
         let lanes = self.webhooks.get_mut(&webhook)?;
-        let slot = lanes.claim(now_us, self.ages.young_from(now_us))?;
+        // few go in the order of their numbers, however late they are
+        let is_backlog = lanes.ready() > self.deliveries_max / BACKLOG_PART;
+        let young_from = if is_backlog { self.ages.young_from(now_us) } else { u64::MAX };
+        let slot = lanes.claim(now_us, young_from)?;
         let standing = ClaimStanding { slot, has_row: lanes.has_row(slot), home: lanes.home(slot) };
         let sequence = lanes.sequence(slot);
         self.claims.insert((webhook, sequence), standing);

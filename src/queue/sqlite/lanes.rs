@@ -525,6 +525,11 @@ impl Lanes {
         self.slots[number as usize].has_row = true;
     }
 
+    /// How many may be claimed, without those that are retried.
+    pub(super) fn ready(&self) -> usize {
+        self.ready
+    }
+
     /// From when on there may be something to claim.
     pub(super) fn hot_from_us(&self) -> Option<i64> {
         if self.ready > 0 { Some(i64::MIN) } else { self.due.first().map(|&(due_us, ..)| due_us) }

@@ -423,7 +423,7 @@ impl Queue for SqliteQueue {
     }
 
     fn settle(&self, settled: Vec<Settled>) -> Answer<'_, ()> {
-        self.write_owned("settle", settled.len() * 500, move |writer| {
+        self.write_owned("settle", settle::footprint_bytes(&settled), move |writer| {
             settled.iter().try_for_each(|settled| writer.settle(settled))
         })
     }

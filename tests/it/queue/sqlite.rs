@@ -5,7 +5,7 @@ use super::make::{Feed, Turned, claim, dead, delivered, drain, end, numbers, rec
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use walhook::delivery::{AcceptedGap, Settlement, StreamRecord};
+use walhook::delivery::{AcceptedGap, Outcome, Settlement, StreamRecord};
 use walhook::lsn::{Lsn, Progress};
 use walhook::observe::{Observation, Observer, Observers};
 use walhook::queue::sqlite::{Options, SqliteQueue};
@@ -506,6 +506,30 @@ async fn a_suspension_is_told_once() {
         told(times);
         queue.enable_webhook(WebhookId(7)).await.unwrap();
     }
+}
+
+/// The size is looked at only when it may matter: what endpoints answer counts, too.
+#[tokio::test]
+async fn a_queue_that_fills_with_answers_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = Arc::new(Heard::default());
+    let observers = Observers::new(vec![Arc::clone(&heard) as Arc<dyn Observer>]);
+    let options = Options { bytes_max: 4 << 20, observers, ..Options::default() };
+    let queue = SqliteQueue::open(&folder.path().join("queue.db"), options).unwrap();
+    register(&*queue, &[7]).await;
+    let changes: Vec<(u64, &[u64])> = (0..1200).map(|lane| (lane, &[7][..])).collect();
+    queue.enqueue(Feed::new().transaction(&changes)).await.unwrap();
+    let answered = |claim| {
+        let mut settled = delivered(claim);
+        let Outcome::Answered { excerpt, .. } = &mut settled.attempt.outcome else { unreachable!() };
+        *excerpt = "x".repeat(3000);
+        settled
+    };
+    let claims = claim(&*queue, 1200).await;
+    assert_eq!(claims.len(), 1200);
+    queue.settle(claims.into_iter().map(answered).collect()).await.unwrap();
+    let heard = heard.0.lock().unwrap().join(", ");
+    assert!(heard.contains("QueueFilling"), "{heard}");
 }
 
 #[tokio::test]

@@ -266,12 +266,12 @@ impl Writer {
                 self.follow();
                 // before the answers: whoever has one may claim what it brought
                 self.show();
-                let to_tell = std::mem::take(&mut self.to_tell);
+                // likewise: whoever has one may look for what was told of it
+                for observation in std::mem::take(&mut self.to_tell) {
+                    self.options.observers.tell(observation);
+                }
                 for answer in answers {
                     answer(None);
-                }
-                for observation in to_tell {
-                    self.options.observers.tell(observation);
                 }
             }
             Err(fault) => {

@@ -82,11 +82,12 @@ impl Dispatch {
         round.books.recall(&self.queue.webhooks().await?);
         loop {
             round.claim().await?;
-            if round.is_time_to_settle(Instant::now()) {
-                round.settle();
+            let now = Instant::now();
+            if round.is_time_to_settle(now) {
+                round.settle(now);
             }
-            round.knocks.keep_to(&round.books.shut(Instant::now()));
-            let wakes_at = round.books.opens_at(Instant::now()).into_iter().chain(round.settles_at()).min();
+            round.knocks.keep_to(&round.books.shut(now));
+            let wakes_at = round.books.opens_at(now).into_iter().chain(round.settles_at()).min();
             let has_room = round.books.room() > 0;
             tokio::select! {
                 biased;
@@ -225,9 +226,9 @@ impl<'a> Round<'a> {
     }
 
     /// Begins to settle what has ended, all in one, if nothing is being settled.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Instant) {
         if self.settling.is_none() && !self.ended.is_empty() {
-            self.settles_at = Instant::now() + SETTLEMENTS_APART;
+            self.settles_at = now + SETTLEMENTS_APART;
             let (settled, told) = self.ended.drain(..).unzip();
             self.told = told;
             self.settling = Some(self.dispatch.queue.settle(settled));
@@ -256,8 +257,9 @@ impl<'a> Round<'a> {
 
     /// Takes note of a progress, and of all attempts that have ended meanwhile.
     async fn note(&mut self, progress: Progress) -> Result<(), Error> {
+        let (now, now_us) = (Instant::now(), self.dispatch.clock.now_us());
         match progress {
-            Progress::Ended(ended) => self.judge(*ended).await?,
+            Progress::Ended(ended) => self.judge(*ended, now, now_us).await?,
             Progress::Settled => {
                 failpoint::reach("dispatch.settled");
                 for told in self.told.drain(..) {
@@ -266,23 +268,21 @@ impl<'a> Round<'a> {
                 }
             }
             Progress::Answered(webhooks) => {
-                let now = Instant::now();
                 for webhook in webhooks {
                     self.books.open(webhook, now);
                 }
             }
         }
         while let Some(ended) = self.attempts.try_join_next() {
-            self.judge(unpanicked(ended)).await?;
+            self.judge(unpanicked(ended), now, now_us).await?;
         }
         Ok(())
     }
 
-    /// Decides what becomes of a delivery.
-    async fn judge(&mut self, ended: Ended) -> Result<(), Error> {
+    /// Decides what becomes of a delivery. `now` by the monotonic clock, `now_us` in microseconds since 1970 UTC.
+    async fn judge(&mut self, ended: Ended, now: Instant, now_us: i64) -> Result<(), Error> {
         let Ended { claim, webhook, probe, shut, started_at_us, duration, outcome } = ended;
-        let now_us = self.dispatch.clock.now_us();
-        self.books.watch_clock(Instant::now(), now_us);
+        self.books.watch_clock(now, now_us);
         let random = (self.dispatch.jitter)();
         let decide = |books: &Books| {
             let run = books.failure_run(webhook.id, now_us);
@@ -295,7 +295,7 @@ impl<'a> Round<'a> {
             self.books.recall(&self.dispatch.queue.webhooks().await?);
             decision = decide(&self.books);
         }
-        match self.books.end(&claim, meaning, probe, shut, Instant::now(), now_us) {
+        match self.books.end(&claim, meaning, probe, shut, now, now_us) {
             Some(Turn::Died) => self.dispatch.observers.tell(Observation::EndpointProbed {
                 webhook: webhook.name.clone(),
                 failures: self.books.failures(webhook.id),
@@ -331,7 +331,7 @@ impl<'a> Round<'a> {
     async fn finish(mut self, deadline: Instant) -> Result<(), Error> {
         self.knocks.keep_to(&[]);
         while !self.attempts.is_empty() || self.settling.is_some() || !self.ended.is_empty() {
-            self.settle();
+            self.settle(Instant::now());
             let progress = if self.settling.is_some() {
                 self.progress().await
             } else if let Ok(progress) = timeout_at(deadline, self.progress()).await {
@@ -341,7 +341,8 @@ impl<'a> Round<'a> {
                 self.attempts.abort_all();
                 while let Some(ended) = self.attempts.join_next().await {
                     if !ended.as_ref().is_err_and(JoinError::is_cancelled) {
-                        self.judge(unpanicked(ended)).await?;
+                        let now_us = self.dispatch.clock.now_us();
+                        self.judge(unpanicked(ended), Instant::now(), now_us).await?;
                     }
                 }
                 continue;

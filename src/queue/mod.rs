@@ -247,7 +247,9 @@ pub trait Queue: Send + Sync {
     ) -> Answer<'a, Vec<Claim>>;
 
     /// Ends claims: writes the attempts and what becomes of the deliveries, lets the next of each lane go,
-    /// and keeps the webhooks' books (failures in a row, last error, suspension).
+    /// and keeps the webhooks' books (failures in a row, last error, suspension). The answer outlives this process.
+    /// Where many end at once it may come before all that is done, a few milliseconds, and a power cut may undo it until
+    /// then: a lane's next goes when nothing can. Whoever reads waits for it.
     fn settle(&self, settled: Vec<Settled>) -> Answer<'_, ()>;
 
     /// Waits until there may be something new to claim: a delivery was enqueued, let go or replayed, a pause

@@ -15,5 +15,6 @@ mod crash;
 mod holding;
 #[path = "queue/make.rs"]
 mod make;
+mod noted;
 #[path = "queue/sqlite.rs"]
 mod sqlite;

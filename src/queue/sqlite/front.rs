@@ -154,12 +154,12 @@ fn read_each(connection: &Connection, front: &SharedFront, taken: Vec<Taken>) ->
 }
 
 /// What a delivery's row says of its attempts: failures, attempts, and whether it is replayed.
-type Tried = (u32, u32, bool);
+pub(super) type Tried = (u32, u32, bool);
 
 /// Of a delivery without a row.
-const UNTRIED: Tried = (0, 0, false);
+pub(super) const UNTRIED: Tried = (0, 0, false);
 
-fn tried(connection: &Connection, number: DeliveryNumber) -> Result<Option<Tried>, Fault> {
+pub(super) fn tried(connection: &Connection, number: DeliveryNumber) -> Result<Option<Tried>, Fault> {
     let key = params![number.webhook.0.cast_signed(), number.sequence.cast_signed()];
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     Ok(connection.prepare_cached(sql!("tried"))?.query_row(key, row).optional()?)

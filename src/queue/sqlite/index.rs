@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::lanes::{Arrival, Lanes, SlotNumber, Stand, Standing};
 use super::rows::{sql, state_at, unsigned_at};
 use super::shelf::Shelf;
-use crate::delivery::State;
+use crate::delivery::{DeliveryNumber, State};
 use crate::webhook::WebhookId;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -429,6 +429,16 @@ impl Index {
         let in_file = self.beyond.first(webhook).map(|beyond| beyond.sequence);
         self.webhooks.get(&webhook).and_then(Lanes::oldest).into_iter().chain(in_file).min()
     }
+}
+
+/// Whether a delivery with a row of its own is not to be sent any more.
+pub(super) fn has_ended(connection: &Connection, delivery: DeliveryNumber) -> Result<bool, Fault> {
+    let state = connection
+        .prepare_cached(sql!("delivery_row"))?
+        .query_row(params![delivery.webhook.0.cast_signed(), delivery.sequence.cast_signed()], |row| {
+            state_at(row, 1)
+        })?;
+    Ok(!matches!(state, State::Waiting | State::Ready | State::Retrying))
 }
 
 /// How a delivery comes into its lane; none if it has no business there.

@@ -1,7 +1,8 @@
 //! `sqlite`: the queue in one file beside the configuration, on the SQLite that walhook brings along.
 //!
 //! One thread writes (`writer`), a few connections read (`read`, `deliveries`). The file is in WAL mode with
-//! `synchronous = full`: what was answered is on disk.
+//! `synchronous = full`: what was answered is on disk. Only the ends of many attempts at once are answered when they are
+//! in the `journal`, a file beside it, and written with what comes next.
 //!
 //! What comes in one transaction is stored together, as a *block* (`block`): two values with all of its events,
 //! deliveries and bodies. A delivery that arrives at the first attempt adds to a list (`arrived`); only one that did not
@@ -28,9 +29,12 @@ mod former;
 mod front;
 mod held;
 mod index;
+mod job;
+mod journal;
 mod lanes;
 #[cfg(test)]
 mod lanes_tests;
+mod noted;
 mod open;
 mod operate;
 mod options;
@@ -54,7 +58,8 @@ pub use options::{Options, Workplace};
 
 use crate::clock::Clock;
 use crate::delivery::{
-    AcceptedGap, Batch, Claim, Held, HeldRef, LastTransaction, Quarantined, Settled, StreamRecord,
+    AcceptedGap, Batch, Claim, DeliveryNumber, Held, HeldRef, LastTransaction, Quarantined, Settled,
+    StreamRecord,
 };
 use crate::failpoint;
 use crate::lsn::Durable;
@@ -64,9 +69,12 @@ use crate::queue::{
 };
 use crate::webhook::WebhookId;
 use backup::backup;
+use block::Home;
 use fault::Fault;
 use front::SharedFront;
 use futures_util::future::BoxFuture;
+use job::{Brought, Job};
+use journal::Journal;
 use open::Purpose;
 use operate::Sweep;
 use readers::Readers;
@@ -80,7 +88,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use writer::{Job, Shown, Writer};
+use writer::{Shown, Writer};
 
 /// How many jobs may wait for the writer; beyond it, whoever brings another is held up until one is taken.
 const JOBS_WAITING_MAX: usize = 4096;
@@ -90,8 +98,8 @@ pub struct SqliteQueue {
     path: Arc<Path>,
     bytes_max: u64,
     clock: Clock,
-    jobs: Option<SyncSender<Job>>,
-    /// Told when a job was brought, where the writer is a task.
+    jobs: Option<SyncSender<Brought>>,
+    /// Told when something was brought, where the writer is a task.
     brought: Arc<Notify>,
     writer: Option<JoinHandle<()>>,
     /// The writer, where it is a task; it ends with the queue.
@@ -99,6 +107,7 @@ pub struct SqliteQueue {
     workplace: Workplace,
     shown: Arc<Shown>,
     front: SharedFront,
+    journal: Arc<Journal>,
     readers: Arc<Readers>,
     staging: Arc<Mutex<Staging>>,
     /// Whether this process owns the file; a command works on it beside the owner.
@@ -136,14 +145,17 @@ impl SqliteQueue {
         let front = SharedFront::new(options.known_max);
         let path: Arc<Path> = path.into();
         let owned = lock.is_some();
+        let (journal, noted) = if owned { Journal::open(&path)? } else { (Journal::refused(), Vec::new()) };
+        let journal = Arc::new(journal);
         let (bytes_max, clock, workplace) =
             (options.bytes_max, options.clock.clone(), options.workplace.clone());
         let failed = |fault: Fault| fault.at(&path, "be opened");
-        let mut writer =
-            Writer::new(connection, Arc::clone(&path), options, Arc::clone(&shown), front.clone(), owned)
-                .map_err(failed)?;
+        let mut writer = Writer::new(connection, Arc::clone(&path), options, &shown, &front, &journal, owned)
+            .map_err(failed)?;
         if owned {
             writer.discard_all().map_err(failed)?;
+            writer.take_over(noted).map_err(failed)?;
+            journal.taken_over();
             writer.restart_pauses_of_before().map_err(failed)?;
             writer.catch_up().map_err(failed)?;
         }
@@ -175,6 +187,7 @@ impl SqliteQueue {
             workplace,
             shown,
             front,
+            journal,
             staging: Arc::new(Mutex::new(staging)),
             owned,
             _lock: lock,
@@ -189,14 +202,20 @@ impl SqliteQueue {
         work: impl FnOnce(&mut Writer) -> Result<T, Fault> + Send + 'static,
     ) -> Answer<'static, T> {
         let (job, answer) = Job::new(Arc::clone(&self.path), action, bytes, work);
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
-        self.brought.notify_one();
+        let sent = self.bring(Brought::Job(job));
         Box::pin(async move {
             if !sent {
                 return Err(Error::Closed);
             }
             answer.await.map_err(|_| Error::Closed)?
         })
+    }
+
+    /// Returns whether there is a writer that takes it.
+    fn bring(&self, brought: Brought) -> bool {
+        let is_taken = self.jobs.as_ref().is_some_and(|jobs| jobs.send(brought).is_ok());
+        self.brought.notify_one();
+        is_taken
     }
 
     /// Like [`write`](Self::write), for what only the owner does.
@@ -213,8 +232,25 @@ impl SqliteQueue {
         Box::pin(async move { Err(Error::Storage { action, source }) })
     }
 
-    /// Reads on a connection of its own.
+    /// Reads on a connection of its own, once what was answered is written.
     fn read<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Answer<'static, T> {
+        let written =
+            (self.journal.unwritten() > 0).then(|| self.write("write what is noted", 0, |_| Ok(())));
+        let read = self.read_at_once(action, work);
+        Box::pin(async move {
+            if let Some(written) = written {
+                written.await?;
+            }
+            read.await
+        })
+    }
+
+    /// The same, without what is only noted.
+    fn read_at_once<T: Send + 'static>(
         &self,
         action: &'static str,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
@@ -242,6 +278,22 @@ impl SqliteQueue {
             };
             workplace.blocking(action, work).await
         })
+    }
+
+    /// Notes the ends of a crowd of attempts in the journal. Returns whether that was enough for now.
+    fn is_noted(&self, settled: &[Settled]) -> bool {
+        if !journal::is_crowd(settled) {
+            return false;
+        }
+        let front = self.front.lock();
+        let home = |settled: &Settled| {
+            let DeliveryNumber { webhook, sequence } = settled.claim.number;
+            front.index.standing(webhook, sequence).map(|(standing, _)| standing.home)
+        };
+        // those of claims that were voided have none
+        let homes: Option<Vec<Home>> = settled.iter().map(home).collect();
+        drop(front);
+        homes.is_some_and(|homes| self.journal.note(settled, &homes))
     }
 
     /// Does something to all deliveries that fit, in steps between which others have their turn.
@@ -419,10 +471,14 @@ impl Queue for SqliteQueue {
             return Box::pin(async { Ok(claims) });
         }
         let front = self.front.clone();
-        self.read("claim", move |connection| front::read_claims(connection, &front, taken))
+        self.read_at_once("claim", move |connection| front::read_claims(connection, &front, taken))
     }
 
     fn settle(&self, settled: Vec<Settled>) -> Answer<'_, ()> {
+        if self.is_noted(&settled) {
+            let is_taken = self.bring(Brought::Noted(settled));
+            return Box::pin(async move { if is_taken { Ok(()) } else { Err(Error::Closed) } });
+        }
         self.write_owned("settle", settle::footprint_bytes(&settled), move |writer| {
             settled.iter().try_for_each(|settled| writer.settle(settled))
         })

@@ -2,17 +2,22 @@
 //!
 //! It takes the first job that comes, and with it all that wait behind it; does them in one transaction in the
 //! order in which they came; and answers all of them when the commit has reached the disk. So one job waits for
-//! no timer, and a crowd shares an fsync. A job that is refused has changed nothing and the others go on; when
-//! anything else fails, the whole transaction is undone and all of its jobs are told.
+//! no timer, and a crowd shares an fsync. The ends of attempts that are in the journal, which nobody waits for, go
+//! first, and alone when a few milliseconds have brought nothing else. A job that is refused has changed nothing and
+//! the others go on; when anything else fails, the whole transaction is undone and all of its jobs are told.
 
 use super::Options;
 use super::block::Forming;
 use super::books::Books;
 use super::ending::Ending;
-use super::fault::{Fault, undone_with};
+use super::fault::Fault;
 use super::front::SharedFront;
 use super::index::Effect;
+use super::job::{Answer, Brought, Job, Ran};
+use super::journal::Journal;
+use super::noted::Noted;
 use super::rows::{sql, unsigned_at};
+use super::settle;
 use super::size::Size;
 use super::unpublished::Unpublished;
 use crate::delivery::LastTransaction;
@@ -27,75 +32,19 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 /// How many jobs share a transaction at most.
 const JOBS_MAX: usize = 1024;
 /// How many bytes the jobs of a transaction bring at most (the last one may go beyond): who comes next does not wait
 /// long.
-const JOBS_BYTES_MAX: usize = 2 << 20;
+const JOBS_BYTES_MAX: usize = 512 << 10;
 /// How often an idle writer looks whether another process has changed the file.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// How far the clock may go back without being noticed: small corrections are made all the time.
 const CLOCK_SLACK_US: i64 = 1_000_000;
 /// What SQLite's `data_version` never is: it counts from 1.
 const DATA_VERSION_UNKNOWN: i64 = 0;
-
-/// Something to be done in a transaction.
-pub(super) struct Job {
-    /// How many bytes it brings.
-    bytes: usize,
-    /// Does it, or says why there is no transaction to do it in.
-    run: Work,
-}
-
-type Work = Box<dyn FnOnce(Result<&mut Writer, &Arc<Error>>) -> Ran + Send>;
-
-/// A job that was run and waits for the commit.
-struct Ran {
-    /// Whether it failed, so that what it did must not be committed.
-    failed: bool,
-    /// Tells who asked. The argument is why the transaction was undone, if it was.
-    answer: Answer,
-}
-
-type Answer = Box<dyn FnOnce(Option<&Arc<Error>>) + Send>;
-
-impl Ran {
-    fn tell(self, undone: Option<&Arc<Error>>) {
-        (self.answer)(undone);
-    }
-}
-
-impl Job {
-    /// A job, and where its answer comes.
-    pub(super) fn new<T: Send + 'static>(
-        path: Arc<Path>,
-        action: &'static str,
-        bytes: usize,
-        work: impl FnOnce(&mut Writer) -> Result<T, Fault> + Send + 'static,
-    ) -> (Self, oneshot::Receiver<Result<T, Error>>) {
-        let (sender, receiver) = oneshot::channel();
-        let run = move |writer: Result<&mut Writer, &Arc<Error>>| {
-            let result = match writer {
-                Ok(writer) => work(writer).map_err(|fault| fault.at(&path, action)),
-                Err(cause) => Err(undone_with(cause, action)),
-            };
-            // who is refused for want of room leaves what was purged to make some
-            let failed = !matches!(result, Ok(_) | Err(Error::Full { .. }));
-            let answer = move |undone: Option<&Arc<Error>>| {
-                let result = match (result, undone) {
-                    (Ok(_), Some(cause)) => Err(undone_with(cause, action)),
-                    (result, _) => result,
-                };
-                // whoever does not wait any more does not want to know
-                drop(sender.send(result));
-            };
-            Ran { failed, answer: Box::new(answer) }
-        };
-        (Self { bytes, run: Box::new(run) }, receiver)
-    }
-}
 
 /// What the writer shows to those who ask for claims.
 #[derive(Debug, Default)]
@@ -129,6 +78,8 @@ pub(super) struct Writer {
     pub(super) forming: Forming,
     /// What ended in this transaction.
     pub(super) ending: Ending,
+    journal: Arc<Journal>,
+    noted: Noted,
     /// The last transaction of the position that is to be stored with this transaction.
     pub(super) last_to_store: Option<(Lsn, Option<LastTransaction>)>,
     /// For each webhook the first delivery that this transaction makes count, or due again.
@@ -156,8 +107,9 @@ impl Writer {
         connection: Connection,
         path: Arc<Path>,
         options: Options,
-        shown: Arc<Shown>,
-        front: SharedFront,
+        shown: &Arc<Shown>,
+        front: &SharedFront,
+        journal: &Arc<Journal>,
         owned: bool,
     ) -> Result<Self, Fault> {
         let mut writer = Self {
@@ -165,10 +117,12 @@ impl Writer {
             path,
             options,
             books: Books::default(),
-            front,
+            front: front.clone(),
             effects: Vec::new(),
             forming: Forming::default(),
             ending: Ending::default(),
+            journal: Arc::clone(journal),
+            noted: Noted::default(),
             last_to_store: None,
             oldest_new: BTreeMap::new(),
             owned,
@@ -176,7 +130,7 @@ impl Writer {
             published: Published::default(),
             unpublished: Unpublished::default(),
             to_tell: Vec::new(),
-            shown,
+            shown: Arc::clone(shown),
             wakes_at_us: None,
             data_version: DATA_VERSION_UNKNOWN,
             size: Size::default(),
@@ -195,42 +149,55 @@ impl Writer {
     }
 
     /// Works until the queue is dropped.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+    pub(super) fn run(mut self, brought: &Receiver<Brought>) {
         loop {
-            match jobs.recv_timeout(self.pause()) {
-                Ok(job) => self.work(job, jobs),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.look_around();
-                    self.show();
+            match brought.recv_timeout(self.pause()) {
+                Ok(Brought::Noted(settled)) if self.noted.may_wait(settled.len(), self.now_us()) => {
+                    self.noted.put_off(settled, self.now_us());
                 }
+                Ok(first) => self.work(Some(first), brought),
+                Err(RecvTimeoutError::Timeout) => self.rest(brought),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+        }
+        if !self.noted.settled.is_empty() {
+            self.work(None, brought);
         }
     }
 
     /// The same between the tasks of a runtime: each transaction after the time that `pace` says.
     pub(super) async fn run_as_task(
         mut self,
-        jobs: Receiver<Job>,
-        brought: Arc<Notify>,
+        brought: Receiver<Brought>,
+        comes: Arc<Notify>,
         pace: Arc<dyn Fn() -> Duration + Send + Sync>,
     ) {
-        let mut job = None;
         loop {
-            if let Some(job) = job.take() {
-                tokio::time::sleep(pace()).await;
-                self.work(job, &jobs);
-            }
-            match jobs.try_recv() {
-                Ok(next) => job = Some(next),
+            match brought.try_recv() {
+                Ok(Brought::Noted(settled)) if self.noted.may_wait(settled.len(), self.now_us()) => {
+                    self.noted.put_off(settled, self.now_us());
+                }
+                Ok(first) => {
+                    tokio::time::sleep(pace()).await;
+                    self.work(Some(first), &brought);
+                }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    if tokio::time::timeout(self.pause(), brought.notified()).await.is_err() {
-                        self.look_around();
-                        self.show();
+                    if tokio::time::timeout(self.pause(), comes.notified()).await.is_err() {
+                        self.rest(&brought);
                     }
                 }
             }
+        }
+    }
+
+    /// Nobody has brought anything for a while.
+    fn rest(&mut self, brought: &Receiver<Brought>) {
+        if self.noted.may_wait(0, self.now_us()) {
+            self.look_around();
+            self.show();
+        } else {
+            self.work(None, brought);
         }
     }
 
@@ -241,28 +208,31 @@ impl Writer {
 
     /// How long there is nothing to do unless somebody asks.
     fn pause(&self) -> Duration {
-        match self.wakes_at_us {
-            None => LOOK_AROUND,
-            // rounded up, so that the time has come when the pause is over
-            Some(due_us) => {
-                let pause_us = due_us.saturating_sub(self.now_us()).max(0).cast_unsigned() + 1;
-                Duration::from_micros(pause_us).min(LOOK_AROUND)
-            }
-        }
+        let due_us = self.wakes_at_us.unwrap_or(i64::MAX).min(self.noted.due_us());
+        // rounded up, so that the time has come when the pause is over
+        let pause_us = due_us.saturating_sub(self.now_us()).max(0).cast_unsigned() + 1;
+        Duration::from_micros(pause_us).min(LOOK_AROUND)
     }
 
-    /// Does a job and those that wait behind it.
-    fn work(&mut self, first: Job, jobs: &Receiver<Job>) {
+    /// Does what is first, and what waits behind it; and before that writes what is in the journal.
+    fn work(&mut self, first: Option<Brought>, brought: &Receiver<Brought>) {
         if let Err(fault) = self.begin() {
             let cause = Arc::new(fault.at(&self.path, "begin a transaction"));
             self.undo();
-            (first.run)(Err(&cause)).tell(None);
+            match first {
+                Some(Brought::Job(job)) => (job.run)(Err(&cause)).tell(None),
+                Some(Brought::Noted(settled)) => self.noted.settled.extend(settled),
+                None => {}
+            }
+            self.noted.try_again(self.now_us());
             return;
         }
         let unpublished = self.unpublished.clone();
         let mut answers = Vec::new();
-        match self.transact(first, jobs, &mut answers) {
+        match self.transact(first, brought, &mut answers) {
             Ok(()) => {
+                self.journal.written(self.noted.settled.len());
+                self.noted = Noted::default();
                 self.follow();
                 // before the answers: whoever has one may claim what it brought
                 self.show();
@@ -278,6 +248,7 @@ impl Writer {
                 let cause = Arc::new(fault.at(&self.path, "write"));
                 self.unpublished = unpublished;
                 self.undo();
+                self.noted.try_again(self.now_us());
                 for answer in answers {
                     answer(Some(&cause));
                 }
@@ -285,19 +256,36 @@ impl Writer {
         }
     }
 
-    fn transact(&mut self, first: Job, jobs: &Receiver<Job>, answers: &mut Vec<Answer>) -> Result<(), Fault> {
-        let (mut job, mut bytes) = (Some(first), 0);
-        while let Some(Job { bytes: brought, run }) = job.take() {
-            bytes += brought;
-            let before = (self.connection.total_changes(), self.books.changes);
-            let Ran { failed, answer } = run(Ok(self));
-            answers.push(answer);
-            if failed && before != (self.connection.total_changes(), self.books.changes) {
-                let source = "another change of the same transaction failed".into();
-                return Err(Fault::Said(Error::Storage { action: "write", source }));
+    fn transact(
+        &mut self,
+        first: Option<Brought>,
+        brought: &Receiver<Brought>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Fault> {
+        self.settle_noted(0)?;
+        let mut bytes = settle::footprint_bytes(&self.noted.settled);
+        let mut next = first;
+        while let Some(one) = next.take() {
+            match one {
+                Brought::Job(Job { bytes: brings, run }) => {
+                    bytes += brings;
+                    let before = (self.connection.total_changes(), self.books.changes);
+                    let Ran { failed, answer } = run(Ok(self));
+                    answers.push(answer);
+                    if failed && before != (self.connection.total_changes(), self.books.changes) {
+                        let source = "another change of the same transaction failed".into();
+                        return Err(Fault::Said(Error::Storage { action: "write", source }));
+                    }
+                }
+                Brought::Noted(settled) => {
+                    bytes += settle::footprint_bytes(&settled);
+                    let from = self.noted.settled.len();
+                    self.noted.settled.extend(settled);
+                    self.settle_noted(from)?;
+                }
             }
             if answers.len() < JOBS_MAX && bytes < JOBS_BYTES_MAX {
-                job = jobs.try_recv().ok();
+                next = brought.try_recv().ok();
             }
         }
         self.store_position()?;
@@ -310,6 +298,15 @@ impl Writer {
         self.execute("commit")?;
         failpoint::reach("queue.commit.after");
         Ok(())
+    }
+
+    /// Writes what is in the journal, from one on.
+    fn settle_noted(&mut self, from: usize) -> Result<(), Fault> {
+        // they stay noted until they are on disk
+        let noted = std::mem::take(&mut self.noted.settled);
+        let result = noted[from..].iter().try_for_each(|settled| self.settle(settled));
+        self.noted.settled = noted;
+        result
     }
 
     /// Lets the index follow what is on disk now.

@@ -116,6 +116,8 @@ async fn what_comes_lately_overtakes_what_is_late_but_not_its_own_entry() {
             assert!(!claims.is_empty(), "{known_max}: {heard:?}");
             heard.extend(claims.iter().map(|claim| (claim.number.sequence, claim.lane.0)));
             queue.settle(claims.into_iter().map(delivered).collect()).await.unwrap();
+            // the next of a lane goes when the end of the one before is written
+            assert_eq!(queue.webhooks().await.unwrap()[0].delivered, heard.len() as u64);
         }
         assert_eq!(numbers(&claim(&*queue, 1).await), []);
         let mut sequences: Vec<u64> = heard.iter().map(|&(sequence, _)| sequence).collect();
@@ -528,6 +530,8 @@ async fn a_queue_that_fills_with_answers_says_so() {
     let claims = claim(&*queue, 1200).await;
     assert_eq!(claims.len(), 1200);
     queue.settle(claims.into_iter().map(answered).collect()).await.unwrap();
+    // whoever reads waits until what was answered is written
+    assert_eq!(queue.webhooks().await.unwrap()[0].delivered, 1200);
     let heard = heard.0.lock().unwrap().join(", ");
     assert!(heard.contains("QueueFilling"), "{heard}");
 }

@@ -31,6 +31,11 @@ impl InFile {
         self.first.get(&webhook).copied()
     }
 
+    /// Whether all deliveries are in the index.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
     /// The webhooks that have some.
     pub(super) fn iter(&self) -> impl Iterator<Item = (WebhookId, Beyond)> {
         self.first.iter().map(|(&webhook, &beyond)| (webhook, beyond))

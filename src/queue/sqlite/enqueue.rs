@@ -36,6 +36,9 @@ impl Writer {
         failpoint::reach(if batch.progress.is_some() { "queue.enqueue.before" } else { "queue.part.before" });
         self.refuse_contradictions(batch)?;
         let (released, freed_bytes) = self.find_released(batch)?;
+        if !released.is_empty() {
+            self.early.forbid();
+        }
         if !batch.events.is_empty() || !batch.quarantined.is_empty() || !batch.held.is_empty() {
             // what is released makes room for what it becomes
             self.make_room((footprint_bytes(batch) as u64).saturating_sub(freed_bytes))?;

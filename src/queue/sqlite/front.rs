@@ -9,7 +9,7 @@ use super::shelf::Shelf;
 use crate::delivery::{Claim, DeliveryNumber};
 use crate::webhook::WebhookId;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many bytes of bodies are claimed at once (the last body may go beyond).
@@ -21,6 +21,9 @@ pub(super) struct Front {
     /// What is not finished; nothing for a command beside the owner.
     pub(super) index: Index,
     pub(super) shelf: Shelf,
+    /// Claims of deliveries that were shown early and then undone. Until they have ended nothing is claimed, so that none
+    /// of these is on its way twice at once.
+    undone: HashSet<(WebhookId, u64)>,
     /// The webhook that was claimed for last, for the round robin.
     claimed_last: Option<WebhookId>,
 }
@@ -61,6 +64,24 @@ impl Front {
         self.index.follow(effects, connection, &mut self.shelf, now_us)
     }
 
+    /// What came after a block is undone: it is forgotten when the index is read anew.
+    pub(super) fn recall(&mut self, block: u64) {
+        self.undone.extend(self.index.recall(block));
+    }
+
+    /// A claim that does not stand has ended.
+    pub(super) fn forget(&mut self, webhook: WebhookId, sequence: u64) {
+        if self.undone.remove(&(webhook, sequence)) && self.undone.is_empty() {
+            self.index.rouse();
+        }
+    }
+
+    /// All claims that do not stand have ended.
+    pub(super) fn forget_all(&mut self) {
+        self.undone.clear();
+        self.index.rouse();
+    }
+
     /// Takes what is due, round robin over the webhooks with their allowances.
     pub(super) fn take(
         &mut self,
@@ -68,6 +89,9 @@ impl Front {
         mut allowances: Vec<(WebhookId, usize)>,
         now_us: i64,
     ) -> Vec<Taken> {
+        if !self.undone.is_empty() {
+            return Vec::new();
+        }
         allowances.sort_unstable();
         let after_last = allowances.partition_point(|&(webhook, _)| Some(webhook) <= self.claimed_last);
         allowances.rotate_left(after_last);

@@ -68,7 +68,7 @@ pub(super) struct Index {
     claims: HashMap<(WebhookId, u64), ClaimStanding>,
     /// Whether something may have become claimable since this was last asked.
     roused: bool,
-    /// Whether something could not be followed: what is missing must not be overtaken, so nothing is claimed.
+    /// Whether something could not be followed, or was undone: what is missing must not be overtaken, so nothing is claimed.
     has_hole: bool,
 }
 
@@ -402,6 +402,21 @@ impl Index {
                 self.beyond.overtake(webhook, sequence);
             }
         }
+    }
+
+    /// Whether nothing stays in the file, or is missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.beyond.is_empty() && !self.has_hole
+    }
+
+    /// What came after a block is undone: lets nothing be claimed until the index is read anew. Returns the claims of it,
+    /// which stand no more.
+    pub(super) fn recall(&mut self, block: u64) -> Vec<(WebhookId, u64)> {
+        self.has_hole = true;
+        self.claims
+            .extract_if(|_, standing| standing.home.block() > block)
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// The claims that stand.

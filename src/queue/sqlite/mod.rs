@@ -22,6 +22,7 @@ mod block;
 mod block_tests;
 mod books;
 mod deliveries;
+mod early;
 mod ending;
 mod enqueue;
 mod fault;

@@ -41,6 +41,7 @@ impl Writer {
         let mut claimed = front.index.claimed();
         claimed.retain(|&(webhook, sequence)| !self.ending.is_settled(webhook, sequence));
         front.index.release(claimed);
+        front.forget_all();
     }
 
     /// Ends a claim.
@@ -49,8 +50,12 @@ impl Writer {
         let Settled { claim, attempt, settlement, suspend } = settled;
         let DeliveryNumber { webhook, sequence } = claim.number;
         // a claim that was voided meanwhile may stand again with somebody else
-        let standing = self.front.lock().index.standing(webhook, sequence);
-        let Some((standing, is_given_up)) = standing else { return Ok(()) };
+        let mut front = self.front.lock();
+        let Some((standing, is_given_up)) = front.index.standing(webhook, sequence) else {
+            front.forget(webhook, sequence);
+            return Ok(());
+        };
+        drop(front);
         if !self.ending.settle(webhook, sequence) {
             return Ok(());
         }

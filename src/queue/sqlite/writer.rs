@@ -9,6 +9,7 @@
 use super::Options;
 use super::block::Forming;
 use super::books::Books;
+use super::early::Early;
 use super::ending::Ending;
 use super::fault::Fault;
 use super::front::SharedFront;
@@ -86,7 +87,8 @@ pub(super) struct Writer {
     pub(super) oldest_new: BTreeMap<WebhookId, u64>,
     pub(super) owned: bool,
     /// Whether the index has to be read anew: it could not follow.
-    is_behind: bool,
+    pub(super) is_behind: bool,
+    pub(super) early: Early,
     pub(super) published: Published,
     pub(super) unpublished: Unpublished,
     /// Said when the transaction is on disk.
@@ -127,6 +129,7 @@ impl Writer {
             oldest_new: BTreeMap::new(),
             owned,
             is_behind: false,
+            early: Early::default(),
             published: Published::default(),
             unpublished: Unpublished::default(),
             to_tell: Vec::new(),
@@ -233,9 +236,12 @@ impl Writer {
             Ok(()) => {
                 self.journal.written(self.noted.settled.len());
                 self.noted = Noted::default();
-                self.follow();
-                // before the answers: whoever has one may claim what it brought
-                self.show();
+                let is_followed = self.early.end() && self.effects.is_empty() && !self.is_behind;
+                if !is_followed {
+                    self.follow();
+                    // before the answers: whoever has one may claim what it brought
+                    self.show();
+                }
                 // likewise: whoever has one may look for what was told of it
                 for observation in std::mem::take(&mut self.to_tell) {
                     self.options.observers.tell(observation);
@@ -262,6 +268,7 @@ impl Writer {
         brought: &Receiver<Brought>,
         answers: &mut Vec<Answer>,
     ) -> Result<(), Fault> {
+        self.early.begin();
         self.settle_noted(0)?;
         let mut bytes = settle::footprint_bytes(&self.noted.settled);
         let mut next = first;
@@ -294,6 +301,7 @@ impl Writer {
         self.size.grows(bytes);
         self.watch_size()?;
         self.store_books()?;
+        self.show_early(bytes);
         failpoint::reach("queue.commit.before");
         self.execute("commit")?;
         failpoint::reach("queue.commit.after");
@@ -338,8 +346,14 @@ impl Writer {
     /// Undoes the transaction, and reads anew what stands in memory.
     fn undo(&mut self) {
         self.effects.clear();
+        let mut front = self.front.lock();
         // what was read meanwhile may have been what is undone
-        self.front.lock().shelf.clear();
+        front.shelf.clear();
+        if let Some(block) = self.early.fail() {
+            front.recall(block);
+            self.is_behind = true;
+        }
+        drop(front);
         self.forming = Forming::default();
         self.ending = Ending::default();
         self.last_to_store = None;

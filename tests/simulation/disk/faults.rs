@@ -96,6 +96,8 @@ pub struct Faults {
     pub read_only: bool,
     pub lies_about_sync: bool,
     pub failed_sync: FailedSync,
+    /// Syncs take until this is over.
+    pub holds_syncs: bool,
     pub crash_at: Option<(u64, Moment)>,
 }
 

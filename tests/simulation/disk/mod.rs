@@ -151,6 +151,11 @@ impl Disk {
         self.device().faults.lies_about_sync = does;
     }
 
+    /// Lets syncs take until this is taken back.
+    pub fn holds_syncs(&self, does: bool) {
+        self.device().faults.holds_syncs = does;
+    }
+
     /// Takes all faults away, `crash_at` too.
     pub fn heal(&self) {
         self.device().faults = faults::Faults::default();

@@ -300,6 +300,9 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, length: sqlite3_int64) ->
 unsafe extern "C" fn sync(file: *mut sqlite3_file, _: c_int) -> c_int {
     // SAFETY: an open file
     let connection = unsafe { connection(file) };
+    while connection.with(|device, _| device.faults.holds_syncs) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
     code(connection.with(Device::sync))
 }
 

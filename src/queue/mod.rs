@@ -168,7 +168,7 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
 /// The queue as capture, dispatch, upkeep and the commands see it.
 ///
-/// Every method that changes something returns after the change is on disk. A future that is dropped may or
+/// Every method that changes something returns after the change is on disk, but for [`settle`](Self::settle). A future that is dropped may or
 /// may not have had its effect.
 pub trait Queue: Send + Sync {
     // --- for capture
@@ -194,7 +194,8 @@ pub trait Queue: Send + Sync {
 
     /// Stores events, deliveries and progress in one durable transaction. Calls take effect in the order in
     /// which they are made, and several under way may share an fsync. With progress, returns the proof that
-    /// the source may be told of.
+    /// the source may be told of. Some of the deliveries may be claimed before: if it fails and is tried again, they are
+    /// claimed again, and no sooner than the first claims have ended.
     fn enqueue(&self, batch: Batch) -> Answer<'_, Option<Durable>>;
 
     /// Puts row changes of a transaction that is too large for memory on disk. Not durable: gone with the

@@ -2,7 +2,7 @@
 //! it.
 //!
 //! It follows the file: what a transaction changes is noted as effects, which take effect here when it is on disk. A
-//! transaction that is undone leaves the index as it was.
+//! transaction that is undone leaves the index as it was; what was shown of it `early` is taken back.
 
 use super::ages::Ages;
 use super::beyond::{Beyond, InFile};

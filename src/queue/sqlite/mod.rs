@@ -10,8 +10,8 @@
 //!
 //! Memory holds the webhooks' books (`books`) and, as the `front`, what may be claimed: the deliveries that are not
 //! finished in their lanes (`index`, `lanes`; a bounded number, the others stay in the file until there is room), the
-//! claims, and the blocks that were used last (`shelf`). It follows the file when a transaction is on disk, and can be
-//! read anew from it. Who claims does so beside the writer, and waits for no disk.
+//! claims, and the blocks that were used last (`shelf`). It follows the file when a transaction is on disk (what a small
+//! one brings, a moment `early`), and can be read anew from it. Who claims does so beside the writer, and waits for no disk.
 
 mod ages;
 mod arrived;

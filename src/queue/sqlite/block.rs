@@ -12,7 +12,7 @@ use crate::form::Lane;
 use crate::lsn::{Lsn, Position};
 use crate::webhook::WebhookId;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -364,6 +364,39 @@ impl Block {
             .query_row(params![id.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         content.map(|(events, bodies)| Self::decode(id, &events, Some(bodies.into()))).transpose()
+    }
+
+    /// Reads the event of the delivery at a place, as a block with nothing else; none if it is gone. That takes a small
+    /// part of what a whole block takes.
+    pub(super) fn read_one(connection: &Connection, id: u64, place: u32) -> Result<Option<Self>, Fault> {
+        let damaged = |error| Fault::from(malformed(0, format!("block {id} cannot be read: {error}")));
+        // both parts as they were at the same time
+        let _snapshot = connection.unchecked_transaction()?;
+        let events: Option<Vec<u8>> = connection
+            .prepare_cached(sql!("content_events"))?
+            .query_row(params![id.cast_signed()], |row| row.get(0))
+            .optional()?;
+        let events = events.unwrap_or_default();
+        let (mut encoded, mut from) = (&events[..], 0_u64);
+        while !encoded.is_empty() {
+            let (stored, after) = postcard::take_from_bytes::<StoredEvent<'_>>(encoded)
+                .map_err(|error| damaged(error.to_string()))?;
+            let tails = stored.tails.iter().map(|&(_, length)| length);
+            let heads = stored.deliveries.iter().map(|delivery| delivery.head_length);
+            let length = tails.chain(heads).fold(0, u64::saturating_add);
+            if stored.deliveries.iter().any(|delivery| delivery.place == place) {
+                let event = &encoded[..encoded.len() - after.len()];
+                let bodies = connection.blob_open(MAIN_DB, "content", "bodies", id.cast_signed(), true)?;
+                if from.saturating_add(length) > bodies.len() as u64 {
+                    return Err(damaged("it has not all of its bodies".into()));
+                }
+                let mut bytes = vec![0; length as usize];
+                bodies.read_at_exact(&mut bytes, from as usize)?;
+                return Self::decode(id, event, Some(bytes.into())).map(Some);
+            }
+            (encoded, from) = (after, from.saturating_add(length));
+        }
+        Ok(None)
     }
 
     /// Reads a block without its bodies; none if it is gone.

@@ -104,6 +104,28 @@ fn a_block_comes_back_as_it_was() {
 }
 
 #[test]
+fn an_event_is_read_without_the_rest_of_its_block() {
+    let stored = Connection::open_in_memory().unwrap();
+    stored
+        .execute_batch("create table content (block integer primary key, events blob, bodies blob) strict")
+        .unwrap();
+    let block = block();
+    block.store_content(&stored).unwrap();
+    let whole = told(&block);
+    for (place, expected) in whole.iter().enumerate() {
+        let one = Block::read_one(&stored, block.id, place as u32).unwrap().expect("it is there");
+        assert!(told(&one).contains(expected), "{place}");
+        let (delivery, _) = one.at(place as u32).unwrap();
+        assert_eq!(one.body(delivery).head, block.body(block.at(place as u32).unwrap().0).head);
+    }
+    assert!(Block::read_one(&stored, block.id, 6).unwrap().is_none());
+    assert!(Block::read_one(&stored, 13, 0).unwrap().is_none());
+    stored.execute_batch("update content set bodies = substr(bodies, 1, length(bodies) - 1)").unwrap();
+    assert!(Block::read_one(&stored, block.id, 0).is_ok());
+    assert!(matches!(said(Block::read_one(&stored, block.id, 5).unwrap_err()), Error::Damaged { .. }));
+}
+
+#[test]
 fn without_its_bodies_a_block_says_how_long_they_are() {
     let block = block();
     let (events, _) = block.encode();

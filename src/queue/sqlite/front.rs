@@ -9,11 +9,13 @@ use super::shelf::Shelf;
 use crate::delivery::{Claim, DeliveryNumber};
 use crate::webhook::WebhookId;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many bytes of bodies are claimed at once (the last body may go beyond).
 const CLAIM_BYTES_MAX: usize = 32 << 20;
+/// From how many retried deliveries of a block on it is read as a whole.
+const WHOLE_FROM: usize = 4;
 
 /// What is handed out.
 #[derive(Debug, Default)]
@@ -154,14 +156,25 @@ pub(super) fn read_claims(
 fn read_each(connection: &Connection, front: &SharedFront, taken: Vec<Taken>) -> Result<Vec<Claim>, Fault> {
     let mut claims: Vec<Claim> = Vec::with_capacity(taken.len());
     let mut bytes = 0;
+    let mut of_block: HashMap<u64, usize> = HashMap::new();
+    for taken in &taken {
+        *of_block.entry(taken.standing.home.block()).or_default() += 1;
+    }
     for taken in taken {
         if bytes >= CLAIM_BYTES_MAX {
             break;
         }
         let id = taken.standing.home.block();
+        // those that are retried are spread: the next one is hardly of the same block
+        let is_alone = taken.standing.has_row && of_block[&id] < WHOLE_FROM;
         let shelved = taken.block.clone().or_else(|| front.lock().shelf.find(id));
         let block = match shelved {
             Some(block) => block,
+            None if is_alone => {
+                let place = taken.standing.home.place();
+                let Some(block) = Block::read_one(connection, id, place)? else { continue };
+                Arc::new(block)
+            }
             None => {
                 let Some(block) = Block::read(connection, id)? else { continue };
                 let block = Arc::new(block);

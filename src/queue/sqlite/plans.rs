@@ -39,7 +39,8 @@ fn every_statement_of_a_delivery_goes_straight_to_its_row() {
     for statement in [sql!("attempts"), sql!("last_attempt"), sql!("delete_attempts")] {
         check(statement, &[attempts]);
     }
-    check(sql!("restart_pauses"), &["SEARCH delivery USING INDEX delivery_retrying (since_us>?)"]);
+    // once in a start, and where a clock was set back
+    check(sql!("restart_pauses"), &["SCAN delivery"]);
 }
 
 #[test]

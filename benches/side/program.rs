@@ -85,14 +85,24 @@ impl Program {
 
     /// Waits until it reads its slot.
     pub async fn reads(&mut self, stage: &Stage, slot: &str) -> Result<(), Trouble> {
-        while !stage.is_read(slot).await? {
+        if !self.reads_or_has_ended(stage, slot).await? {
             self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until it reads its slot, or has ended. Returns whether it reads.
+    pub async fn reads_or_has_ended(&mut self, stage: &Stage, slot: &str) -> Result<bool, Trouble> {
+        while !stage.is_read(slot).await? {
+            if self.ended()?.is_some() {
+                return Ok(false);
+            }
             if self.began.elapsed() > PATIENCE {
                 return Err(self.trouble("does not read its slot").into());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// An error, if it has ended by itself.

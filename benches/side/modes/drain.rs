@@ -64,9 +64,12 @@ fn comparisons() -> Vec<Comparison> {
 pub async fn limit(stage: &Stage, rows: u32, end: Lsn) -> Result<(Values, Option<String>), Trouble> {
     stage.copy_slot(LIMIT_SLOT).await?;
     let mut program = Program::recvlogical(stage, LIMIT_SLOT, end)?;
+    let mut began = Instant::now();
     program.start()?;
-    program.reads(stage, LIMIT_SLOT).await?;
-    let began = Instant::now();
+    // a few rows it has read before anybody looks
+    if program.reads_or_has_ended(stage, LIMIT_SLOT).await? {
+        began = Instant::now();
+    }
     let status = loop {
         match program.ended()? {
             Some(status) => break status,

@@ -5,8 +5,8 @@
 //! removed from it.
 
 use super::fault::Fault;
-use super::rows::{malformed, sql};
-use crate::delivery::{Body, DeliveryId, NewEvent};
+use super::rows::{malformed, sql, state_at, unsigned_at};
+use crate::delivery::{Body, DeliveryId, NewEvent, State};
 use crate::event::Verb;
 use crate::form::Lane;
 use crate::lsn::{Lsn, Position};
@@ -14,7 +14,7 @@ use crate::webhook::WebhookId;
 use bytes::Bytes;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How many bytes of bodies a block has, near enough; one that is larger by itself is a block of its own.
 pub(super) const BLOCK_BYTES: usize = 256 << 10;
@@ -92,6 +92,28 @@ pub(super) struct Delivery {
     tail: usize,
     head: Bytes,
     head_length: u64,
+}
+
+/// Rows of their own, by delivery.
+pub(super) type Rows = HashMap<(WebhookId, u64), Row>;
+
+/// What a row of its own says of a delivery.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) state: State,
+    pub(super) due_at_us: Option<i64>,
+    pub(super) attempts: u32,
+}
+
+impl Row {
+    /// The row in three columns from `column` on.
+    pub(super) fn at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Self> {
+        Ok(Self {
+            state: state_at(row, column)?,
+            due_at_us: row.get(column + 1)?,
+            attempts: row.get(column + 2)?,
+        })
+    }
 }
 
 /// An event as it is stored.
@@ -238,6 +260,20 @@ impl Block {
             (*first, *last) = ((*first).min(*sequence), (*last).max(*sequence));
         }
         shares
+    }
+
+    /// What rows of their own say of its deliveries.
+    pub(super) fn rows(&self, connection: &Connection) -> Result<Rows, Fault> {
+        let mut statement = connection.prepare_cached(sql!("rows_of_share"))?;
+        let mut rows = Rows::new();
+        for (webhook, (first, last)) in self.shares() {
+            let mut found =
+                statement.query(params![webhook.0.cast_signed(), first.cast_signed(), last.cast_signed()])?;
+            while let Some(row) = found.next()? {
+                rows.insert((webhook, unsigned_at(row, 0)?), Row::at(row, 1)?);
+            }
+        }
+        Ok(rows)
     }
 
     /// Removes deliveries, and the events that have none left.

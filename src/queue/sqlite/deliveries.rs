@@ -3,13 +3,13 @@
 //! Every step reads a bounded number of blocks, so that no reader holds the write-ahead log of the file for long.
 
 use super::arrived::{self, Arrived};
-use super::block::{Block, Delivery, Event};
+use super::block::{Block, Delivery, Event, Rows};
 use super::books::Book;
 use super::fault::Fault;
 use super::index::Index;
 use super::lanes::Stand;
 use super::read::known;
-use super::rows::{attempt_of, sql, state_at, unsigned_at};
+use super::rows::{attempt_of, sql, unsigned_at};
 use crate::delivery::{Attempt, DeliveryId, DeliveryNumber, Outcome, State};
 use crate::queue::{DeliveryDetail, DeliveryRef, DeliverySummary, Filter};
 use crate::webhook::WebhookId;
@@ -56,30 +56,17 @@ pub(super) struct Found {
     pub(super) block: u64,
 }
 
-/// What a row of its own says of a delivery.
-struct Row {
-    state: State,
-    due_at_us: Option<i64>,
-    attempts: u32,
-}
-
 /// What became of the deliveries of a block.
 struct Fates {
     arrived: HashMap<u32, Arrived>,
-    rows: HashMap<(WebhookId, u64), Row>,
+    rows: Rows,
 }
 
 impl Fates {
-    fn of(connection: &Connection, block: u64) -> Result<Self, Fault> {
-        let arrived = arrived::lists(connection, block)?;
-        let rows = connection
-            .prepare_cached(sql!("fates_of_block"))?
-            .query_map(params![block.cast_signed()], |row| {
-                let key = (WebhookId(unsigned_at(row, 0)?), unsigned_at(row, 1)?);
-                Ok((key, Row { state: state_at(row, 2)?, due_at_us: row.get(3)?, attempts: row.get(4)? }))
-            })?
-            .collect::<Result<_, _>>()?;
-        Ok(Self { arrived: arrived.into_iter().map(|arrived| (arrived.place, arrived)).collect(), rows })
+    fn of(connection: &Connection, block: &Block) -> Result<Self, Fault> {
+        let arrived = arrived::lists(connection, block.id)?;
+        let arrived = arrived.into_iter().map(|arrived| (arrived.place, arrived)).collect();
+        Ok(Self { arrived, rows: block.rows(connection)? })
     }
 }
 
@@ -95,7 +82,7 @@ pub(super) fn summaries(
     let mut found = Vec::new();
     for id in blocks {
         let Some(block) = Block::read_events(connection, id)? else { continue };
-        let fates = Fates::of(connection, id)?;
+        let fates = Fates::of(connection, &block)?;
         let mut take = |(delivery, event): (&Delivery, &Event)| {
             if found.len() == limit
                 || delivery.webhook != window.webhook

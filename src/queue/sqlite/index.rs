@@ -6,7 +6,7 @@
 
 use super::ages::Ages;
 use super::beyond::{Beyond, InFile};
-use super::block::{Block, Home};
+use super::block::{Block, Home, Row};
 use super::fault::Fault;
 use super::lanes::{Arrival, Lanes, SlotNumber, Stand, Standing};
 use super::rows::{sql, state_at, unsigned_at};
@@ -98,12 +98,6 @@ pub(super) struct ClaimStanding {
     pub(super) home: Home,
 }
 
-/// What a row of its own says of a delivery.
-struct Row {
-    state: State,
-    due_at_us: Option<i64>,
-}
-
 impl Index {
     /// An index of nothing yet, which has room for so many deliveries.
     pub(super) fn new(deliveries_max: usize) -> Self {
@@ -145,7 +139,7 @@ impl Index {
             }
             let Some(block) = Block::read_events(connection, id)? else { continue };
             let arrived = arrived(connection, id)?;
-            let rows = rows_of(connection, id)?;
+            let rows = block.rows(connection)?;
             for (delivery, event) in block.iter() {
                 let (webhook, sequence) = (delivery.webhook, delivery.sequence);
                 let is_known = arrived.contains(&delivery.place) || self.beyond.is_ahead(webhook, sequence);
@@ -316,7 +310,7 @@ impl Index {
         let row: Option<(u64, Row)> = connection
             .prepare_cached(sql!("delivery_row"))?
             .query_row(params![webhook.0.cast_signed(), sequence.cast_signed()], |row| {
-                Ok((unsigned_at(row, 0)?, Row { state: state_at(row, 1)?, due_at_us: row.get(2)? }))
+                Ok((unsigned_at(row, 0)?, Row::at(row, 1)?))
             })
             .optional()?;
         let Some((block, row)) = row else { return Ok(()) };
@@ -460,7 +454,7 @@ pub(super) fn has_ended(connection: &Connection, delivery: DeliveryNumber) -> Re
 fn standing_of(row: Option<&Row>) -> Option<Standing> {
     match row {
         None => Some(Standing::Due),
-        Some(Row { state: State::Retrying, due_at_us }) => {
+        Some(Row { state: State::Retrying, due_at_us, .. }) => {
             Some(Standing::Retrying { due_us: due_at_us.unwrap_or(i64::MIN) })
         }
         Some(Row { state: State::Ready | State::Waiting, .. }) => Some(Standing::Due),
@@ -473,15 +467,4 @@ fn standing_of(row: Option<&Row>) -> Option<Standing> {
 fn arrived(connection: &Connection, block: u64) -> Result<HashSet<u32>, Fault> {
     let lists = super::arrived::lists(connection, block)?;
     Ok(lists.into_iter().map(|arrived| arrived.place).collect())
-}
-
-fn rows_of(connection: &Connection, block: u64) -> Result<HashMap<(WebhookId, u64), Row>, Fault> {
-    let rows = connection
-        .prepare_cached(sql!("rows_of_block"))?
-        .query_map(params![block.cast_signed()], |row| {
-            let key = (WebhookId(unsigned_at(row, 0)?), unsigned_at(row, 1)?);
-            Ok((key, Row { state: state_at(row, 2)?, due_at_us: row.get(3)? }))
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(rows)
 }

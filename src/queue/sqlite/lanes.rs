@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 /// After so many fresh deliveries of a webhook, one that is retried has its turn, if the last one was delivered. Each
 /// that fails doubles that, so many times: what fails for good must not hold up the rest.
 const FRESH_PER_RETRY: u32 = 4;
-const DOUBLINGS_MAX: u32 = 6;
+const DOUBLINGS_MAX: u32 = 8;
 /// Lanes that have nothing keep room for so many deliveries.
 const ROOM_KEPT: usize = 4096;
 /// What stands for no slot.
@@ -75,6 +75,8 @@ struct Slot {
     stand: Stand,
     has_row: bool,
     overtakes: bool,
+    /// Whether it has a pause, of now or of when its turn comes. Most have none: they are not searched among those.
+    pauses: bool,
 }
 
 /// The first and the last of a lane.
@@ -139,7 +141,7 @@ impl Lanes {
     pub(super) fn insert(&mut self, arrival: Arrival<'_>) {
         let Arrival { sequence, home, lane, behind, standing, has_row, overtakes } = arrival;
         let stand = if standing == Standing::Blocking { Stand::Blocking } else { Stand::Waiting };
-        let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row, overtakes });
+        let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row, overtakes, pauses: false });
         let is_gate = |other: &&Lane| **other != lane && self.has_before(**other, sequence);
         let mut gates: Vec<Lane> = behind.iter().filter(is_gate).copied().collect();
         gates.sort_unstable();
@@ -154,7 +156,7 @@ impl Lanes {
             self.join_block(home, sequence);
         }
         if let Standing::Retrying { due_us } = standing {
-            self.due_of.insert(number, due_us);
+            self.keep_pause(number, due_us);
         }
         let Some(&Ends { head, tail }) = self.by_lane.get(&lane) else {
             self.by_lane.insert(lane, Ends { head: number, tail: number });
@@ -208,8 +210,8 @@ impl Lanes {
         if self.slots[number as usize].stand == Stand::Blocking || self.gated.contains_key(&number) {
             return;
         }
-        match self.due_of.get(&number) {
-            Some(&due_us) => self.pause(number, due_us),
+        match self.pause_of(number) {
+            Some(due_us) => self.pause(number, due_us),
             None => self.make_ready(number),
         }
     }
@@ -232,7 +234,23 @@ impl Lanes {
         let slot = &mut self.slots[number as usize];
         slot.stand = Stand::Retrying;
         self.due.insert((due_us, slot.sequence, number));
+        self.keep_pause(number, due_us);
+    }
+
+    fn keep_pause(&mut self, number: SlotNumber, due_us: i64) {
+        self.slots[number as usize].pauses = true;
         self.due_of.insert(number, due_us);
+    }
+
+    /// When its pause ends, if it has one.
+    fn pause_of(&self, number: SlotNumber) -> Option<i64> {
+        self.slots[number as usize].pauses.then(|| self.due_of[&number])
+    }
+
+    fn forget_pause(&mut self, number: SlotNumber) {
+        if std::mem::take(&mut self.slots[number as usize].pauses) {
+            self.due_of.remove(&number);
+        }
     }
 
     /// Claims the next that may be: in the order of the numbers, and now and then one that is retried. Where that order
@@ -244,7 +262,7 @@ impl Lanes {
             && due_us <= now_us
         {
             self.due.remove(&(due_us, sequence, number));
-            self.due_of.remove(&number);
+            self.forget_pause(number);
             self.fresh_in_turn = 0;
             self.slots[number as usize].stand = Stand::Claimed;
             return Some(number);
@@ -394,7 +412,7 @@ impl Lanes {
     pub(super) fn end(&mut self, number: SlotNumber) {
         let Slot { lane, home, next, stand, .. } = self.slots[number as usize];
         self.stand_back(number);
-        self.due_of.remove(&number);
+        self.forget_pause(number);
         self.pass_gate(number);
         if stand != Stand::Blocking {
             self.leave_block(home);
@@ -419,7 +437,7 @@ impl Lanes {
         match stand {
             Stand::Ready => self.ready -= 1,
             Stand::Retrying => {
-                if let Some(&due_us) = self.due_of.get(&number) {
+                if let Some(due_us) = self.pause_of(number) {
                     self.due.remove(&(due_us, sequence, number));
                 }
             }
@@ -431,6 +449,9 @@ impl Lanes {
 
     /// A delivery waits for no other lane any more.
     fn pass_gate(&mut self, number: SlotNumber) {
+        if self.gated.is_empty() {
+            return;
+        }
         for gate in self.gated.remove(&number).unwrap_or_default() {
             if let Some(waiting) = self.waiting_for.get_mut(&gate) {
                 waiting.retain(|&waiting| waiting != number);
@@ -561,14 +582,14 @@ impl Lanes {
         let number = match self.find(claimed.lane, claimed.sequence) {
             Some(number) => number,
             None => {
-                claimed.next = NONE;
+                (claimed.next, claimed.pauses) = (NONE, false);
                 self.join_block(claimed.home, claimed.sequence);
                 self.occupy(claimed)
             }
         };
         self.pass_gate(number);
         self.stand_back(number);
-        self.due_of.remove(&number);
+        self.forget_pause(number);
         let lane = claimed.lane;
         match self.by_lane.get(&lane).copied() {
             None => drop(self.by_lane.insert(lane, Ends { head: number, tail: number })),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const LANES: u64 = 4;
 /// After so many fresh deliveries one that is retried has its turn; and the same once retries have failed often.
 const FRESH_PER_RETRY: u32 = 4;
-const FRESH_PER_FAILING_RETRY: u32 = 256;
+const FRESH_PER_FAILING_RETRY: u32 = 1024;
 const NOTHING: [u64; 0] = [];
 
 /// A delivery that is not finished, as the list knows it.
@@ -498,9 +498,9 @@ fn what_comes_after_a_drop_goes_behind_what_waits() {
 /// the rest took three times as long.
 #[test]
 fn retries_that_fail_stand_back_behind_what_is_fresh() {
-    let mut lanes = lanes((1..=5000).map(|sequence| due(sequence, sequence)));
+    let mut lanes = lanes((1..=6000).map(|sequence| due(sequence, sequence)));
     let mut retries = Vec::new();
-    for place in 0..2000 {
+    for place in 0..5000 {
         let slot = lanes.claim(0, u64::MAX).unwrap();
         if lanes.has_row(slot) {
             retries.push(place);
@@ -508,7 +508,7 @@ fn retries_that_fail_stand_back_behind_what_is_fresh() {
         lanes.retry(slot, 0);
     }
     assert_eq!(retries[..7], [4, 13, 30, 63, 128, 257, 514]);
-    assert_eq!(retries[7..], [771, 1028, 1285, 1542, 1799]);
+    assert_eq!(retries[7..], [1027, 2052, 3077, 4102]);
     let mut slot = lanes.claim(0, u64::MAX).unwrap();
     while !lanes.has_row(slot) {
         slot = lanes.claim(0, u64::MAX).unwrap();

@@ -57,10 +57,8 @@ fn every_statement_of_a_block_goes_straight_to_its_rows() {
     for statement in [sql!("arrived"), sql!("delete_arrived")] {
         check(statement, &[arrived]);
     }
-    let deliveries = "SEARCH delivery USING INDEX delivery_of_block (block=?)";
-    for statement in [sql!("rows_of_block"), sql!("fates_of_block")] {
-        check(statement, &[deliveries]);
-    }
+    let deliveries = "SEARCH delivery USING PRIMARY KEY (webhook=? AND sequence>? AND sequence<?)";
+    check(sql!("rows_of_share"), &[deliveries]);
     check(sql!("delete_share"), &["SEARCH share USING PRIMARY KEY (webhook=? AND first=?)"]);
     check(sql!("ended_blocks"), &["SEARCH block USING INDEX block_ended (since_us<?)"]);
     check(sql!("open_blocks"), &["SEARCH block USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]);

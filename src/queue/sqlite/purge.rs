@@ -5,14 +5,14 @@ use super::block::Block;
 use super::fault::Fault;
 use super::operate::Sweep;
 use super::ranges::append_range;
-use super::rows::{sql, state_at, unsigned_at};
+use super::rows::{sql, unsigned_at};
 use super::writer::Writer;
 use crate::delivery::State;
 use crate::failpoint;
 use crate::queue::{Filter, SequenceRange};
 use crate::webhook::WebhookId;
 use rusqlite::params;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// How many deliveries are purged at once, near enough: some tens of milliseconds of the writer's time.
 const PURGE_STEP: u64 = 4000;
@@ -60,15 +60,9 @@ impl Writer {
         };
         let arrived: HashSet<u32> =
             arrived::lists(&self.connection, id)?.into_iter().map(|arrived| arrived.place).collect();
-        let rows: HashMap<(WebhookId, u64), State> = self
-            .connection
-            .prepare_cached(sql!("rows_of_block"))?
-            .query_map(params![id.cast_signed()], |row| {
-                Ok(((WebhookId(unsigned_at(row, 0)?), unsigned_at(row, 1)?), state_at(row, 2)?))
-            })?
-            .collect::<Result<_, _>>()?;
+        let rows = block.rows(&self.connection)?;
         let end_of = |webhook, sequence, place| match rows.get(&(webhook, sequence)) {
-            Some(&state) => Some(state).filter(|state| matches!(state, State::Delivered | State::Dropped)),
+            Some(row) => Some(row.state).filter(|state| matches!(state, State::Delivered | State::Dropped)),
             None => arrived.contains(&place).then_some(State::Delivered),
         };
         let mut count = 0;

@@ -6,7 +6,7 @@ use crate::delivery::Claim;
 use crate::queue::WebhookStanding;
 use crate::retry::{FailureRun, Meaning};
 use crate::webhook::{Webhook, WebhookId, Webhooks};
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Books {
             claims: 0,
             bytes: 0,
             body_bytes: 1,
-            webhooks: HashMap::new(),
+            webhooks: HashMap::default(),
             askings: 0,
             began: Instant::now(),
             began_us: None,

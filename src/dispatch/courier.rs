@@ -4,9 +4,9 @@ use crate::auth::{self, Authenticator};
 use crate::delivery::{Claim, Outcome};
 use crate::transport::{Endpoint, Transport, Trust};
 use crate::webhook::{Webhook, WebhookId};
+use foldhash::HashMap;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes attempts. Dispatch knows no more of HTTP than this.

@@ -13,8 +13,9 @@ use super::rows::{sql, state_at, unsigned_at};
 use super::shelf::Shelf;
 use crate::delivery::{DeliveryNumber, State};
 use crate::webhook::WebhookId;
+use foldhash::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The part of what memory has room for that must be ready to be sent before others of the webhook may overtake it.

@@ -9,7 +9,8 @@
 
 use super::block::Home;
 use crate::form::Lane;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use foldhash::HashMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// After so many fresh deliveries of a webhook, one that is retried has its turn, if the last one was delivered. Each
 /// that fails doubles that, so many times: what fails for good must not hold up the rest.
@@ -141,7 +142,8 @@ impl Lanes {
     pub(super) fn insert(&mut self, arrival: Arrival<'_>) {
         let Arrival { sequence, home, lane, behind, standing, has_row, overtakes } = arrival;
         let stand = if standing == Standing::Blocking { Stand::Blocking } else { Stand::Waiting };
-        let number = self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row, overtakes, pauses: false });
+        let number =
+            self.occupy(Slot { sequence, lane, home, next: NONE, stand, has_row, overtakes, pauses: false });
         let is_gate = |other: &&Lane| **other != lane && self.has_before(**other, sequence);
         let mut gates: Vec<Lane> = behind.iter().filter(is_gate).copied().collect();
         gates.sort_unstable();
@@ -563,7 +565,7 @@ impl Lanes {
 
     /// Every delivery, and where it stands.
     pub(super) fn stands(&self) -> HashMap<u64, Stand> {
-        let mut stands = HashMap::new();
+        let mut stands = HashMap::default();
         for ends in self.by_lane.values() {
             let mut number = ends.head;
             while number != NONE {

@@ -3,8 +3,9 @@
 use super::block::Home;
 use super::lanes::{Arrival, Lanes, SlotNumber, Stand, Standing};
 use crate::form::Lane;
+use foldhash::HashMap;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many lanes there are.
 const LANES: u64 = 4;

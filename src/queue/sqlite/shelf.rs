@@ -3,8 +3,9 @@
 
 use super::block::Block;
 use super::fault::Fault;
+use foldhash::HashMap;
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How much stands on the shelf (the last block may go beyond).

@@ -214,6 +214,8 @@ pub enum Deliveries {
     List(List),
     /// Show one delivery with its body and all its attempts
     Show(Show),
+    /// Follow deliveries: a line for each that comes, and whenever something has become of one
+    Tail(Tail),
     /// Send dead letters again, in commit order
     Replay(Choice),
     /// Give deliveries up: dead ones, and those that are not finished
@@ -229,6 +231,17 @@ pub struct List {
     /// How many at most
     #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub limit: u32,
+}
+
+/// `deliveries tail`.
+#[derive(Args, Debug)]
+pub struct Tail {
+    /// Which.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// How many of those that are there already are shown first
+    #[arg(long, default_value_t = 10, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub last: u32,
 }
 
 /// `deliveries show`.

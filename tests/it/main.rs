@@ -28,5 +28,6 @@ mod report;
 mod running;
 mod side;
 mod source;
+mod tail;
 mod values;
 mod version;

@@ -1,21 +1,22 @@
 //! `walhook deliveries`.
 
-use super::{Context, selection, times};
+use super::{Context, selection, tail, times};
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
 use crate::app::output::{Output, printable};
 use crate::delivery::{Attempt, Body, Outcome, State};
-use crate::queue::{DeliveryDetail, DeliverySummary, Filter, Queue, SequenceRange};
+use crate::queue::{DeliveryDetail, DeliverySummary, Filter, Queue, SequenceRange, WebhookStanding};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Lists, shows, replays and drops deliveries.
+/// Lists, shows, follows, replays and drops deliveries.
 pub async fn perform(context: &Context, command: &cli::Deliveries) -> Result<Exit, Failure> {
     let config = context.load()?;
     let queue = context.open_queue(&config).await?;
     match command {
         cli::Deliveries::List(arguments) => list(context.output, &*queue, arguments).await,
         cli::Deliveries::Show(arguments) => show(context.output, &*queue, arguments).await,
+        cli::Deliveries::Tail(arguments) => tail::follow(context.output, &*queue, arguments).await,
         cli::Deliveries::Replay(choice) => replay(context.output, &*queue, choice).await,
         cli::Deliveries::Drop(choice) => drop_chosen(context.output, &*queue, choice).await,
     }
@@ -27,16 +28,12 @@ async fn list(output: Output, queue: &dyn Queue, arguments: &cli::List) -> Resul
     let webhook = filter.webhook;
     let deliveries = queue.deliveries(filter, arguments.limit as usize).await?;
     let ranges = queue.ranges(webhook).await?;
-    let name = |summary: &DeliverySummary| {
-        let standing = standings.iter().find(|standing| standing.id == summary.number.webhook);
-        standing.map_or_else(String::new, |standing| standing.name.clone())
-    };
     let rows = deliveries
         .iter()
         .map(|summary| {
             vec![
                 summary.number.to_string(),
-                name(summary),
+                name_of(&standings, summary).to_owned(),
                 summary.state.as_str().to_owned(),
                 summary.form.clone(),
                 summary.verb.to_string(),
@@ -51,7 +48,7 @@ async fn list(output: Output, queue: &dyn Queue, arguments: &cli::List) -> Resul
         ["delivery", "webhook", "state", "form", "event", "entry", "committed", "attempts", "last outcome"];
     let json = || {
         json!({
-            "deliveries": deliveries.iter().map(|summary| summary_json(summary, &name(summary))).collect::<Value>(),
+            "deliveries": deliveries.iter().map(|summary| summary_json(summary, name_of(&standings, summary))).collect::<Value>(),
             "ranges": ranges.iter().map(range_json).collect::<Value>(),
         })
     };
@@ -75,8 +72,7 @@ async fn show(output: Output, queue: &dyn Queue, arguments: &cli::Show) -> Resul
         return Err(Failure::no(format!("there is no delivery {}", arguments.delivery))
             .hint("finished ones go after the retention; `walhook deliveries list` shows what is there"));
     };
-    let standing = standings.iter().find(|standing| standing.id == detail.summary.number.webhook);
-    let name = standing.map_or("", |standing| &standing.name);
+    let name = name_of(&standings, &detail.summary);
     if output.json {
         let mut json = summary_json(&detail.summary, name);
         json["content_type"] = detail.body.content_type.as_str().into();
@@ -213,7 +209,13 @@ fn finish(output: Output, count: u64, done: &str, none: &str) -> Result<Exit, Fa
     Ok(if count == 0 { Exit::No } else { Exit::Well })
 }
 
-fn summary_json(summary: &DeliverySummary, webhook: &str) -> Value {
+/// The name of a delivery's webhook; empty if the queue does not know it any more.
+pub(super) fn name_of<'a>(standings: &'a [WebhookStanding], summary: &DeliverySummary) -> &'a str {
+    let standing = standings.iter().find(|standing| standing.id == summary.number.webhook);
+    standing.map_or("", |standing| &standing.name)
+}
+
+pub(super) fn summary_json(summary: &DeliverySummary, webhook: &str) -> Value {
     json!({
         "delivery": summary.number.to_string(),
         "id": summary.id.to_string(),

@@ -11,6 +11,7 @@ pub mod resume;
 pub mod run;
 mod selection;
 pub mod setup;
+mod tail;
 pub mod teardown;
 mod times;
 pub mod webhooks;

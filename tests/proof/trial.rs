@@ -124,8 +124,13 @@ impl Trial {
     /// Waits until the receiver has heard so many further requests, however long that takes while it hears some:
     /// those since the last work began count too, for they may all have come before the work was over.
     pub async fn hear(&mut self, requests: u64) {
+        let before = self.heard_before_work.lock().unwrap().take();
+        self.hear_since(before.unwrap_or_else(|| self.stage.receiver.count()), requests).await;
+    }
+
+    /// The same for those behind a number of requests.
+    pub async fn hear_since(&mut self, before: u64, requests: u64) {
         let mut heard = self.stage.receiver.count();
-        let before = self.heard_before_work.lock().unwrap().take().unwrap_or(heard);
         let (mut heard_at, until) = (Instant::now(), before + requests);
         while heard < until {
             if self.stage.receiver.count() > heard {

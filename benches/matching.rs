@@ -92,6 +92,7 @@ fn webhook(number: u64, condition: &str) -> Webhook {
         enabled: true,
         format: "native",
         callback: Callback {
+            tls: None,
             url: "https://receiver.example/hook".parse().expect("it is a URL"),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },
         },

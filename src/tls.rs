@@ -3,6 +3,7 @@
 //! The provider is always named (aws-lc-rs), never the process default: a second one somewhere in the
 //! dependencies would otherwise make the default ambiguous.
 
+use crate::webhook::CallbackTls;
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -116,6 +117,13 @@ pub fn client_config(check: &Check, client: Option<(&Path, &Path)>) -> Result<Ar
             })?,
     };
     Ok(Arc::new(config))
+}
+
+/// A client's configuration for an endpoint that has certificates of its own.
+pub fn endpoint_config(own: &CallbackTls) -> Result<Arc<ClientConfig>, Error> {
+    let roots = own.authorities.clone().map_or(Roots::System, Roots::File);
+    let client = own.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+    client_config(&Check::AuthorityAndName(roots), client)
 }
 
 fn verifier(check: &Check) -> Result<Arc<dyn ServerCertVerifier>, Error> {

@@ -6,6 +6,7 @@ use crate::retry::Schedule;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -67,6 +68,18 @@ pub struct Callback {
     pub url: Url,
     /// The authentication.
     pub authentication: Authentication,
+    /// Certificates of its own; none means those of the system, and none of ours.
+    pub tls: Option<CallbackTls>,
+}
+
+/// The certificates between us and an endpoint, as files (PEM). They are read whenever a connection is made, so that
+/// renewed ones are used without a word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallbackTls {
+    /// The authorities that are trusted, instead of the system's.
+    pub authorities: Option<PathBuf>,
+    /// Our certificate, with its chain, and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// Credentials for an endpoint, as the scheme of that name reads them.
@@ -160,7 +173,11 @@ pub(crate) mod sample {
             custom_json: None,
             enabled: true,
             format: "native",
-            callback: Callback { url: "http://receiver.example/hook".parse().unwrap(), authentication },
+            callback: Callback {
+                url: "http://receiver.example/hook".parse().unwrap(),
+                authentication,
+                tls: None,
+            },
             signing_secrets: vec![],
             sending: Sending {
                 schedule: Schedule::default(),

@@ -224,6 +224,7 @@ pub fn webhook(number: u64, condition: Option<&str>, format: &'static str) -> We
         enabled: true,
         format,
         callback: Callback {
+            tls: None,
             url: "https://receiver.example/hook".parse().expect("it is a URL"),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },
         },

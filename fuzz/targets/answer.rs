@@ -140,6 +140,7 @@ fn webhook(url: &str) -> Webhook {
         enabled: true,
         format: "native",
         callback: Callback {
+            tls: None,
             url: url.parse().unwrap(),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() },
         },

@@ -1,9 +1,12 @@
 //! Whether endpoints can be reached: a connection and its TLS handshake, no request.
 
 use super::finding::{Finding, Mend, Severity};
+use crate::tls;
+use crate::webhook::CallbackTls;
 use futures_util::StreamExt;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,8 @@ pub struct Endpoint {
     pub webhook: String,
     /// Its URL.
     pub url: Url,
+    /// The certificates that it has of its own.
+    pub tls: Option<CallbackTls>,
 }
 
 /// TLS with the certificates that the operating system trusts.
@@ -43,6 +48,10 @@ pub async fn probe(
         .map(|endpoint| {
             let tls = Arc::clone(&tls);
             async move {
+                let tls = match endpoint.tls.as_ref().map(tls::endpoint_config).transpose() {
+                    Ok(own) => own.unwrap_or(tls),
+                    Err(error) => return unusable(&endpoint, &error),
+                };
                 let result = tokio::time::timeout(timeout, connect(&endpoint.url, tls)).await;
                 judge(&endpoint, result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())), timeout)
             }
@@ -50,6 +59,14 @@ pub async fn probe(
         .buffered(IN_FLIGHT_MAX)
         .collect()
         .await
+}
+
+fn unusable(endpoint: &Endpoint, error: &tls::Error) -> Finding {
+    let object = format!("webhook {:?}", endpoint.webhook);
+    let why = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    Finding::new(Severity::Error, object, format!("{error}{why}")).mended_by(Mend::Key(
+        "[webhooks.callback.tls]: PEM files that walhook may read, and a key that nobody else may".into(),
+    ))
 }
 
 fn judge(endpoint: &Endpoint, result: io::Result<()>, timeout: Duration) -> Finding {

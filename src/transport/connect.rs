@@ -4,6 +4,7 @@ use super::allowance::{Allowance, Allowed};
 use super::guard::Guard;
 use super::{Error, Settings};
 use crate::tls;
+use crate::webhook::CallbackTls;
 use http::Uri;
 use http::uri::Scheme;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -60,7 +61,12 @@ impl Connector {
 
     /// Connects to where a URL leads. `shut` tells whether the other side has not let us in: meanwhile, afterwards,
     /// and when this was dropped.
-    pub(super) async fn connect(&self, to: &Uri, shut: &AtomicBool) -> Result<Stream, Refusal> {
+    pub(super) async fn connect(
+        &self,
+        to: &Uri,
+        own: Option<&Arc<CallbackTls>>,
+        shut: &AtomicBool,
+    ) -> Result<Stream, Refusal> {
         shut.store(true, Ordering::Relaxed);
         let connecting = async {
             let tcp = self.tcp.clone().call(to.clone()).await?.into_inner();
@@ -71,7 +77,11 @@ impl Connector {
             }
             let host = to.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
             let name = ServerName::try_from(host)?.to_owned();
-            Ok(Stream::Tls(Box::new(self.tls.connect(name, stream).await?)))
+            let tls = match own {
+                Some(own) => own_tls(Arc::clone(own)).await?,
+                None => self.tls.clone(),
+            };
+            Ok(Stream::Tls(Box::new(tls.connect(name, stream).await?)))
         };
         let limited = tokio::time::timeout(self.timeout, connecting).await;
         limited.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
@@ -95,8 +105,20 @@ fn tls_config(settings: &Settings) -> Result<ClientConfig, rustls::Error> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols();
     Ok(config)
+}
+
+/// TLS with the certificates that an endpoint has of its own, as they stand in their files now.
+async fn own_tls(own: Arc<CallbackTls>) -> Result<TlsConnector, Refusal> {
+    let config = tokio::task::spawn_blocking(move || tls::endpoint_config(&own)).await??;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols = protocols();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn protocols() -> Vec<Vec<u8>> {
+    vec![b"h2".to_vec(), b"http/1.1".to_vec()]
 }
 
 /// A connection to an endpoint.

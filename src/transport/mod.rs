@@ -14,7 +14,7 @@ pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 use crate::delivery::{Claim, Outcome};
 use crate::failpoint;
 use crate::remedy::{Remediable, Remedy};
-use crate::webhook::Webhook;
+use crate::webhook::{CallbackTls, Webhook};
 use answer::End;
 use guard::Guard;
 use http::{HeaderMap, Method, Request};
@@ -140,7 +140,7 @@ impl Transport {
     /// error here: the attempts say so.
     pub fn prepare(&self, webhook: &Webhook, trust: Trust) -> Result<Endpoint, KeyError> {
         Ok(Endpoint {
-            target: self.target(&webhook.callback.url, trust),
+            target: self.target(&webhook.callback.url, webhook.callback.tls.as_ref(), trust),
             trust,
             signer: Signer::new(&webhook.signing_secrets)?,
             timeout: webhook.sending.timeout,
@@ -191,15 +191,15 @@ impl Transport {
     /// Knocks at an endpoint: whether it lets us in. Nothing is sent. The guard looks at it as it does when something
     /// is.
     pub async fn knock(&self, url: &Url, trust: Trust) -> bool {
-        match self.target(url, trust) {
+        match self.target(url, None, trust) {
             Ok(target) => self.pool(trust).0.knock(&target).await,
             Err(_) => false,
         }
     }
 
-    fn target(&self, url: &Url, trust: Trust) -> Result<Target, String> {
+    fn target(&self, url: &Url, tls: Option<&CallbackTls>, trust: Trust) -> Result<Target, String> {
         self.pool(trust).1.check_literal(url).map_err(|forbidden| forbidden.to_string())?;
-        Target::of(url).map_err(|error| format!("could not make the request: {error}"))
+        Target::of(url, tls).map_err(|error| format!("could not make the request: {error}"))
     }
 
     fn pool(&self, trust: Trust) -> &(Pool, Guard) {

@@ -9,6 +9,7 @@ use super::connect::{Connector, Refusal};
 use super::guard::Guard;
 use super::request::Parts;
 use super::{Error, Settings};
+use crate::webhook::CallbackTls;
 use foldhash::HashMap;
 use http::header::HOST;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
@@ -45,15 +46,17 @@ pub(super) struct Target {
     /// Path and query, for HTTP/1.1.
     path: Uri,
     host: HeaderValue,
-    /// Scheme, host and port: who shares connections.
+    /// Scheme, host, port and certificates: who shares connections.
     origin: Arc<str>,
     /// Whether nothing let us in when it was tried last.
     shut: Arc<AtomicBool>,
+    /// Certificates of its own.
+    tls: Option<Arc<CallbackTls>>,
 }
 
 impl Target {
-    /// The target of a URL.
-    pub(super) fn of(url: &url::Url) -> Result<Self, InvalidUri> {
+    /// The target of a URL, with certificates of its own perhaps.
+    pub(super) fn of(url: &url::Url, tls: Option<&CallbackTls>) -> Result<Self, InvalidUri> {
         let whole: Uri = url.as_str().parse()?;
         let path = whole.path_and_query().map_or("/", PathAndQuery::as_str);
         let authority = whole.authority().map_or("", Authority::as_str);
@@ -64,8 +67,10 @@ impl Target {
             url: format!("{origin}{path}").parse()?,
             path: path.parse()?,
             host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
-            origin: origin.into(),
+            // who shows another certificate, or trusts others, has connections of its own
+            origin: tls.map_or_else(|| origin.clone(), |tls| format!("{origin} {tls:?}")).into(),
             shut: Arc::default(),
+            tls: tls.cloned().map(Arc::new),
         })
     }
 
@@ -276,7 +281,7 @@ impl Shared {
     }
 
     async fn connect(self: &Arc<Self>, target: &Target) -> Result<Connection, Broken> {
-        let connecting = self.connector.connect(&target.url, &target.shut);
+        let connecting = self.connector.connect(&target.url, target.tls.as_ref(), &target.shut);
         let stream = connecting.await.map_err(Broken::Connecting)?;
         let allowance = Arc::clone(stream.allowance());
         let refused = |error: hyper::Error| Broken::Connecting(error.into());

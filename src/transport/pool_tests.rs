@@ -62,7 +62,7 @@ async fn send(pool: &Pool, target: &Target) -> Answer {
 async fn a_connection_serves_again_until_it_was_idle_for_long() {
     let pool = pool(&Settings { idle_timeout: Duration::from_millis(400), ..Settings::default() });
     let (url, mut seen, _serving) = endpoint().await;
-    let target = Target::of(&url).unwrap();
+    let target = Target::of(&url, None).unwrap();
     for _ in 0..3 {
         let answer = send(&pool, &target).await;
         pool.keep(&target, answer);
@@ -82,7 +82,7 @@ async fn a_connection_serves_again_until_it_was_idle_for_long() {
 async fn no_more_connections_are_kept_than_allowed() {
     let pool = pool(&Settings { idle_per_host_max: 2, ..Settings::default() });
     let (url, mut seen, _serving) = endpoint().await;
-    let target = Target::of(&url).unwrap();
+    let target = Target::of(&url, None).unwrap();
     let answers = [send(&pool, &target).await, send(&pool, &target).await, send(&pool, &target).await];
     for number in 0..3 {
         assert_eq!(next(&mut seen).await, Some(Seen::Request(number)));
@@ -101,7 +101,7 @@ async fn no_more_connections_are_kept_than_allowed() {
 fn a_target_says_where_to_and_nothing_more() {
     #[track_caller]
     fn check(url: &str, whole: &str, path: &str, host: &str) {
-        let target = Target::of(&url.parse().unwrap()).unwrap();
+        let target = Target::of(&url.parse().unwrap(), None).unwrap();
         let found =
             (target.url.to_string(), target.path.to_string(), target.host.to_str().unwrap().to_owned());
         assert_eq!(found, (whole.to_owned(), path.to_owned(), host.to_owned()));

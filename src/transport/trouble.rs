@@ -4,6 +4,7 @@ use super::answer::one_line;
 use super::guard::Forbidden;
 use super::pool::Broken;
 use crate::delivery::Outcome;
+use crate::tls;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::pki_types::UnixTime;
@@ -48,6 +49,11 @@ fn in_words(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
         return Some(CLOSED.to_owned());
+    }
+    if let Some(error) = cause.downcast_ref::<tls::Error>() {
+        // of our own files: which one, and then why
+        let why = error.source().map_or_else(String::new, |why| format!(": {why}"));
+        return Some(format!("{error}{why}"));
     }
     let mut error = cause.downcast_ref::<io::Error>()?;
     // an `io::Error` hides what it wraps from the chain of causes, and may wrap another one

@@ -405,6 +405,19 @@ fn urls_must_be_absolute_and_without_credentials() {
 }
 
 #[test]
+fn certificates_of_an_endpoint_are_files_beside_the_configuration() {
+    let tls = |keys: &str| with("", &format!("callback.tls = {{ {keys} }}"));
+    let all = tls("authorities = \"ca.pem\", certificate = \"/etc/us.pem\", key = \"us.key\"");
+    let tls_of = parse(&all).unwrap().webhooks.iter().next().unwrap().callback.tls.clone().unwrap();
+    assert_eq!(tls_of.authorities.unwrap(), Path::new("etc/ca.pem"));
+    assert_eq!(tls_of.client.unwrap(), ("/etc/us.pem".into(), "etc/us.key".into()));
+    check(&tls("certificate = \"us.pem\""), "there is a certificate and no key -> add `key`");
+    check(&tls("key = \"us.key\""), "there is a key and no certificate -> add `certificate`");
+    check(&tls("ca = \"ca.pem\""), "unknown key");
+    check(&all.replace("https://", "http://"), "`tls` is for https, and the URL says http");
+}
+
+#[test]
 fn authentication_is_read_by_its_scheme() {
     let scheme = |settings: &str| with("", &format!("callback.authentication = {{ {settings} }}"));
     let read = |settings: &str| {

@@ -37,6 +37,7 @@ pub(crate) fn webhook(id: u64, url: &str) -> Webhook {
         enabled: true,
         format: "native",
         callback: Callback {
+            tls: None,
             url: url.parse().unwrap(),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() },
         },

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+mod certificates;
 mod cli;
 mod cluster;
 mod comeback;

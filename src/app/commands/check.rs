@@ -62,7 +62,11 @@ async fn of_database(config: &Config) -> Result<Report, Failure> {
 async fn of_endpoints(config: &Config) -> Result<Vec<Finding>, Failure> {
     let wanted = config.webhooks.iter().filter(|webhook| webhook.enabled);
     let wanted: Vec<_> = wanted
-        .map(|webhook| Endpoint { webhook: webhook.name.clone(), url: webhook.callback.url.clone() })
+        .map(|webhook| Endpoint {
+            webhook: webhook.name.clone(),
+            url: webhook.callback.url.clone(),
+            tls: webhook.callback.tls.clone(),
+        })
         .collect();
     if wanted.is_empty() {
         return Ok(Vec::new());

@@ -305,6 +305,25 @@ pub(super) static WEBHOOK: &[Key] = &[
 static CALLBACK: &[Key] = &[
     Key::required("url", Kind::Text, "The URL, absolute, http or https."),
     Key::default("authentication", Kind::Scheme, r#"{ type = "NO_AUTH" }"#, "How we authenticate there."),
+    Key::optional(
+        "tls",
+        Kind::Table(CALLBACK_TLS),
+        "Certificates of its own, for https; relative paths start at the folder of the configuration file.",
+    ),
+];
+
+static CALLBACK_TLS: &[Key] = &[
+    Key::optional(
+        "authorities",
+        Kind::Text,
+        "A PEM file with the authorities that are trusted; absent, the system's.",
+    ),
+    Key::optional(
+        "certificate",
+        Kind::Text,
+        "A PEM file with our certificate, where the endpoint asks for one.",
+    ),
+    Key::optional("key", Kind::Text, "A PEM file with its key, which only its owner may read."),
 ];
 
 static SIGNATURE: &[Key] = &[Key::required(

@@ -5,6 +5,7 @@
 //! problem, so that all of them are told at once.
 
 mod authentication;
+mod callback;
 mod condition;
 mod declared;
 mod dialect;
@@ -219,6 +220,7 @@ impl Config {
             schedule: dispatch.schedule.clone(),
             timeout: dispatch.timeout,
             queue_bytes_max: queue.bytes_max,
+            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
         };
         let webhooks = webhook::read(reader, file, &forms, &defaults).into_iter().collect();
         let capture = part("capture");

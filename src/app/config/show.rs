@@ -6,8 +6,9 @@ use crate::form::{Field, Fold, Form, OldValues};
 use crate::qualification::{Case, Dialect};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
-use crate::webhook::{OnExhausted, Webhook};
+use crate::webhook::{CallbackTls, OnExhausted, Webhook};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use url::Url;
 
 /// Writes a configuration so that reading it again gives the same, but for the secrets, which are masked.
@@ -142,6 +143,7 @@ impl Toml {
         let _ = writeln!(self.0, "[webhooks.callback]");
         self.key("url", text(webhook.callback.url.as_str()));
         self.key("authentication", authentication(webhook));
+        self.maybe("tls", webhook.callback.tls.as_ref().map(tls));
         if !webhook.signing_secrets.is_empty() {
             let _ = writeln!(self.0, "[webhooks.signature]");
             self.key("secret", list(webhook.signing_secrets.iter().map(|_| MASK.to_owned())));
@@ -172,6 +174,16 @@ fn authentication(webhook: &Webhook) -> String {
         _ => format!(", {}", settings.join(", ")),
     };
     format!("{{ type = {}{settings} }}", text(authentication.scheme))
+}
+
+fn tls(tls: &CallbackTls) -> String {
+    let CallbackTls { authorities, client } = tls;
+    let (certificate, key) = client.as_ref().map_or((None, None), |(one, other)| (Some(one), Some(other)));
+    let files = [("authorities", authorities.as_ref()), ("certificate", certificate), ("key", key)];
+    let file = |(name, path): (&str, Option<&PathBuf>)| {
+        path.map(|path| format!("{name} = {}", text(&path.display().to_string())))
+    };
+    format!("{{ {} }}", files.into_iter().filter_map(file).collect::<Vec<_>>().join(", "))
 }
 
 /// A URL without its password; everything else may hide one anywhere and is masked as a whole.

@@ -2,19 +2,19 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use super::{authentication, condition, identity, suggest};
+use super::{callback, condition, identity, suggest};
 use crate::event::Verb;
 use crate::form::Form;
 use crate::format;
 use crate::retry::Schedule;
 use crate::secret::Secret;
 use crate::transport::signature;
-use crate::webhook::{Callback, OnExhausted, Sending, Webhook, WebhookId};
+use crate::webhook::{OnExhausted, Sending, Webhook, WebhookId};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
 
 /// A larger `custom_json` is a mistake: it travels in every body.
 const CUSTOM_JSON_BYTES_MAX: usize = 64 * 1024;
@@ -24,6 +24,8 @@ pub(super) struct Defaults {
     pub(super) schedule: Schedule,
     pub(super) timeout: Duration,
     pub(super) queue_bytes_max: u64,
+    /// Where relative paths start.
+    pub(super) folder: PathBuf,
 }
 
 /// Reads all webhooks and checks them against the forms and each other.
@@ -75,7 +77,8 @@ fn webhook(
     let payload_fields = payload_fields(reader, table, &wanted);
     let condition = condition::read(reader, table, "condition");
     let custom_json = custom_json(reader, table);
-    let callback = table.table("callback").and_then(|callback| self::callback(reader, callback));
+    let callback =
+        table.table("callback").and_then(|callback| callback::read(reader, callback, &defaults.folder));
     let signing_secrets = table.table("signature").map(|signature| secrets(reader, signature));
     let sending = sending(reader, table, defaults);
     let name = table.text("name")?.clone();
@@ -196,48 +199,6 @@ fn custom_json(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
         reader.refuse(table.place("custom_json"), &join(&table.path, "custom_json"), message, remedy);
     }
     Some(json.clone())
-}
-
-fn callback(reader: &mut Reader<'_>, table: &Table) -> Option<Callback> {
-    let url = callback_url(reader, table);
-    let authentication = table.table("authentication").and_then(|table| authentication::read(reader, table));
-    Some(Callback { url: url?, authentication: authentication? })
-}
-
-/// Credentials belong into `authentication`, where they are kept secret; in a URL they would be logged by every
-/// proxy on the way, so they are refused there.
-fn callback_url(reader: &mut Reader<'_>, table: &Table) -> Option<Url> {
-    let path = join(&table.path, "url");
-    let place = table.place("url");
-    let text = table.text("url")?;
-    let example = "write an absolute URL such as \"https://receiver.example/hook\"".to_owned();
-    let url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(error) => {
-            reader.refuse(place, &path, format!("this is no URL: {error}"), example);
-            return None;
-        }
-    };
-    if !matches!(url.scheme(), "http" | "https") {
-        reader.refuse(
-            place,
-            &path,
-            format!("deliveries go by http or https, not by {:?}", url.scheme()),
-            example,
-        );
-        return None;
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        let remedy =
-            "write `authentication = { type = \"BASIC\", username = …, password = … }` instead".to_owned();
-        reader.refuse(place, &path, "a callback's URL holds no credentials", remedy);
-        return None;
-    }
-    if url.fragment().is_some() {
-        let remedy = "remove # and what stands behind it".to_owned();
-        reader.refuse(place, &path, "a fragment is never sent to a server", remedy);
-    }
-    Some(url)
 }
 
 fn secrets(reader: &mut Reader<'_>, table: &Table) -> Vec<Secret> {

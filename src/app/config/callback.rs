@@ -1,0 +1,75 @@
+//! `[webhooks.callback]`.
+
+use super::authentication;
+use super::reader::{Reader, join};
+use super::table::Table;
+use crate::webhook::{Callback, CallbackTls};
+use std::path::Path;
+use url::Url;
+
+/// Reads where deliveries go. Relative paths start at the folder.
+pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> Option<Callback> {
+    let url = url(reader, table);
+    let authentication = table.table("authentication").and_then(|table| authentication::read(reader, table));
+    let tls = table.table("tls").map(|table| certificates(reader, table, folder));
+    if let Some(url) = url.as_ref().filter(|url| table.says("tls") && url.scheme() != "https") {
+        let message = format!("`tls` is for https, and the URL says {}", url.scheme());
+        let remedy = "write the URL with https, or remove `tls`".to_owned();
+        reader.refuse(table.place("tls"), &join(&table.path, "tls"), message, remedy);
+    }
+    Some(Callback { url: url?, authentication: authentication?, tls })
+}
+
+/// The files are read whenever a connection is made, and by `walhook check`.
+fn certificates(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> CallbackTls {
+    let file = |name: &str| table.text(name).map(|path| folder.join(path));
+    let client = match (file("certificate"), file("key")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (certificate, _) => {
+            let (said, absent) =
+                if certificate.is_some() { ("certificate", "key") } else { ("key", "certificate") };
+            let remedy = format!("add `{absent}`, the PEM file of it");
+            let message = format!("there is a {said} and no {absent}");
+            reader.refuse(table.place(said), &join(&table.path, said), message, remedy);
+            None
+        }
+    };
+    CallbackTls { authorities: file("authorities"), client }
+}
+
+/// Credentials belong into `authentication`, where they are kept secret; in a URL they would be logged by every
+/// proxy on the way, so they are refused there.
+fn url(reader: &mut Reader<'_>, table: &Table) -> Option<Url> {
+    let path = join(&table.path, "url");
+    let place = table.place("url");
+    let text = table.text("url")?;
+    let example = "write an absolute URL such as \"https://receiver.example/hook\"".to_owned();
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => {
+            reader.refuse(place, &path, format!("this is no URL: {error}"), example);
+            return None;
+        }
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        reader.refuse(
+            place,
+            &path,
+            format!("deliveries go by http or https, not by {:?}", url.scheme()),
+            example,
+        );
+        return None;
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let remedy =
+            "write `authentication = { type = \"BASIC\", username = …, password = … }` instead".to_owned();
+        reader.refuse(place, &path, "a callback's URL holds no credentials", remedy);
+        return None;
+    }
+    if url.fragment().is_some() {
+        let remedy = "remove # and what stands behind it".to_owned();
+        reader.refuse(place, &path, "a fragment is never sent to a server", remedy);
+    }
+    Some(url)
+}

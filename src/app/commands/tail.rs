@@ -9,10 +9,13 @@ use crate::delivery::{DeliveryNumber, State};
 use crate::queue::{DeliverySummary, Queue, WebhookStanding};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often the queue is asked.
+/// How often the queue is asked;
 const PAUSE: Duration = Duration::from_millis(500);
+/// more rarely where that takes long, so many times as long as it took: a filter may lead through a long history, on a
+/// machine that has deliveries to make.
+const REST: u32 = 10;
 /// How many of the newest deliveries are looked at each time.
 const WINDOW: usize = 1_000;
 
@@ -27,7 +30,9 @@ pub(super) async fn follow(
     let mut followed = Followed::default();
     let mut is_first = true;
     loop {
+        let began = Instant::now();
         let found = queue.deliveries(filter.clone(), WINDOW).await?;
+        let took = began.elapsed();
         let News { lines, is_missing } = followed.take(found);
         if is_missing && !is_first {
             output.note(&format!("more than {WINDOW} came at once: older ones of them are not shown"));
@@ -41,7 +46,7 @@ pub(super) async fn follow(
             print(output, line, &standings)?;
         }
         is_first = false;
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(PAUSE.max(took * REST)).await;
     }
 }
 

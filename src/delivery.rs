@@ -2,6 +2,7 @@
 
 use crate::event::{FormEvent, Verb};
 use crate::form::Lane;
+use crate::registration::RegistrationChange;
 use crate::lsn::{Lsn, Position, Progress};
 use crate::webhook::WebhookId;
 use bytes::Bytes;
@@ -98,6 +99,9 @@ pub struct Batch {
     pub held: Vec<NewHeld>,
     /// Held events that have been judged: those that match stand among the events. Only in batches with progress.
     pub released: Vec<HeldRef>,
+    /// What became of registrations in its last transaction, in the order in which it was written: they count for what
+    /// comes behind the batch. Only in batches with progress.
+    pub registrations: Vec<RegistrationChange>,
     /// How far capture has come with this batch. None means that the transaction goes on: the events are
     /// stored but do not count until a batch with progress arrives, and are gone if the process ends before.
     pub progress: Option<Progress>,

@@ -23,9 +23,9 @@
 //! |---|---|---|
 //! | app | command line, configuration, wiring, supervision | [`app`] |
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
-//! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
+//! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`clock`], [`failpoint`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`delivery`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
 
 #![forbid(unsafe_code)]
 
@@ -42,6 +42,7 @@ pub mod auth;
 pub mod catalog;
 pub mod format;
 pub mod queue;
+pub mod registry;
 pub mod report;
 pub mod source;
 pub mod transport;
@@ -59,6 +60,7 @@ pub mod lsn;
 pub mod nearby;
 pub mod observe;
 pub mod qualification;
+pub mod registration;
 pub mod remedy;
 pub mod retry;
 pub mod secret;

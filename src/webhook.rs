@@ -150,6 +150,12 @@ impl FromIterator<Webhook> for Webhooks {
     }
 }
 
+impl FromIterator<Arc<Webhook>> for Webhooks {
+    fn from_iter<I: IntoIterator<Item = Arc<Webhook>>>(webhooks: I) -> Self {
+        Self(webhooks.into_iter().map(|webhook| (webhook.id, webhook)).collect())
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod sample {
     use super::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};

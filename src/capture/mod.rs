@@ -393,8 +393,12 @@ where
     }
 
     fn batch_is_empty(&self) -> bool {
-        let Batch { events, quarantined, held, released, progress: _, last: _ } = &self.batch;
-        events.is_empty() && quarantined.is_empty() && held.is_empty() && released.is_empty()
+        let Batch { events, quarantined, held, released, registrations, progress: _, last: _ } = &self.batch;
+        events.is_empty()
+            && quarantined.is_empty()
+            && held.is_empty()
+            && released.is_empty()
+            && registrations.is_empty()
     }
 
     /// When to hand a position over without events, if nothing comes before. That is rare, and when nobody is

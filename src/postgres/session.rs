@@ -6,13 +6,27 @@ use super::wire::{self, Wire};
 use super::{Error, settings};
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::future::{Ready, ready};
+use std::future::{Ready, poll_fn, ready};
+use tokio::sync::mpsc;
+use tokio_postgres::AsyncMessage;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
+
+/// How many notifications may wait to be asked for.
+const NOTICES_MAX: usize = 4096;
 
 /// An ordinary SQL session; ends when dropped.
 pub struct Session {
     client: tokio_postgres::Client,
+    notices: mpsc::Receiver<String>,
     _driver: tokio::task::JoinSet<()>,
+}
+
+impl Session {
+    /// What the next notification says on a channel that this session listens to (`LISTEN`); none when the session has
+    /// ended. Where nobody asks for long, some are lost.
+    pub async fn notified(&mut self) -> Option<String> {
+        self.notices.recv().await
+    }
 }
 
 impl std::ops::Deref for Session {
@@ -56,19 +70,24 @@ impl Connected for Session {
             config.password(password.expose());
         }
         let opened = config.connect_raw(wire, Opened).await;
-        let (client, connection) =
+        let (client, mut connection) =
             opened.map_err(|error| login_error(error, address, host, password.is_some()))?;
         let has_transaction_timeout =
             connection.parameter("server_version").is_some_and(settings::has_transaction_timeout);
         let mut driver = tokio::task::JoinSet::new();
+        let (told, notices) = mpsc::channel(NOTICES_MAX);
         driver.spawn(async move {
             // the client's calls tell of the connection's end
-            let _ = connection.await;
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notification(notification) = message {
+                    let _ = told.try_send(notification.payload().to_owned());
+                }
+            }
         });
         if has_transaction_timeout {
             client.batch_execute(settings::NO_TRANSACTION_TIMEOUT).await.map_err(Error::Server)?;
         }
-        Ok(Self { client, _driver: driver })
+        Ok(Self { client, notices, _driver: driver })
     }
 
     async fn ask(&mut self, statement: &'static str) -> Result<String, Error> {

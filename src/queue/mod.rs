@@ -10,6 +10,8 @@ use crate::delivery::{
 use crate::event::Verb;
 use crate::form::{BindingRecord, Lane};
 use crate::lsn::{Durable, Position};
+pub use crate::registration::WebhookRecord;
+use crate::registration::{Registration, Registrations};
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::WebhookId;
 use futures_util::future::BoxFuture;
@@ -232,6 +234,13 @@ pub trait Queue: Send + Sync {
 
     // --- for the registry
 
+    /// The registrations as of the position, and what they are numbered by.
+    fn registrations(&self) -> Answer<'_, Registrations>;
+
+    /// Puts registrations in the place of all that it holds: they were read from the table in that epoch. Later ones
+    /// come with batches.
+    fn load_registrations(&self, epoch: u32, registrations: Vec<Registration>) -> Answer<'_, ()>;
+
     /// Makes the webhooks known: new ones start at sequence 1, those missing from the list and not deleted
     /// become orphaned, those that come back go on where they were. Returns all, orphans included.
     fn register(&self, webhooks: Vec<WebhookRecord>) -> Answer<'_, Vec<WebhookStanding>>;
@@ -324,19 +333,6 @@ pub struct StagedEntry {
     pub first: u64,
     /// Its changes.
     pub changes: Vec<StagedChange>,
-}
-
-/// What the queue needs to know of a webhook.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebhookRecord {
-    /// Its number.
-    pub id: WebhookId,
-    /// Its name.
-    pub name: String,
-    /// Whether the registration enables it.
-    pub enabled: bool,
-    /// How much the bodies that wait for it may take.
-    pub backlog_bytes_max: u64,
 }
 
 /// Whether a webhook is served.

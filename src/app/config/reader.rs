@@ -16,7 +16,8 @@ type Raw<'i> = Spanned<DeValue<'i>>;
 
 /// Reads, and keeps what it found wrong on the way.
 pub(super) struct Reader<'a> {
-    environment: Environment<'a>,
+    /// None means that texts stand for themselves.
+    environment: Option<Environment<'a>>,
     /// The file.
     pub(super) text: &'a str,
     pub(super) problems: Vec<Problem>,
@@ -26,7 +27,12 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, environment: Environment<'a>) -> Self {
-        Self { environment, text, problems: Vec::new(), secret: Vec::new() }
+        Self { environment: Some(environment), text, problems: Vec::new(), secret: Vec::new() }
+    }
+
+    /// For what is no file: texts stand for themselves, and places mean nothing.
+    pub(super) fn literal() -> Self {
+        Self { environment: None, text: "", problems: Vec::new(), secret: Vec::new() }
     }
 
     /// Notes a problem.
@@ -204,7 +210,8 @@ impl<'a> Reader<'a> {
             self.mismatch(raw, path, "a text in quotes");
             return None;
         };
-        match interpolate::complete(text, self.environment) {
+        let Some(environment) = self.environment else { return Some(text.clone().into_owned()) };
+        match interpolate::complete(text, environment) {
             Ok(text) => Some(text),
             Err(error) => {
                 let remedy = match &error {

@@ -39,7 +39,7 @@ pub(super) fn read(
     let mut ids: BTreeMap<WebhookId, (String, Range<usize>)> = BTreeMap::new();
     let mut webhooks = Vec::new();
     for table in file.tables("webhooks") {
-        let webhook = webhook(reader, table, forms, defaults);
+        let webhook = read_one(reader, table, forms, defaults);
         let Some(name) = table.text("name") else { continue };
         if let Some(first) = names.insert(name.clone(), table.place("name")) {
             let message = format!("two webhooks are named {name:?}");
@@ -65,7 +65,8 @@ fn id_of(table: &Table, name: &str) -> WebhookId {
     table.whole("id").map_or_else(|| identity::derived(name), |id| WebhookId(*id))
 }
 
-fn webhook(
+/// Reads one webhook and checks it against the forms.
+pub(super) fn read_one(
     reader: &mut Reader<'_>,
     table: &Table,
     forms: &[Arc<Form>],
@@ -193,12 +194,26 @@ fn payload_fields(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -
 
 fn custom_json(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
     let json = table.json("custom_json")?;
-    if json.len() > CUSTOM_JSON_BYTES_MAX {
-        let message = format!("custom_json has {} bytes, more than {CUSTOM_JSON_BYTES_MAX}", json.len());
-        let remedy = "it travels in every delivery: leave out what the receiver can look up".to_owned();
+    if let Some((message, remedy)) = too_large(json.len()) {
         reader.refuse(table.place("custom_json"), &join(&table.path, "custom_json"), message, remedy);
     }
     Some(json.clone())
+}
+
+/// What is wrong with a `custom_json` that did not come as TOML: the message and the remedy.
+pub(super) fn custom_json_fault(json: Option<&serde_json::Value>) -> Option<(String, String)> {
+    let json = json?;
+    if !json.is_object() {
+        return Some(("custom_json must be a JSON object".into(), "write it as {\"key\": value}".into()));
+    }
+    too_large(json.to_string().len())
+}
+
+fn too_large(bytes: usize) -> Option<(String, String)> {
+    (bytes > CUSTOM_JSON_BYTES_MAX).then(|| {
+        let remedy = "it travels in every delivery: leave out what the receiver can look up".to_owned();
+        (format!("custom_json has {bytes} bytes, more than {CUSTOM_JSON_BYTES_MAX}"), remedy)
+    })
 }
 
 fn secrets(reader: &mut Reader<'_>, table: &Table) -> Vec<Secret> {

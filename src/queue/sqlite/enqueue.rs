@@ -85,6 +85,9 @@ impl Writer {
             self.unpublished.last_transaction = Some(last);
         }
         self.publish(progress, batch.last)?;
+        for change in &batch.registrations {
+            self.apply(change)?;
+        }
         failpoint::reach("queue.publish.after");
         Ok(Some(Durable::after_commit(progress)))
     }

@@ -45,6 +45,7 @@ mod purge;
 mod ranges;
 mod read;
 mod readers;
+mod registrations;
 mod release;
 mod rows;
 mod settle;
@@ -64,6 +65,7 @@ use crate::delivery::{
 };
 use crate::failpoint;
 use crate::lsn::Durable;
+use crate::registration::{Registration, Registrations};
 use crate::queue::{
     Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange,
     Size, StagedChange, StagedEntry, WebhookRecord, WebhookStanding,
@@ -430,6 +432,14 @@ impl Queue for SqliteQueue {
 
     fn record_binding(&self, binding: BindingRecord) -> Answer<'_, ()> {
         self.write("record a binding", 0, move |writer| writer.record_binding(&binding))
+    }
+
+    fn registrations(&self) -> Answer<'_, Registrations> {
+        self.read("read the registrations", registrations::read)
+    }
+
+    fn load_registrations(&self, epoch: u32, all: Vec<Registration>) -> Answer<'_, ()> {
+        self.write_owned("load registrations", 0, move |writer| writer.load_registrations(epoch, &all))
     }
 
     fn register(&self, webhooks: Vec<WebhookRecord>) -> Answer<'_, Vec<WebhookStanding>> {

@@ -38,12 +38,7 @@ impl Writer {
     pub(super) fn register(&mut self, webhooks: &[WebhookRecord]) {
         let listed: BTreeSet<WebhookId> = webhooks.iter().map(|webhook| webhook.id).collect();
         for webhook in webhooks {
-            let book = self.books.change(webhook.id);
-            book.name.clone_from(&webhook.name);
-            book.enabled = webhook.enabled;
-            book.backlog_bytes_max = webhook.backlog_bytes_max;
-            book.orphaned = false;
-            book.deleted = false;
+            self.keep_book(webhook);
         }
         let missing = self
             .books
@@ -53,6 +48,16 @@ impl Writer {
             self.books.change(webhook).orphaned = true;
         }
         self.front.lock().index.rouse();
+    }
+
+    /// Takes over what a registration says.
+    pub(super) fn keep_book(&mut self, webhook: &WebhookRecord) {
+        let book = self.books.change(webhook.id);
+        book.name.clone_from(&webhook.name);
+        book.enabled = webhook.enabled;
+        book.backlog_bytes_max = webhook.backlog_bytes_max;
+        book.orphaned = false;
+        book.deleted = false;
     }
 
     /// Clears a suspension and a disabling.

@@ -1,0 +1,175 @@
+//! Webhooks that are registered at run time, read by the same keys as `[[webhooks]]`: one model, many doors.
+
+use super::declared::WEBHOOK;
+use super::problem::Problem;
+use super::reader::Reader;
+use super::{Config, identity, webhook};
+use crate::form::Form;
+use crate::registry::{Fault, Interpreter};
+use crate::webhook::{Webhook, WebhookId, Webhooks};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use toml::de::DeTable;
+
+/// What a registration is read against: forms and defaults of the configuration.
+pub struct Registrations {
+    forms: Vec<Arc<Form>>,
+    defaults: webhook::Defaults,
+    /// Those of the file: their numbers are taken.
+    file: Webhooks,
+}
+
+impl Registrations {
+    /// By that configuration.
+    pub fn by(config: &Config) -> Self {
+        Self {
+            forms: config.forms.clone(),
+            defaults: webhook::Defaults {
+                schedule: config.dispatch.schedule.clone(),
+                timeout: config.dispatch.timeout,
+                queue_bytes_max: config.queue.bytes_max,
+                folder: config.path.parent().unwrap_or(std::path::Path::new("")).to_owned(),
+            },
+            file: config.webhooks.clone(),
+        }
+    }
+}
+
+impl Interpreter for Registrations {
+    fn interpret(&self, id: WebhookId, native: &Value) -> Result<Webhook, Vec<Fault>> {
+        let Value::Object(native) = native else {
+            return Err(vec![whole("a registration is a JSON object", None)]);
+        };
+        if let Some(own) = self.file.find(id) {
+            let remedy = format!("give webhook {:?} of the file another `id`", own.name);
+            return Err(vec![whole(&format!("walhook.toml has a webhook with the number {id}"), Some(remedy))]);
+        }
+        let (keys, custom_json) = keys_of(id, native);
+        // a registration is no file: what stands in it stands for itself, and `${NAME}` is text
+        let mut reader = Reader::literal();
+        let table = DeTable::parse(&keys).map_err(|error| {
+            vec![whole(&format!("it cannot be read: {}", error.message().trim_end()), None)]
+        })?;
+        let table = reader.table(table.get_ref(), 0..0, WEBHOOK, "");
+        let read = webhook::read_one(&mut reader, &table, &self.forms, &self.defaults);
+        let mut faults: Vec<Fault> = reader.problems.into_iter().map(fault_of).collect();
+        faults.extend(webhook::custom_json_fault(custom_json).map(|(message, remedy)| Fault {
+            field: "custom_json".into(),
+            message,
+            remedy: Some(remedy),
+            place: None,
+        }));
+        match read {
+            Some(webhook) if faults.is_empty() => {
+                Ok(Webhook { custom_json: custom_json.map(Value::to_string), ..webhook })
+            }
+            _ if faults.is_empty() => Err(vec![whole("it cannot be read", None)]),
+            _ => Err(faults),
+        }
+    }
+}
+
+/// A registration as the configuration's keys, and what is sent along unchanged: that may have values that TOML lacks.
+fn keys_of(id: WebhookId, native: &Map<String, Value>) -> (String, Option<&Value>) {
+    let mut keys = native.clone();
+    keys.remove("custom_json");
+    keys.retain(|_, value| !value.is_null());
+    keys.values_mut().for_each(drop_nulls);
+    if id.0 <= identity::ID_MAX && id.0 > 0 {
+        keys.insert("id".into(), id.0.into());
+    }
+    let custom_json = native.get("custom_json").filter(|value| !value.is_null());
+    (toml::to_string(&keys).unwrap_or_default(), custom_json)
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|_, value| !value.is_null());
+            object.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(array) => array.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+fn fault_of(problem: Problem) -> Fault {
+    Fault {
+        field: problem.key,
+        message: problem.message,
+        remedy: problem.remedy,
+        place: problem.inside.map(|(_, place)| place),
+    }
+}
+
+fn whole(message: &str, remedy: Option<String>) -> Fault {
+    Fault { field: String::new(), message: message.to_owned(), remedy, place: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::config::Config;
+    use serde_json::json;
+    use std::path::Path;
+
+    fn registrations() -> Registrations {
+        let file = r#"
+            [[forms]]
+            name = "Incident"
+            table = "incident"
+            [[webhooks]]
+            id = 7
+            name = "own"
+            form = "Incident"
+            events = ["create"]
+            callback = { url = "https://receiver.example/" }
+        "#;
+        Registrations::by(&Config::parse(Path::new("walhook.toml"), file, &|_| None).unwrap())
+    }
+
+    fn native() -> Value {
+        json!({
+            "name": "New ones",
+            "form": "Incident",
+            "events": ["create", "update"],
+            "condition": "'status' = \"New\"",
+            "custom_json": { "a": null, "b": 1.5 },
+            "callback": {
+                "url": "https://receiver.example/hook",
+                "authentication": { "type": "BASIC", "username": "u", "password": "${HOME}" },
+            },
+        })
+    }
+
+    #[test]
+    fn a_registration_is_read_as_the_file_is_and_means_itself() {
+        let webhook = registrations().interpret(WebhookId(3), &native()).unwrap();
+        assert_eq!((webhook.id, &*webhook.name), (WebhookId(3), "New ones"));
+        assert_eq!(webhook.custom_json.as_deref(), Some(r#"{"a":null,"b":1.5}"#));
+        assert_eq!(webhook.callback.authentication.settings["password"].expose(), "${HOME}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_with_its_field() {
+        let mut native = native();
+        native["form"] = json!("Incidents");
+        native["condition"] = json!("'status' = ");
+        native["events"] = json!(["created"]);
+        native["callback"]["url"] = json!("ftp://receiver.example");
+        native["colour"] = json!("red");
+        native["in_flight_max"] = json!(0);
+        let faults = registrations().interpret(WebhookId(3), &native).unwrap_err();
+        let mut fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        assert_eq!(fields, ["callback.url", "colour", "condition", "events[1]", "form", "in_flight_max"]);
+        assert!(faults.iter().any(|fault| fault.place == Some(11..11)), "{faults:?}");
+    }
+
+    #[test]
+    fn the_numbers_of_the_file_are_taken() {
+        let faults = registrations().interpret(WebhookId(7), &native()).unwrap_err();
+        assert!(faults[0].message.contains("number 7"), "{faults:?}");
+    }
+}

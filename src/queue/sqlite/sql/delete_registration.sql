@@ -1,0 +1,1 @@
+delete from registration where webhook = ?1

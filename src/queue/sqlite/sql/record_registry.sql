@@ -1,0 +1,1 @@
+insert or replace into registry (one, epoch) values (1, ?1)

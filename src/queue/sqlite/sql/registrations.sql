@@ -1,0 +1,1 @@
+select webhook, row, in_force from registration order by webhook

@@ -1,0 +1,1 @@
+insert or replace into registration (webhook, row, in_force) values (?1, ?2, ?3)

@@ -5,6 +5,7 @@
 use crate::delivery::{DeliveryNumber, Outcome, Settlement};
 use crate::event::Verb;
 use crate::lsn::{Lsn, Position};
+use crate::webhook::WebhookId;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,6 +199,34 @@ pub enum Observation {
     EndpointRecovered {
         /// The webhook.
         webhook: String,
+    },
+    /// A webhook was registered, or registered otherwise than before.
+    Registered {
+        /// Its number.
+        id: WebhookId,
+        /// Its name.
+        webhook: String,
+    },
+    /// A registration cannot work; what was in force before stays so.
+    RegistrationRefused {
+        /// Its number.
+        id: WebhookId,
+        /// Its name.
+        webhook: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A registration was deleted.
+    Unregistered {
+        /// The webhook's number.
+        id: WebhookId,
+    },
+    /// What was queued for a deleted webhook is dropped.
+    DeletedDropped {
+        /// The webhook's number.
+        id: WebhookId,
+        /// How many deliveries and held events those were.
+        dropped: u64,
     },
     /// A webhook was suspended.
     WebhookSuspended {

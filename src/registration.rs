@@ -37,8 +37,8 @@ pub enum RegistrationChange {
     Written {
         /// The row.
         registration: Registration,
-        /// What the queue keeps books by.
-        record: WebhookRecord,
+        /// What the queue keeps books by; none where the number is that of a webhook of the file.
+        record: Option<WebhookRecord>,
         /// Whether that ends a suspension: somebody wrote it, and means it to be served.
         resumes: bool,
     },
@@ -46,6 +46,8 @@ pub enum RegistrationChange {
     Deleted {
         /// The webhook's number.
         id: WebhookId,
+        /// Whether the webhook goes with it, which is not so where the number is that of a webhook of the file.
+        unregisters: bool,
     },
 }
 

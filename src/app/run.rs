@@ -1,6 +1,6 @@
 //! `walhook run`: the tasks side by side, until the signal to stop.
 
-use super::config::{Config, Problems};
+use super::config::{Config, Problems, Registrations};
 use super::failure::{Exit, Failure};
 use super::signals::{Request, Requests};
 use super::supervise::{supervise, with_causes};
@@ -14,6 +14,7 @@ use crate::failpoint;
 use crate::observe::{Observation, Observers};
 use crate::postgres;
 use crate::queue::Queue;
+use crate::registry::Registered;
 use crate::transport::{self, Transport, Trust};
 use crate::upkeep::{self, Upkeep};
 use crate::webhook::Webhooks;
@@ -78,9 +79,9 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        let (queue, configs) = (Arc::clone(&queue), configs.subscribe());
+        let (queue, configs, registered) = (Arc::clone(&queue), configs.subscribe(), registered.clone());
         async move {
-            let start = || capture_until_reload(&configs, adopt_slot, &*queue, &observers, &shutdown);
+            let start = || capture_until_reload(&configs, adopt_slot, &registered, &*queue, &observers, &shutdown);
             let reload = || {
                 let mut configs = configs.clone();
                 configs.mark_unchanged();
@@ -129,6 +130,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
 pub(super) fn capture_settings(
     config: &Config,
     adopt_slot: bool,
+    registered: &Registered,
 ) -> Result<capture::Settings, postgres::Error> {
     let publication = &config.source.publication;
     Ok(capture::Settings {
@@ -137,6 +139,10 @@ pub(super) fn capture_settings(
         publications: [publication.clone(), doctor::inserts_publication(publication)],
         forms: config.forms.clone(),
         webhooks: Arc::new(config.webhooks.clone()),
+        registry: capture::Registry {
+            interpreter: Arc::new(Registrations::by(config)),
+            registered: registered.clone(),
+        },
         staging_bytes_max: config.capture.staging_bytes_max,
         adopt_slot,
         bounds: capture::Bounds::default(),
@@ -147,13 +153,14 @@ pub(super) fn capture_settings(
 async fn capture_until_reload(
     configs: &watch::Receiver<Arc<Config>>,
     adopt_slot: bool,
+    registered: &Registered,
     queue: &dyn Queue,
     observers: &Observers,
     shutdown: &CancellationToken,
 ) -> Result<(), capture::Error> {
     let mut configs = configs.clone();
     let config = Arc::clone(&configs.borrow_and_update());
-    let settings = capture_settings(&config, adopt_slot)?;
+    let settings = capture_settings(&config, adopt_slot, registered)?;
     let stop = shutdown.child_token();
     let capture = capture::run(&settings, queue, observers, &stop);
     tokio::pin!(capture);
@@ -167,7 +174,7 @@ async fn capture_until_reload(
 /// What keeps capture from taking the forms of a configuration into service; nothing where the database does not
 /// say so at once.
 async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) -> Option<String> {
-    let settings = capture_settings(config, false).ok()?;
+    let settings = capture_settings(config, false, &Registered::default()).ok()?;
     let judged =
         tokio::time::timeout(MISFITS_TIME_MAX, capture::refuse_unfit_settings(&settings, before, queue))
             .await

@@ -6,6 +6,7 @@ use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form};
 use crate::lsn::Lsn;
 use crate::postgres::Address;
+use crate::registry::{self, Door, Row};
 use crate::source::{self, Control, CreatedSlot, SlotState, Source, Stream, SystemIdentity, TimelineSwitch};
 use std::future::Future;
 use std::sync::Arc;
@@ -25,6 +26,12 @@ pub trait Database: Sync {
 
     /// How far a slot is confirmed, asked beside whoever streams from it.
     fn confirmed(&self, slot: &str) -> impl Future<Output = Result<Option<Lsn>, source::Error>> + Send;
+
+    /// The rows of the registration table as of a snapshot, or as of now; none if there is no such table.
+    fn registrations(
+        &self,
+        snapshot: Option<&str>,
+    ) -> impl Future<Output = Result<Option<Vec<Row>>, registry::Error>> + Send;
 
     /// Binds forms as its catalogue is now, see [`Catalog::open`].
     fn bind(
@@ -114,6 +121,10 @@ impl Database for Address {
 
     async fn confirmed(&self, slot: &str) -> Result<Option<Lsn>, source::Error> {
         source::confirmed(self, APPLICATION_NAME, slot).await
+    }
+
+    async fn registrations(&self, snapshot: Option<&str>) -> Result<Option<Vec<Row>>, registry::Error> {
+        Door::new(self.clone(), APPLICATION_NAME).all(snapshot).await
     }
 
     async fn bind(

@@ -18,6 +18,9 @@ pub enum Error {
     /// A connection.
     #[error("no connection to the source database")]
     Postgres(#[from] postgres::Error),
+    /// The registration table.
+    #[error("the registrations could not be read")]
+    Registry(#[from] crate::registry::Error),
     /// Forms that do not fit their tables.
     #[error("{}", reasons.join("; "))]
     Forms {
@@ -65,6 +68,7 @@ impl Remediable for Error {
             Self::Queue(error) => error.remedy(),
             Self::Catalog(error) => error.remedy(),
             Self::Postgres(error) => error.remedy(),
+            Self::Registry(error) => error.remedy(),
             Self::Forms { .. }
             | Self::Conditions { .. }
             | Self::Gap { .. }
@@ -80,6 +84,7 @@ impl Remediable for Error {
             Self::Queue(error) => error.hint(),
             Self::Catalog(error) => error.hint(),
             Self::Postgres(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
             Self::Forms { .. } | Self::Conditions { .. } => Some("`walhook check` tells everything that is wrong".into()),
             Self::Gap { .. } => Some(
                 "find out which changes are missing, then go on behind them with `walhook resume --accept-gap`"

@@ -10,7 +10,10 @@ use crate::qualification::{
     BoundQualification, Facts, Failure, Found, Probe, Purpose, Requirement, Truth, key_of,
 };
 use crate::webhook::Webhook;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// So many changes an index takes at least before it is made anew.
+const CHANGES_MIN: usize = 64;
 
 /// What an event is to a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +39,14 @@ pub struct Index {
     by_verb: [Shelf; Verb::ALL.len()],
     /// The group of each webhook.
     group_of: HashMap<usize, usize>,
-    /// Which webhooks' conditions do not fit, and why, drawn.
-    faults: Vec<(usize, String)>,
+    /// The groups by their conditions' texts and events.
+    known: HashMap<(Box<str>, Box<[Verb]>), usize>,
+    /// Why the conditions of groups do not fit, drawn.
+    faults: BTreeMap<usize, String>,
+    /// How many groups it was made with; those that came later stand where they could be put.
+    made_with: usize,
+    /// How many groups have no webhook any more.
+    deserted: usize,
 }
 
 /// Webhooks with the same condition.
@@ -81,50 +90,96 @@ pub struct Scratch {
 impl Index {
     /// Compiles the conditions of those webhooks that listen to the form. They are known by their numbers.
     pub fn new<'w>(form: &BoundForm, webhooks: impl IntoIterator<Item = (usize, &'w Webhook)>) -> Self {
-        let mut groups: Vec<Group> = Vec::new();
-        let mut group_of = HashMap::new();
-        let mut faults = Vec::new();
-        let mut listening: Vec<&'w [Verb]> = Vec::new();
-        let mut known: HashMap<(&'w str, &'w [Verb]), usize> = HashMap::new();
-        for (number, webhook) in webhooks {
-            let text = webhook.condition.as_ref().map_or("", |condition| condition.text());
-            let group = *known.entry((text, &webhook.events)).or_insert_with(|| {
-                let bound =
-                    webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(&webhook.events)));
-                let (condition, fault) = match bound {
-                    None => (None, None),
-                    Some(Ok(bound)) => (Some(bound), None),
-                    Some(Err(faults)) => (None, Some(faults.draw(text))),
-                };
-                groups.push(Group { condition, fits: fault.is_none(), failures: 0, webhooks: Vec::new() });
-                listening.push(&webhook.events);
-                faults.extend(fault.map(|fault| (groups.len() - 1, fault)));
-                groups.len() - 1
-            });
-            groups[group].webhooks.push(number);
-            group_of.insert(number, group);
-        }
-        let of_webhooks = |(group, fault): (usize, String)| {
-            let webhooks: &Vec<usize> = &groups[group].webhooks;
-            webhooks.iter().map(move |number| (*number, fault.clone())).collect::<Vec<_>>()
+        let mut index = Self {
+            groups: Vec::new(),
+            by_verb: Verb::ALL.map(|_| Shelf::default()),
+            group_of: HashMap::new(),
+            known: HashMap::new(),
+            faults: BTreeMap::new(),
+            made_with: 0,
+            deserted: 0,
         };
-        let faults = faults.into_iter().flat_map(of_webhooks).collect();
-        let places = places(&groups);
-        let by_verb = Verb::ALL.map(|verb| {
-            let mut shelf = Shelf::default();
-            for (group, place) in places.iter().enumerate() {
-                if listening[group].contains(&verb) {
-                    shelf.put(group, place);
-                }
+        for (number, webhook) in webhooks {
+            index.join(form, number, webhook);
+        }
+        index.made_with = index.groups.len();
+        let places = places(&index.groups);
+        let mut listening: Vec<(usize, Box<[Verb]>)> =
+            index.known.iter().map(|((_, verbs), group)| (*group, verbs.clone())).collect();
+        listening.sort_unstable_by_key(|(group, _)| *group);
+        for (group, verbs) in listening {
+            for verb in verbs {
+                index.by_verb[verb as usize].put(group, &places[group]);
             }
-            shelf
-        });
-        Self { groups, by_verb, group_of, faults }
+        }
+        index
+    }
+
+    /// Lets another webhook in. Returns false where the whole is better made anew: too much has changed.
+    pub fn add(&mut self, form: &BoundForm, number: usize, webhook: &Webhook) -> bool {
+        if let Some(group) = self.join(form, number, webhook) {
+            let place = places(&self.groups[group..]).pop().unwrap_or(Place::Always);
+            for &verb in &webhook.events {
+                self.by_verb[verb as usize].put(group, &place);
+            }
+        }
+        self.is_in_shape()
+    }
+
+    /// Lets a webhook go. Returns false where the whole is better made anew.
+    pub fn remove(&mut self, number: usize) -> bool {
+        if let Some(group) = self.group_of.remove(&number) {
+            let webhooks = &mut self.groups[group].webhooks;
+            webhooks.retain(|one| *one != number);
+            self.deserted += usize::from(webhooks.is_empty());
+        }
+        self.is_in_shape()
+    }
+
+    /// What came later was put where it could be, not where all conditions together would have it: with as many of them
+    /// as there were, it is time to begin anew. So the work for each stays small, however many there are.
+    fn is_in_shape(&self) -> bool {
+        let changed = self.groups.len() - self.made_with + self.deserted;
+        changed <= self.made_with.max(CHANGES_MIN)
+    }
+
+    /// Puts a webhook into the group of its condition. Returns the group if it is new.
+    fn join(&mut self, form: &BoundForm, number: usize, webhook: &Webhook) -> Option<usize> {
+        let text = webhook.condition.as_ref().map_or("", |condition| condition.text());
+        let key = (text.into(), webhook.events.as_slice().into());
+        if let Some(&group) = self.known.get(&key) {
+            let webhooks = &mut self.groups[group].webhooks;
+            self.deserted -= usize::from(webhooks.is_empty());
+            let place = webhooks.partition_point(|one| *one < number);
+            webhooks.insert(place, number);
+            self.group_of.insert(number, group);
+            return None;
+        }
+        let bound = webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(&webhook.events)));
+        let group = self.groups.len();
+        let (condition, fault) = match bound {
+            None => (None, None),
+            Some(Ok(bound)) => (Some(bound), None),
+            Some(Err(faults)) => (None, Some(faults.draw(text))),
+        };
+        let fits = fault.is_none();
+        self.faults.extend(fault.map(|fault| (group, fault)));
+        self.groups.push(Group { condition, fits, failures: 0, webhooks: vec![number] });
+        self.known.insert(key, group);
+        self.group_of.insert(number, group);
+        Some(group)
     }
 
     /// The webhooks whose conditions do not fit the form, with the faults drawn.
-    pub fn faults(&self) -> &[(usize, String)] {
-        &self.faults
+    pub fn faults(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.faults
+            .iter()
+            .flat_map(|(&group, fault)| self.groups[group].webhooks.iter().map(move |&one| (one, fault.as_str())))
+    }
+
+    /// Why a webhook's condition does not fit the form, drawn.
+    pub fn fault_of(&self, number: usize) -> Option<&str> {
+        self.faults.get(self.group_of.get(&number)?).map(String::as_str)
     }
 
     /// What an event is to the webhooks that listen to it: those that want it and those that cannot be judged, in
@@ -135,6 +190,9 @@ impl Index {
         self.by_verb[event.verb as usize].candidates(event, &facts, scratch);
         for &group in &scratch.candidates {
             let group = &mut self.groups[group];
+            if group.webhooks.is_empty() {
+                continue;
+            }
             let Some(verdict) = group.judge(&facts) else { continue };
             verdicts.extend(group.webhooks.iter().map(|&number| (number, verdict.clone())));
         }
@@ -351,6 +409,42 @@ mod tests {
         conditions
     }
 
+    /// Webhooks that come and go one by one are found as those that were there from the beginning.
+    #[test]
+    fn webhooks_that_come_and_go_are_found_as_in_an_index_made_anew() {
+        let form = form();
+        let verbs = [Verb::Create, Verb::Update, Verb::Delete];
+        let webhooks: Vec<Webhook> = conditions().iter().map(|text| webhook(text, &verbs)).collect();
+        let mut changed = Index::new(&form, webhooks.iter().enumerate().step_by(3));
+        for (number, webhook) in webhooks.iter().enumerate().filter(|(number, _)| number % 3 == 1) {
+            changed.add(&form, number, webhook);
+        }
+        for number in (0..webhooks.len()).filter(|number| number % 4 == 0) {
+            changed.remove(number);
+        }
+        // one comes back with another condition
+        changed.remove(1);
+        changed.add(&form, 1, &webhooks[5]);
+        let stays = |number: &usize| number % 3 != 2 && number % 4 != 0 && *number != 1;
+        let others = webhooks.iter().enumerate().filter(|(number, _)| stays(number));
+        let mut anew = Index::new(&form, others.chain([(1, &webhooks[5])]));
+        let (mut scratch, mut found, mut expected) = (Scratch::default(), Vec::new(), Vec::new());
+        for group in VALUES {
+            for note in ["1", "a", "NULL"] {
+                for count in ["1", "2.0", "0", "NULL"] {
+                    let event = event(&form, Verb::Update, Some(["1", group, "1", "a"]), Some(["1", "a", count, note]));
+                    changed.judge(&event, &mut scratch, &mut found);
+                    anew.judge(&event, &mut scratch, &mut expected);
+                    let known = |verdicts: &[(usize, Verdict)]| {
+                        verdicts.iter().map(|(number, verdict)| (*number, *verdict == Verdict::Wanted)).collect::<Vec<_>>()
+                    };
+                    assert_eq!(known(&found), known(&expected));
+                }
+            }
+        }
+        assert!(!expected.is_empty());
+    }
+
     /// Whatever the index leaves out would not have matched: every event against every condition, with the index
     /// and one by one.
     #[test]
@@ -359,7 +453,7 @@ mod tests {
         let verbs = [Verb::Create, Verb::Update, Verb::Delete];
         let webhooks: Vec<Webhook> = conditions().iter().map(|text| webhook(text, &verbs)).collect();
         let mut index = Index::new(&form, webhooks.iter().enumerate());
-        assert_eq!(index.faults(), []);
+        assert_eq!(index.faults().next(), None);
         let (mut scratch, mut verdicts, mut wanted) = (Scratch::default(), Vec::new(), 0);
         let mut rows = Vec::new();
         for group in VALUES {
@@ -431,8 +525,9 @@ mod tests {
         let form = form();
         let webhooks = [webhook("'nobody' = 1", &[Verb::Update]), webhook("'count' = 2", &[Verb::Update])];
         let mut index = Index::new(&form, webhooks.iter().enumerate());
-        assert_eq!(index.faults().len(), 1);
-        assert!(index.faults()[0].1.contains("'nobody'"), "{}", index.faults()[0].1);
+        let faults: Vec<_> = index.faults().collect();
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].1.contains("'nobody'"), "{}", faults[0].1);
         let (mut scratch, mut verdicts) = (Scratch::default(), Vec::new());
         let row = ["1", "x", "2", "n"];
         let event = event(&form, Verb::Update, Some(row), Some(row));

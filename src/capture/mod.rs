@@ -19,6 +19,7 @@ mod gap;
 mod index;
 mod kept;
 mod opening;
+mod registry;
 mod release;
 mod start;
 mod subscriptions;
@@ -29,6 +30,7 @@ pub use error::Error;
 pub use gap::{Accepted, accept_gap};
 pub use index::{Index, Scratch, Verdict};
 pub use opening::{Bounds, Settings, refuse_unfit_settings, run, run_on};
+pub use registry::Registry;
 
 use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, LastTransaction, NewEvent, NewHeld, Quarantined};
@@ -37,6 +39,7 @@ use crate::form::BoundForm;
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Queue, StagedEntry};
+use crate::registry as registration;
 use crate::source::{Message, Source};
 use bytes::Bytes;
 use continuity::Continuity;
@@ -46,6 +49,7 @@ use futures_util::stream::FuturesOrdered;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use registry::{Registrations, Said};
 use subscriptions::Subscriptions;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +63,8 @@ const QUIET_POSITIONS_APART: Duration = Duration::from_millis(500);
 const POSITIONS_APART: Duration = Duration::from_secs(5);
 /// How often the bindings are compared with the catalogue.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+/// How many batches with registrations may: many share an fsync.
+const REGISTRATIONS_UNDER_WAY_MAX: usize = 64;
 /// How many batches may be on their way to the disk at once: one is written, the other one comes about.
 const UNDER_WAY_MAX: usize = 2;
 
@@ -68,6 +74,7 @@ struct Capture<'q, S, B> {
     forms: Forms<'q, B>,
     queue: &'q dyn Queue,
     subscriptions: Subscriptions,
+    registrations: Registrations,
     /// The forms as the catalogue described them when held events were judged last.
     judged_by: BTreeMap<String, Arc<BoundForm>>,
     observers: Observers,
@@ -218,17 +225,24 @@ where
                     open.facts.origin = Some(name);
                 }
             }
+            Message::Relation(relation) if self.registrations.describe(&relation) => {}
             Message::Relation(relation) => self.take_relation(relation).await?,
             Message::Change { relation, change } => self.take_change(relation, change).await?,
             Message::Undecodable { relation, reason, bytes } => {
                 let ordinal = self.open.as_mut().map_or(0, Open::count);
                 let form = relation.and_then(|relation| self.forms.name_of(relation));
                 // a table of no form concerns nobody
-                if relation.is_none() || form.is_some() {
+                if relation.is_none_or(|relation| self.registrations.is_of(relation)) || form.is_some() {
                     self.put_aside(ordinal, form, reason, bytes);
                 }
             }
-            Message::Truncate { relations } => self.tell_of_truncation(&relations),
+            Message::Truncate { relations } => {
+                let is_emptied = relations.iter().any(|&relation| self.registrations.is_of(relation));
+                if let Some(open) = self.open.as_mut().filter(|_| is_emptied) {
+                    open.registrations.push(Said::Emptied);
+                }
+                self.tell_of_truncation(&relations);
+            }
             Message::Logical { .. } => {}
             Message::Commit { end_lsn, .. } => {
                 if let Some(open) = self.open.take() {
@@ -243,6 +257,17 @@ where
     async fn take_change(&mut self, relation: RelationId, change: RowChange) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let ordinal = open.count();
+        if self.registrations.is_of(relation) {
+            match self.registrations.said(change) {
+                Ok(said) => open.registrations.extend(said),
+                // what stands in it may be secret
+                Err(unreadable) => {
+                    let table = format!("{}.{}", registration::SCHEMA, registration::TABLE);
+                    self.put_aside(ordinal, Some(table), unreadable.to_string(), Bytes::new());
+                }
+            }
+            return Ok(());
+        }
         // forms that share the table with a broken one go on
         for (form, reason) in self.forms.broken(relation) {
             self.put_aside(ordinal, Some(form), reason, format!("{change:?}").into());
@@ -325,6 +350,16 @@ where
             self.progress.commit_lsn = open.commit_lsn;
             let (xid, committed_at_us) = (open.facts.xid, open.facts.committed_at_us);
             self.last = Some(LastTransaction { xid, committed_at_us });
+        }
+        let said = std::mem::take(&mut open.registrations);
+        if !said.is_empty() {
+            self.register(said).await?;
+            // they count for what comes behind this batch
+            self.enqueue_batch();
+            while self.under_way.len() > REGISTRATIONS_UNDER_WAY_MAX {
+                let durable = self.under_way.next().await.transpose()?.flatten();
+                self.confirm(durable);
+            }
         }
         if open.is_staged() {
             // published at once, and by itself: nothing else may come in between

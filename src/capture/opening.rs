@@ -5,6 +5,7 @@ use super::database::{Database, Server as Asked};
 use super::forms::{Forms, refuse_unfit};
 use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
+use super::registry::{Registry, load, subscribe};
 use super::{Capture, Error, Tally};
 use crate::catalog::Catalog;
 use crate::delivery::{Batch, StreamRecord};
@@ -12,7 +13,8 @@ use crate::form::{BoundForm, Form};
 use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
-use crate::queue::{Queue, WebhookRecord};
+use crate::queue::Queue;
+use crate::registration::Registration;
 use crate::source;
 use crate::webhook::{WebhookId, Webhooks};
 use futures_util::stream::FuturesOrdered;
@@ -38,8 +40,10 @@ pub struct Settings {
     pub publications: [String; 2],
     /// The forms.
     pub forms: Vec<Arc<Form>>,
-    /// The webhooks.
+    /// The webhooks of the file.
     pub webhooks: Arc<Webhooks>,
+    /// What makes webhooks of those that are registered at run time.
+    pub registry: Registry,
     /// How much of one transaction may be staged on disk, in bytes.
     pub staging_bytes_max: u64,
     /// Whether a slot that this queue knows nothing of may be taken over.
@@ -104,10 +108,11 @@ pub async fn run_on<D: Database>(
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     queue.discard_unfinished().await?;
-    let records: Vec<WebhookRecord> = settings.webhooks.iter().map(|one| record_of(one)).collect();
+    // those who send know them before the database answers
+    let registrations = load(&settings.registry, &settings.webhooks, queue).await?;
     let is_first_start = queue.webhooks().await?.is_empty();
     if !is_first_start {
-        queue.register(records.clone()).await?;
+        queue.register(registrations.records()).await?;
     }
     let opened = tokio::select! {
         opened = open(database, settings, queue, observers) => opened?,
@@ -118,8 +123,8 @@ pub async fn run_on<D: Database>(
         // somebody sits before it; later one bad condition must not stop the other webhooks
         refuse_unfit_conditions(&settings.webhooks, forms.all_now(), |_| false)?;
     }
-    let standings = queue.register(records).await?;
-    let mut subscriptions = Subscriptions::new(&settings.webhooks, &standings, observers.clone());
+    let registrations = load(&settings.registry, &settings.webhooks, queue).await?;
+    let mut subscriptions = subscribe(&registrations, queue, observers).await?;
     for form in forms.all_now() {
         subscriptions.adopt(&form);
     }
@@ -130,6 +135,7 @@ pub async fn run_on<D: Database>(
         forms,
         queue,
         subscriptions,
+        registrations,
         judged_by: BTreeMap::new(),
         observers: observers.clone(),
         epoch: stream.epoch,
@@ -196,13 +202,20 @@ fn refuse_unfit_conditions(
     if reasons.is_empty() { Ok(()) } else { Err(Error::Conditions { reasons }) }
 }
 
-fn record_of(webhook: &crate::webhook::Webhook) -> WebhookRecord {
-    WebhookRecord {
-        id: webhook.id,
-        name: webhook.name.clone(),
-        enabled: webhook.enabled,
-        backlog_bytes_max: webhook.sending.backlog_bytes_max,
-    }
+/// Reads the registrations from the table into the queue.
+async fn load_registrations<D: Database>(
+    database: &D,
+    queue: &dyn Queue,
+    epoch: u32,
+    snapshot: Option<&str>,
+) -> Result<(), Error> {
+    let rows = database.registrations(snapshot).await?.unwrap_or_default();
+    let read = rows.iter().filter_map(|row| {
+        let id = row.id()?;
+        Some(Registration { id, row: row.text(), in_force: None })
+    });
+    queue.load_registrations(epoch, read.collect()).await?;
+    Ok(())
 }
 
 struct Opened<'q, S, B> {
@@ -220,7 +233,7 @@ async fn open<'q, D: Database>(
 ) -> Result<Opened<'q, <D::Server as Asked>::Stream, D::Bindings>, Error> {
     let mut control = database.connect().await?;
     let publications = publications(settings, &mut control).await?;
-    let mut placed = place(settings, queue, observers, &mut control).await?;
+    let mut placed = place(database, settings, queue, observers, &mut control).await?;
     let records = queue.bindings().await?;
     let catalog = database.bind(settings.forms.clone(), &publications, records.clone()).await?;
     let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
@@ -234,7 +247,7 @@ async fn open<'q, D: Database>(
             started => break started?,
         }
         control = database.connect().await?;
-        placed = place(settings, queue, observers, &mut control).await?;
+        placed = place(database, settings, queue, observers, &mut control).await?;
     };
     let last = queue.last_transaction().await?;
     let continuity = Continuity::from(placed.from, placed.stream.progress.commit_lsn, last);
@@ -312,11 +325,12 @@ pub(super) async fn publications(
 }
 
 /// Where the stream starts. What is decided is in the queue before it is used.
-async fn place(
+async fn place<D: Database>(
+    database: &D,
     settings: &Settings,
     queue: &dyn Queue,
     observers: &Observers,
-    control: &mut impl Asked,
+    control: &mut D::Server,
 ) -> Result<Placed, Error> {
     let remembered = queue.stream().await?;
     let mut in_use = InUse::new(settings, observers);
@@ -346,6 +360,8 @@ async fn place(
             queue.record_stream(at(true, Lsn::ZERO)).await?;
             observers.tell(Observation::SlotBeingCreated { slot: settings.slot.clone() });
             let created = control.create_slot(&settings.slot, PLUGIN).await?;
+            // the snapshot is gone with the connection's next command
+            load_registrations(database, queue, epoch, created.snapshot.as_deref()).await?;
             (at(false, created.consistent_point), created.consistent_point)
         }
         Start::Adopt(confirmed) => (at(false, confirmed), confirmed),
@@ -353,6 +369,10 @@ async fn place(
         Start::Foreign(_) => return Err(Error::ForeignSlot { slot: settings.slot.clone() }),
         Start::Gap { reason, .. } => return Err(Error::Gap { reason }),
     };
+    if queue.registrations().await?.epoch != Some(stream.epoch) {
+        // behind a gap, or where the slot is another's: what is there now is the best that can be known
+        load_registrations(database, queue, stream.epoch, None).await?;
+    }
     if remembered.as_ref() != Some(&stream) {
         queue.record_stream(stream.clone()).await?;
     }

@@ -29,6 +29,10 @@ const DRAFT_BYTES_KEPT: usize = 64 * 1024;
 /// The webhooks by the forms they listen to, with the sequence number that each gives next.
 pub(super) struct Subscriptions {
     subscribers: Vec<Subscriber>,
+    /// Their numbers. Those that are not served, and those that are gone, listen to nothing.
+    numbers: HashMap<WebhookId, usize>,
+    /// Numbers of webhooks that are gone.
+    free: Vec<usize>,
     by_form: HashMap<String, Vec<usize>>,
     /// Per form, the version met last first.
     indexes: HashMap<String, Vec<(Arc<BoundForm>, Index)>>,
@@ -54,6 +58,7 @@ struct Subscriber {
     marked_broken: Option<String>,
     /// How many held events were given up, as far as is known here.
     held_dropped: u64,
+    is_gone: bool,
 }
 
 /// The entries of which a webhook has held events: later ones wait behind them.
@@ -121,6 +126,8 @@ impl Subscriptions {
             standings.iter().map(|one| (one.id, one)).collect();
         let mut subscriptions = Self {
             subscribers: Vec::new(),
+            numbers: HashMap::new(),
+            free: Vec::new(),
             by_form: HashMap::new(),
             indexes: HashMap::new(),
             observers,
@@ -129,33 +136,133 @@ impl Subscriptions {
             verdicts: Vec::new(),
             draft: Vec::new(),
         };
-        for webhook in webhooks.iter().filter(|webhook| webhook.enabled) {
-            let format = format::find(webhook.format).expect("formats are checked when a webhook is read");
-            for form in &webhook.forms {
-                let numbers = subscriptions.by_form.entry(form.clone()).or_default();
-                numbers.push(subscriptions.subscribers.len());
-            }
+        for webhook in webhooks.iter() {
             let standing = standings.get(&webhook.id);
-            subscriptions.subscribers.push(Subscriber {
-                webhook: Arc::clone(webhook),
-                format,
+            let subscriber = Subscriber {
                 next_sequence: standing.map_or(1, |standing| standing.next_sequence),
                 holding: match standing {
                     Some(standing) if standing.held > 0 => Holding::of_anything(),
                     _ => Holding::default(),
                 },
-                faults: BTreeMap::new(),
-                failing: None,
                 marked_broken: standing.and_then(|standing| standing.broken.clone()),
                 held_dropped: standing.map_or(0, |standing| standing.held_dropped),
-            });
+                ..Subscriber::new(webhook, 1)
+            };
+            subscriptions.enter(subscriber);
         }
         subscriptions
     }
 
-    /// The webhooks by the numbers they have here.
+    fn enter(&mut self, subscriber: Subscriber) {
+        let webhook = Arc::clone(&subscriber.webhook);
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.subscribers[number] = subscriber;
+                number
+            }
+            None => {
+                self.subscribers.push(subscriber);
+                self.subscribers.len() - 1
+            }
+        };
+        self.numbers.insert(webhook.id, number);
+        self.listen(number);
+    }
+
+    /// A webhook is registered, or registered otherwise than before. Returns whether events are held for it that may
+    /// flow now. One that comes gives `next_sequence` to its first delivery.
+    pub(super) fn put(&mut self, webhook: &Arc<Webhook>, next_sequence: u64) -> bool {
+        self.standing_changed = true;
+        let Some(&number) = self.numbers.get(&webhook.id) else {
+            self.enter(Subscriber::new(webhook, next_sequence));
+            return false;
+        };
+        let subscriber = &mut self.subscribers[number];
+        if subscriber.webhook == *webhook {
+            return false;
+        }
+        let listens_as_before = {
+            let Webhook { forms, events, condition, enabled, .. } = &*subscriber.webhook;
+            *forms == webhook.forms
+                && *events == webhook.events
+                && *condition == webhook.condition
+                && *enabled == webhook.enabled
+        };
+        if listens_as_before {
+            subscriber.take(webhook);
+            return false;
+        }
+        self.fall_silent(number);
+        let subscriber = &mut self.subscribers[number];
+        subscriber.take(webhook);
+        subscriber.faults.clear();
+        subscriber.failing = None;
+        self.listen(number);
+        webhook.enabled && !self.is_free(number)
+    }
+
+    /// A webhook is gone. Returns the sequence number that it would have given next.
+    pub(super) fn remove(&mut self, webhook: WebhookId) -> Option<u64> {
+        let number = self.numbers.remove(&webhook)?;
+        self.fall_silent(number);
+        self.free.push(number);
+        let subscriber = &mut self.subscribers[number];
+        subscriber.is_gone = true;
+        subscriber.holding = Holding::default();
+        subscriber.faults.clear();
+        Some(subscriber.next_sequence)
+    }
+
+    /// A webhook meets events of its forms from here on.
+    fn listen(&mut self, number: usize) {
+        let webhook = Arc::clone(&self.subscribers[number].webhook);
+        if !webhook.enabled {
+            return;
+        }
+        for form in &webhook.forms {
+            self.by_form.entry(form.clone()).or_default().push(number);
+            let Some(versions) = self.indexes.get_mut(form) else { continue };
+            // earlier versions come again seldom, and are compiled anew
+            versions.truncate(1);
+            let [(bound, index)] = versions.as_mut_slice() else { continue };
+            if !index.add(bound, number, &webhook) {
+                self.indexes.remove(form);
+                continue;
+            }
+            if let Some(fault) = index.fault_of(number) {
+                self.subscribers[number].faults.insert(form.clone(), fault.to_owned());
+            }
+        }
+    }
+
+    /// A webhook meets no events from here on.
+    fn fall_silent(&mut self, number: usize) {
+        let webhook = Arc::clone(&self.subscribers[number].webhook);
+        for form in &webhook.forms {
+            if let Some(listening) = self.by_form.get_mut(form) {
+                listening.retain(|one| *one != number);
+                if listening.is_empty() {
+                    self.by_form.remove(form);
+                }
+            }
+            let Some(versions) = self.indexes.get_mut(form) else { continue };
+            versions.truncate(1);
+            let is_in_shape = versions.first_mut().is_some_and(|(_, index)| index.remove(number));
+            if !is_in_shape {
+                self.indexes.remove(form);
+            }
+        }
+    }
+
+    /// The webhooks that are served, by the numbers they have here.
     pub(super) fn webhooks(&self) -> impl Iterator<Item = (usize, &Arc<Webhook>)> {
-        self.subscribers.iter().map(|subscriber| &subscriber.webhook).enumerate()
+        let all = self.subscribers.iter().enumerate().filter(|(_, subscriber)| subscriber.is_served());
+        all.map(|(number, subscriber)| (number, &subscriber.webhook))
+    }
+
+    /// Whether the webhooks of a form have been compiled for some version of it.
+    pub(super) fn is_compiled(&self, form: &str) -> bool {
+        self.indexes.get(form).is_some_and(|versions| !versions.is_empty())
     }
 
     /// Whether a webhook listens to a form at all.
@@ -185,7 +292,7 @@ impl Subscriptions {
 
     /// Whether something is held for anybody.
     pub(super) fn hold_anything(&self) -> bool {
-        self.subscribers.iter().any(|subscriber| !subscriber.holding.is_empty())
+        self.subscribers.iter().any(|subscriber| subscriber.is_served() && !subscriber.holding.is_empty())
     }
 
     /// Takes note of what operators have given up. Returns whether they have since the last time: events may wait
@@ -225,7 +332,8 @@ impl Subscriptions {
             }
         }
         let (_, index) = &versions[0];
-        let mut faults: HashMap<usize, String> = index.faults().iter().cloned().collect();
+        let mut faults: HashMap<usize, String> =
+            index.faults().map(|(number, fault)| (number, fault.to_owned())).collect();
         for &number in listening {
             let subscriber = &mut self.subscribers[number];
             match faults.remove(&number) {
@@ -248,7 +356,7 @@ impl Subscriptions {
         if !std::mem::take(&mut self.standing_changed) {
             return marks;
         }
-        for subscriber in &mut self.subscribers {
+        for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.is_served()) {
             let broken = subscriber.broken();
             if broken == subscriber.marked_broken {
                 continue;
@@ -357,6 +465,10 @@ impl Subscriptions {
     }
 }
 
+fn format_of(webhook: &Webhook) -> &'static dyn Format {
+    format::find(webhook.format).expect("formats are checked when a webhook is read")
+}
+
 /// An event for the queue on its way.
 struct New {
     tails: Vec<Tail>,
@@ -412,6 +524,30 @@ impl New {
 }
 
 impl Subscriber {
+    fn new(webhook: &Arc<Webhook>, next_sequence: u64) -> Self {
+        Self {
+            webhook: Arc::clone(webhook),
+            format: format_of(webhook),
+            next_sequence,
+            holding: Holding::default(),
+            faults: BTreeMap::new(),
+            failing: None,
+            marked_broken: None,
+            held_dropped: 0,
+            is_gone: false,
+        }
+    }
+
+    fn take(&mut self, webhook: &Arc<Webhook>) {
+        self.format = format_of(webhook);
+        self.webhook = Arc::clone(webhook);
+    }
+
+    /// Whether it takes new changes.
+    fn is_served(&self) -> bool {
+        self.webhook.enabled && !self.is_gone
+    }
+
     /// Why it is broken, if it is.
     fn broken(&self) -> Option<String> {
         let fault = |(form, fault): (&String, &String)| format!("form {form:?}: {fault}");

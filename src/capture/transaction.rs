@@ -1,5 +1,6 @@
 //! A transaction on its way in: its row changes of forms, collected until the commit.
 
+use super::registry::Said;
 use super::fold::{EntryChange, changes_key, one_update};
 use crate::change::RowChange;
 use crate::delivery::Quarantined;
@@ -17,6 +18,8 @@ pub(super) struct Open {
     pub(super) commit_lsn: Lsn,
     pub(super) facts: Transaction,
     pub(super) quarantined: Vec<Quarantined>,
+    /// What it says of registrations.
+    pub(super) registrations: Vec<Said>,
     epoch: u32,
     /// How many row changes have been decoded, of forms or not.
     ordinal: u64,
@@ -35,6 +38,7 @@ impl Open {
             commit_lsn,
             facts: Transaction { xid, committed_at_us, origin: None },
             quarantined: Vec::new(),
+            registrations: Vec::new(),
             epoch,
             ordinal: 0,
             changes: Vec::new(),

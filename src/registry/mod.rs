@@ -52,7 +52,7 @@ pub fn in_one_line(faults: &[Fault]) -> String {
 }
 
 /// Makes webhooks of registrations.
-pub trait Interpreter: Send + Sync {
+pub trait Interpreter: std::fmt::Debug + Send + Sync {
     /// The webhook that a registration in the shape of the native model describes, or everything that is wrong with it.
     fn interpret(&self, id: WebhookId, native: &Value) -> Result<Webhook, Vec<Fault>>;
 }

@@ -108,6 +108,10 @@ impl Observer for Log {
             Observation::EndpointProbed { .. }
             | Observation::EndpointRecovered { .. }
             | Observation::WebhookSuspended { .. } => dispatch(observation),
+            Observation::Registered { .. }
+            | Observation::RegistrationRefused { .. }
+            | Observation::Unregistered { .. }
+            | Observation::DeletedDropped { .. } => registration(observation),
             Observation::ConditionFailed { .. }
             | Observation::WebhookBroken { .. }
             | Observation::WebhookMended { .. }
@@ -274,6 +278,23 @@ fn dispatch(observation: &Observation) {
         Observation::WebhookSuspended { webhook, reason } => {
             let hint = "once the endpoint is well again: walhook webhooks enable";
             tracing::error!(webhook, reason, hint, "the webhook was suspended");
+        }
+        _ => {}
+    }
+}
+
+fn registration(observation: &Observation) {
+    match observation {
+        Observation::Registered { id, webhook } => {
+            tracing::info!(id = id.0, webhook, "a webhook was registered");
+        }
+        Observation::RegistrationRefused { id, webhook, reason } => {
+            let hint = "mend the row; walhook.status shows it too";
+            tracing::warn!(id = id.0, webhook, reason, hint, "a registration cannot work");
+        }
+        Observation::Unregistered { id } => tracing::info!(id = id.0, "a webhook was deleted"),
+        Observation::DeletedDropped { id, dropped } => {
+            tracing::info!(id = id.0, dropped, "what was queued for a deleted webhook is dropped");
         }
         _ => {}
     }

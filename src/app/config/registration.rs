@@ -12,6 +12,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 /// What a registration is read against: forms and defaults of the configuration.
+#[derive(Debug)]
 pub struct Registrations {
     forms: Vec<Arc<Form>>,
     defaults: webhook::Defaults,

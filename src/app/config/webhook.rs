@@ -20,6 +20,7 @@ use std::time::Duration;
 const CUSTOM_JSON_BYTES_MAX: usize = 64 * 1024;
 
 /// What holds for webhooks that say nothing of their own.
+#[derive(Debug)]
 pub(super) struct Defaults {
     pub(super) schedule: Schedule,
     pub(super) timeout: Duration,

@@ -2,9 +2,11 @@
 
 use super::books::book_of;
 use super::fault::Fault;
+use super::operate::Sweep;
 use super::rows::{sql, unsigned_at};
 use super::writer::Writer;
 use crate::failpoint;
+use crate::queue::Filter;
 use crate::registration::{Registration, RegistrationChange, Registrations};
 use crate::webhook::WebhookId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -50,21 +52,49 @@ impl Writer {
         match change {
             RegistrationChange::Written { registration, record, resumes } => {
                 self.store_registration(registration)?;
-                self.keep_book(record);
-                if *resumes && record.enabled {
-                    self.enable(record.id);
+                if let Some(record) = record {
+                    self.drop_left_over(record.id)?;
+                    self.keep_book(record);
+                    if *resumes && record.enabled {
+                        self.enable(record.id);
+                    }
                 }
                 self.front.lock().index.rouse();
             }
-            RegistrationChange::Deleted { id } => {
+            RegistrationChange::Deleted { id, unregisters } => {
                 self.connection
                     .prepare_cached(sql!("delete_registration"))?
                     .execute([id.0.cast_signed()])?;
                 // what is queued is dropped in steps, by whoever told of it or by the next purge
-                self.mark_deleted(*id);
+                if *unregisters {
+                    self.mark_deleted(*id);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whoever registers the number of a deleted webhook anew gets nothing of what was queued for that one.
+    fn drop_left_over(&mut self, webhook: WebhookId) -> Result<(), Fault> {
+        let Some(book) = self.books.find(webhook) else { return Ok(()) };
+        if !book.deleted || book.pending + book.dead + book.held == 0 {
+            return Ok(());
+        }
+        let filter = Filter { webhook: Some(webhook), ..Filter::default() };
+        let mut rest = None;
+        loop {
+            (_, rest) = self.sweep(Sweep::Drop, webhook, &filter, rest)?;
+            if rest.is_none() {
+                break;
+            }
+        }
+        let mut up_to = None;
+        loop {
+            (_, up_to) = self.drop_held(webhook, up_to)?;
+            if up_to.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     fn store_registration(&mut self, registration: &Registration) -> Result<(), Fault> {

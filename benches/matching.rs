@@ -16,7 +16,7 @@ use walhook::lsn::Position;
 use walhook::qualification::{Facts, Purpose, Qualification};
 use walhook::retry::Schedule;
 use walhook::value::{Choice, Kind, Selection, Type};
-use walhook::webhook::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};
+use walhook::webhook::{Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -81,6 +81,7 @@ fn parse(text: &str) -> Qualification {
 fn webhook(number: u64, condition: &str) -> Webhook {
     Webhook {
         id: WebhookId(number),
+        origin: Origin::File,
         name: number.to_string(),
         description: None,
         forms: vec!["HPD:Help Desk".into()],

@@ -3,7 +3,8 @@
 //! The provider is always named (aws-lc-rs), never the process default: a second one somewhere in the
 //! dependencies would otherwise make the default ambiguous.
 
-use crate::webhook::CallbackTls;
+use crate::secret::Secret;
+use crate::webhook::{CallbackTls, Pem};
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -19,23 +20,23 @@ use std::sync::{Arc, LazyLock};
 /// What goes wrong before a handshake: files and keys. What goes wrong in it comes as an `io::Error`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A PEM file cannot be read.
-    #[error("certificate file {} cannot be read", path.display())]
+    /// Certificates cannot be read.
+    #[error("certificate {pem} cannot be read")]
     Certificates {
         /// Which.
-        path: PathBuf,
+        pem: Pem,
         /// Why.
         #[source]
         source: rustls::pki_types::pem::Error,
     },
-    /// A PEM file has no certificate in it.
-    #[error("certificate file {} has no certificate in it", .0.display())]
-    NoCertificate(PathBuf),
+    /// There is no certificate where one should be.
+    #[error("certificate {0} has no certificate in it")]
+    NoCertificate(Pem),
     /// A private key cannot be read.
-    #[error("key file {} cannot be read", path.display())]
+    #[error("key {pem} cannot be read")]
     Key {
         /// Which.
-        path: PathBuf,
+        pem: Pem,
         /// Why.
         #[source]
         source: rustls::pki_types::pem::Error,
@@ -43,26 +44,22 @@ pub enum Error {
     /// Others may read the key.
     #[error("key file {path} can be read by others; make it private with: chmod 0600 {path}", path = .0.display())]
     KeyNotPrivate(PathBuf),
-    /// A certificate in a file of authorities is none.
-    #[error("certificate file {} has a certificate in it that cannot be used", path.display())]
+    /// A certificate among the authorities is none.
+    #[error("certificate {pem} has a certificate in it that cannot be used")]
     Authority {
         /// Which.
-        path: PathBuf,
+        pem: Pem,
         /// Why.
         #[source]
         source: Box<rustls::Error>,
     },
     /// A certificate and a key cannot be used, or not together.
-    #[error(
-        "certificate file {} and key file {} cannot be used together",
-        certificate.display(),
-        key.display()
-    )]
+    #[error("certificate {certificate} and key {key} cannot be used together")]
     Client {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's.
-        key: PathBuf,
+        /// The certificate.
+        certificate: Pem,
+        /// The key.
+        key: Pem,
         /// Why.
         #[source]
         source: Box<rustls::Error>,
@@ -77,6 +74,8 @@ pub enum Error {
 pub enum Roots {
     /// A PEM file.
     File(PathBuf),
+    /// The text of one.
+    Text(Secret),
     /// The operating system's store.
     System,
 }
@@ -101,6 +100,22 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// A client's configuration: what it checks of the server, and the files of its own certificate and key.
 pub fn client_config(check: &Check, client: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, Error> {
+    let file = |path: &Path| Pem::File(path.to_owned());
+    let client = client.map(|(certificate, key)| (file(certificate), file(key)));
+    config(check, client.as_ref())
+}
+
+/// A client's configuration for an endpoint that has certificates of its own.
+pub fn endpoint_config(own: &CallbackTls) -> Result<Arc<ClientConfig>, Error> {
+    let roots = match &own.authorities {
+        None => Roots::System,
+        Some(Pem::File(path)) => Roots::File(path.clone()),
+        Some(Pem::Text(text)) => Roots::Text(text.clone()),
+    };
+    config(&Check::AuthorityAndName(roots), own.client.as_ref())
+}
+
+fn config(check: &Check, client: Option<&(Pem, Pem)>) -> Result<Arc<ClientConfig>, Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(Error::Setup)?
@@ -108,64 +123,65 @@ pub fn client_config(check: &Check, client: Option<(&Path, &Path)>) -> Result<Ar
         .with_custom_certificate_verifier(verifier(check)?);
     let config = match client {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(|source| Error::Client {
-                certificate: certificate.to_owned(),
-                key: key.to_owned(),
+        Some((certificate, key)) => {
+            let unusable = |source| Error::Client {
+                certificate: certificate.clone(),
+                key: key.clone(),
                 source: Box::new(source),
-            })?,
+            };
+            builder.with_client_auth_cert(certificates(certificate)?, private_key(key)?).map_err(unusable)?
+        }
     };
     Ok(Arc::new(config))
 }
 
-/// A client's configuration for an endpoint that has certificates of its own.
-pub fn endpoint_config(own: &CallbackTls) -> Result<Arc<ClientConfig>, Error> {
-    let roots = own.authorities.clone().map_or(Roots::System, Roots::File);
-    let client = own.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-    client_config(&Check::AuthorityAndName(roots), client)
-}
-
 fn verifier(check: &Check) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    let (path, name) = match check {
+    let (pem, name) = match check {
         Check::Nothing => return Ok(Arc::new(Lenient { roots: None, name: false })),
         Check::AuthorityAndName(Roots::System) => {
             let verifier = rustls_platform_verifier::Verifier::new(provider()).map_err(Error::Setup)?;
             return Ok(Arc::new(verifier));
         }
-        Check::Authority(path) => (path, false),
-        Check::AuthorityAndName(Roots::File(path)) => (path, true),
+        Check::Authority(path) => (Pem::File(path.clone()), false),
+        Check::AuthorityAndName(Roots::File(path)) => (Pem::File(path.clone()), true),
+        Check::AuthorityAndName(Roots::Text(text)) => (Pem::Text(text.clone()), true),
     };
-    let authorities = certificates(path)?;
+    let authorities = certificates(&pem)?;
     let mut store = RootCertStore::empty();
     for authority in &authorities {
-        let unusable = |source| Error::Authority { path: path.clone(), source: Box::new(source) };
+        let unusable = |source| Error::Authority { pem: pem.clone(), source: Box::new(source) };
         store.add(authority.clone()).map_err(unusable)?;
     }
     Ok(Arc::new(Lenient { roots: Some((store, authorities)), name }))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let unreadable = |source| Error::Certificates { path: path.to_owned(), source };
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(unreadable)?
-        .collect::<Result<_, _>>()
-        .map_err(unreadable)?;
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read: Result<Vec<_>, _> = match pem {
+        Pem::File(path) => CertificateDer::pem_file_iter(path).and_then(Iterator::collect),
+        Pem::Text(text) => CertificateDer::pem_slice_iter(text.expose().as_bytes()).collect(),
+    };
+    let certificates = read.map_err(|source| Error::Certificates { pem: pem.clone(), source })?;
     if certificates.is_empty() {
-        return Err(Error::NoCertificate(path.to_owned()));
+        return Err(Error::NoCertificate(pem.clone()));
     }
     Ok(certificates)
 }
 
-/// Reads a key that only its owner may read; root's may be read by its group, as libpq allows.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    if let Ok(metadata) = std::fs::metadata(path) {
-        let forbidden = if metadata.uid() == 0 { 0o027 } else { 0o077 };
-        if metadata.permissions().mode() & forbidden != 0 {
-            return Err(Error::KeyNotPrivate(path.to_owned()));
+/// Reads a key. A file's must be one that only its owner may read; root's may be read by its group, as libpq allows.
+fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
+    let read = match pem {
+        Pem::File(path) => {
+            if let Ok(metadata) = std::fs::metadata(path) {
+                let forbidden = if metadata.uid() == 0 { 0o027 } else { 0o077 };
+                if metadata.permissions().mode() & forbidden != 0 {
+                    return Err(Error::KeyNotPrivate(path.clone()));
+                }
+            }
+            PrivateKeyDer::from_pem_file(path)
         }
-    }
-    PrivateKeyDer::from_pem_file(path).map_err(|source| Error::Key { path: path.to_owned(), source })
+        Pem::Text(text) => PrivateKeyDer::from_pem_slice(text.expose().as_bytes()),
+    };
+    read.map_err(|source| Error::Key { pem: pem.clone(), source })
 }
 
 /// A verifier for the modes that check less than a browser does.

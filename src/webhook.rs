@@ -21,11 +21,23 @@ impl fmt::Display for WebhookId {
     }
 }
 
+/// Who registered a webhook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The operator, in the configuration file.
+    #[default]
+    File,
+    /// Somebody who may register webhooks while walhook runs: by the registration table or an API.
+    Table,
+}
+
 /// A registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     /// Its number.
     pub id: WebhookId,
+    /// Who registered it.
+    pub origin: Origin,
     /// Its name, unique in the configuration file.
     pub name: String,
     /// What it is for.
@@ -72,14 +84,33 @@ pub struct Callback {
     pub tls: Option<CallbackTls>,
 }
 
-/// The certificates between us and an endpoint, as files (PEM). They are read whenever a connection is made, so that
-/// renewed ones are used without a word.
+/// The certificates between us and an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallbackTls {
     /// The authorities that are trusted, instead of the system's.
-    pub authorities: Option<PathBuf>,
+    pub authorities: Option<Pem>,
     /// Our certificate, with its chain, and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
+    pub client: Option<(Pem, Pem)>,
+}
+
+/// Certificates or a private key, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// A file of the operator's. It is read whenever a connection is made, so that a renewed one is used without a word.
+    File(PathBuf),
+    /// The text itself. Whoever registers webhooks at run time gives nothing else: a path would let them look into
+    /// files of this machine.
+    Text(Secret),
+}
+
+impl fmt::Display for Pem {
+    /// As errors name it: `file us.pem`, `text`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Text(_) => f.write_str("text"),
+        }
+    }
 }
 
 /// Credentials for an endpoint, as the scheme of that name reads them.
@@ -158,7 +189,7 @@ impl FromIterator<Arc<Webhook>> for Webhooks {
 
 #[cfg(test)]
 pub(crate) mod sample {
-    use super::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};
+    use super::{Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId};
     use crate::event::Verb;
     use crate::retry::Schedule;
     use std::collections::BTreeMap;
@@ -169,6 +200,7 @@ pub(crate) mod sample {
         let authentication = Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() };
         Webhook {
             id: WebhookId(id),
+            origin: Origin::File,
             name: format!("hook {id}"),
             description: None,
             forms: vec!["HPD:Help Desk".into()],

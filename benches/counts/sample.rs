@@ -12,7 +12,7 @@ use walhook::qualification::Qualification;
 use walhook::retry::Schedule;
 use walhook::source::{Message, pgoutput};
 use walhook::value::{Kind, Type};
-use walhook::webhook::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};
+use walhook::webhook::{Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId};
 
 pub const FORM: &str = "incident";
 const RELATION: u32 = 16_400;
@@ -213,6 +213,7 @@ pub fn webhook(number: u64, condition: Option<&str>, format: &'static str) -> We
     let condition = condition.map(|text| Qualification::parse(text).expect("it is in the grammar"));
     Webhook {
         id: WebhookId(number),
+        origin: Origin::File,
         name: format!("webhook {number}"),
         description: None,
         forms: vec![FORM.into()],

@@ -14,7 +14,7 @@ use walhook::event::Verb;
 use walhook::form::Lane;
 use walhook::retry::Schedule;
 use walhook::transport::{Settings, Transport, Trust};
-use walhook::webhook::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId};
+use walhook::webhook::{Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId};
 
 /// An attempt's time.
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -129,6 +129,7 @@ fn claim() -> Claim {
 fn webhook(url: &str) -> Webhook {
     Webhook {
         id: WebhookId(1),
+        origin: Origin::File,
         name: "fuzzed".into(),
         description: None,
         forms: vec![],

@@ -58,8 +58,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let dispatch = Dispatch {
         queue: Arc::clone(&queue),
         webhooks: webhooks.subscribe(),
-        // every webhook is of the operator's own file
-        courier: Arc::new(HttpCourier::new(transport, |_| Trust::Operator)),
+        courier: Arc::new(HttpCourier::new(transport, Trust::of)),
         observers: observers.clone(),
         clock: Clock::system(),
         limits: Limits {

@@ -5,6 +5,7 @@
 //! for they never meet a resolver. A literal is refused for good; a name is looked up again at the next attempt, for
 //! what it leads to can change without anybody's fault here.
 
+use crate::webhook::{Origin, Webhook};
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::dns::Name;
 use ipnet::IpNet;
@@ -24,6 +25,22 @@ pub enum Trust {
     Operator,
     /// Somebody who registered it: private and loopback addresses only where `[dispatch] allow` says so.
     Registered,
+}
+
+impl Trust {
+    /// Who stands for a webhook: who registered it.
+    pub fn of(webhook: &Webhook) -> Self {
+        webhook.origin.into()
+    }
+}
+
+impl From<Origin> for Trust {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::File => Self::Operator,
+            Origin::Table => Self::Registered,
+        }
+    }
 }
 
 /// Why an address is refused.

@@ -9,7 +9,10 @@ use super::connect::{Connector, Refusal};
 use super::guard::Guard;
 use super::request::Parts;
 use super::{Error, Settings};
-use crate::webhook::CallbackTls;
+use crate::webhook::{CallbackTls, Pem};
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use foldhash::HashMap;
 use http::header::HOST;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
@@ -68,7 +71,7 @@ impl Target {
             path: path.parse()?,
             host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
             // who shows another certificate, or trusts others, has connections of its own
-            origin: tls.map_or_else(|| origin.clone(), |tls| format!("{origin} {tls:?}")).into(),
+            origin: tls.map_or_else(|| origin.clone(), |tls| format!("{origin} {}", fingerprint(tls))).into(),
             shut: Arc::default(),
             tls: tls.cloned().map(Arc::new),
         })
@@ -78,6 +81,25 @@ impl Target {
     pub(super) fn is_shut(&self) -> bool {
         self.shut.load(Ordering::Relaxed)
     }
+}
+
+/// What tells certificates from others. They are looked up for every request, and a key has no place in what is looked
+/// up.
+fn fingerprint(tls: &CallbackTls) -> String {
+    let CallbackTls { authorities, client } = tls;
+    let (certificate, key) = client.as_ref().map_or((None, None), |(one, other)| (Some(one), Some(other)));
+    let mut context = digest::Context::new(&digest::SHA256);
+    for pem in [authorities.as_ref(), certificate, key] {
+        let (kind, bytes) = match pem {
+            None => (0, &[][..]),
+            Some(Pem::File(path)) => (1, path.as_os_str().as_encoded_bytes()),
+            Some(Pem::Text(text)) => (2, text.expose().as_bytes()),
+        };
+        context.update(&[kind]);
+        context.update(&bytes.len().to_be_bytes());
+        context.update(bytes);
+    }
+    STANDARD.encode(context.finish())
 }
 
 /// Connections that share rules about where they may lead.

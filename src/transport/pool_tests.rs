@@ -111,3 +111,28 @@ fn a_target_says_where_to_and_nothing_more() {
     check("http://[::1]:8080/x", "http://[::1]:8080/x", "/x", "[::1]:8080");
     check("https://user:secret@host.example:8443/", "https://host.example:8443/", "/", "host.example:8443");
 }
+
+#[test]
+fn who_shows_or_trusts_other_certificates_has_connections_of_its_own() {
+    let file = |path: &str| Pem::File(path.into());
+    let text = |text: &str| Pem::Text(text.into());
+    let authorities = |pem| CallbackTls { authorities: Some(pem), client: None };
+    let client = |one, other| CallbackTls { authorities: None, client: Some((one, other)) };
+    let all = [
+        None,
+        Some(CallbackTls::default()),
+        Some(authorities(file("a"))),
+        Some(authorities(text("a"))),
+        Some(authorities(text("b"))),
+        Some(client(text("a"), text("b"))),
+        Some(client(text("a"), text("c"))),
+        Some(client(text("ab"), text(""))),
+    ];
+    let url = "https://receiver.example/hook".parse().unwrap();
+    let of = |tls: &Option<CallbackTls>| Target::of(&url, tls.as_ref()).unwrap().origin;
+    for (number, one) in all.iter().enumerate() {
+        for (other_number, other) in all.iter().enumerate() {
+            assert_eq!(of(one) == of(other), number == other_number, "{one:?} and {other:?}");
+        }
+    }
+}

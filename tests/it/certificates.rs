@@ -1,5 +1,7 @@
-//! An endpoint behind an authority of its own, which asks who we are: `[webhooks.callback.tls]` on the real program.
+//! An endpoint behind an authority of its own, which asks who we are: `[webhooks.callback.tls]` on the real program, and
+//! the same certificates as texts, as those give them who register webhooks while it runs.
 
+use crate::dispatch::http::{body, claim};
 use crate::running::{PATIENCE, Site};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -16,6 +18,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use walhook::delivery::Outcome;
+use walhook::transport::{Settings, Transport, Trust};
+use walhook::webhook::{CallbackTls, Pem};
 
 /// An authority whom no system trusts.
 struct Authority {
@@ -149,4 +154,41 @@ async fn an_endpoint_of_the_house_trusts_us_and_we_trust_it() {
     assert_eq!(code, 0, "{said}");
     assert_eq!(tokio::time::timeout(PATIENCE, shown.recv()).await.unwrap().unwrap(), second);
     assert_eq!(running.stop(), 0);
+}
+
+#[tokio::test]
+async fn certificates_may_be_texts_and_a_key_is_told_nowhere() {
+    let authority = Authority::new();
+    let (url, mut shown, _serving) = endpoint(&authority).await;
+    let (certificate, key) = authority.sign("walhook");
+    let transport = Transport::new(&Settings::default()).unwrap();
+    let attempt = async |tls: CallbackTls| {
+        let mut hook = crate::dispatch::webhook(1, &url);
+        hook.callback.tls = Some(tls);
+        let endpoint = transport.prepare(&hook, Trust::Operator).unwrap();
+        let outcome = transport.send(&endpoint, &claim(body("{", "}")), http::HeaderMap::new(), 0).await;
+        assert!(!format!("{hook:?}{outcome:?}").contains("PRIVATE"), "{outcome:?}");
+        outcome
+    };
+    let text = |text: String| Pem::Text(text.into());
+    let ours = (text(certificate.pem()), text(key.serialize_pem()));
+    let tls = CallbackTls { authorities: Some(text(authority.pem.clone())), client: Some(ours.clone()) };
+    let outcome = attempt(tls.clone()).await;
+    assert!(outcome.is_success(), "{outcome:?}");
+    assert_eq!(shown.recv().await.unwrap(), certificate.der().to_vec());
+
+    let unreachable = async |tls| match attempt(tls).await {
+        Outcome::Unreachable { reason } => reason,
+        outcome => panic!("{outcome:?}"),
+    };
+    // a certificate beside the key of another one
+    let (_, other) = authority.sign("somebody else");
+    let mixed = Some((ours.0.clone(), text(other.serialize_pem())));
+    let said = unreachable(CallbackTls { client: mixed, ..tls.clone() }).await;
+    assert!(said.contains("certificate text and key text cannot be used together"), "{said}");
+    let said = unreachable(CallbackTls { authorities: Some(text("nothing".into())), client: None }).await;
+    assert!(said.contains("certificate text has no certificate in it"), "{said}");
+    let torn = key.serialize_pem().replace("-----END", "-----");
+    let said = unreachable(CallbackTls { client: Some((ours.0, text(torn))), ..tls }).await;
+    assert!(said.contains("key text cannot be read"), "{said}");
 }

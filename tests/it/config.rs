@@ -6,7 +6,7 @@ use walhook::app::config::{Config, Problems};
 use walhook::event::Verb;
 use walhook::form::{Fold, Meaning, OldValues};
 use walhook::qualification::{Case, Dialect};
-use walhook::webhook::{OnExhausted, WebhookId};
+use walhook::webhook::{OnExhausted, Pem, WebhookId};
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -407,10 +407,11 @@ fn urls_must_be_absolute_and_without_credentials() {
 #[test]
 fn certificates_of_an_endpoint_are_files_beside_the_configuration() {
     let tls = |keys: &str| with("", &format!("callback.tls = {{ {keys} }}"));
+    let file = |path: &str| Pem::File(path.into());
     let all = tls("authorities = \"ca.pem\", certificate = \"/etc/us.pem\", key = \"us.key\"");
     let tls_of = parse(&all).unwrap().webhooks.iter().next().unwrap().callback.tls.clone().unwrap();
-    assert_eq!(tls_of.authorities.unwrap(), Path::new("etc/ca.pem"));
-    assert_eq!(tls_of.client.unwrap(), ("/etc/us.pem".into(), "etc/us.key".into()));
+    assert_eq!(tls_of.authorities.unwrap(), file("etc/ca.pem"));
+    assert_eq!(tls_of.client.unwrap(), (file("/etc/us.pem"), file("etc/us.key")));
     check(&tls("certificate = \"us.pem\""), "there is a certificate and no key -> add `key`");
     check(&tls("key = \"us.key\""), "there is a key and no certificate -> add `certificate`");
     check(&tls("ca = \"ca.pem\""), "unknown key");

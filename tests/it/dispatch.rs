@@ -2,7 +2,7 @@
 //! against a real receiver where bytes matter.
 
 mod double;
-mod http;
+pub(crate) mod http;
 mod knock;
 mod paused;
 mod stored;
@@ -20,12 +20,15 @@ use walhook::dispatch::{Courier, Dispatch, Limits};
 use walhook::observe::{Observation, Observer, Observers};
 use walhook::queue::{self, Queue, WebhookStanding};
 use walhook::retry::Schedule;
-use walhook::webhook::{Authentication, Callback, OnExhausted, Sending, Webhook, WebhookId, Webhooks};
+use walhook::webhook::{
+    Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId, Webhooks,
+};
 
 /// A webhook that wants everything.
 pub(crate) fn webhook(id: u64, url: &str) -> Webhook {
     Webhook {
         id: WebhookId(id),
+        origin: Origin::File,
         name: format!("hook {id}"),
         description: None,
         forms: vec![],

@@ -3,7 +3,7 @@
 use super::authentication;
 use super::reader::{Reader, join};
 use super::table::Table;
-use crate::webhook::{Callback, CallbackTls};
+use crate::webhook::{Callback, CallbackTls, Pem};
 use std::path::Path;
 use url::Url;
 
@@ -22,7 +22,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> Opt
 
 /// The files are read whenever a connection is made, and by `walhook check`.
 fn certificates(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> CallbackTls {
-    let file = |name: &str| table.text(name).map(|path| folder.join(path));
+    let file = |name: &str| table.text(name).map(|path| Pem::File(folder.join(path)));
     let client = match (file("certificate"), file("key")) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,

@@ -6,9 +6,8 @@ use crate::form::{Field, Fold, Form, OldValues};
 use crate::qualification::{Case, Dialect};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
-use crate::webhook::{CallbackTls, OnExhausted, Webhook};
+use crate::webhook::{CallbackTls, OnExhausted, Pem, Webhook};
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use url::Url;
 
 /// Writes a configuration so that reading it again gives the same, but for the secrets, which are masked.
@@ -180,10 +179,14 @@ fn tls(tls: &CallbackTls) -> String {
     let CallbackTls { authorities, client } = tls;
     let (certificate, key) = client.as_ref().map_or((None, None), |(one, other)| (Some(one), Some(other)));
     let files = [("authorities", authorities.as_ref()), ("certificate", certificate), ("key", key)];
-    let file = |(name, path): (&str, Option<&PathBuf>)| {
-        path.map(|path| format!("{name} = {}", text(&path.display().to_string())))
+    let shown = |(name, pem): (&str, Option<&Pem>)| {
+        let shown = match pem? {
+            Pem::File(path) => path.display().to_string(),
+            Pem::Text(_) => MASK.to_owned(),
+        };
+        Some(format!("{name} = {}", text(&shown)))
     };
-    format!("{{ {} }}", files.into_iter().filter_map(file).collect::<Vec<_>>().join(", "))
+    format!("{{ {} }}", files.into_iter().filter_map(shown).collect::<Vec<_>>().join(", "))
 }
 
 /// A URL without its password; everything else may hide one anywhere and is masked as a whole.

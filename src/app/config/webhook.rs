@@ -9,7 +9,7 @@ use crate::format;
 use crate::retry::Schedule;
 use crate::secret::Secret;
 use crate::transport::signature;
-use crate::webhook::{OnExhausted, Sending, Webhook, WebhookId};
+use crate::webhook::{OnExhausted, Origin, Sending, Webhook, WebhookId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -87,6 +87,7 @@ pub(super) fn read_one(
     super::name_fits(reader, table, &name);
     Some(Webhook {
         id: id_of(table, &name),
+        origin: Origin::File,
         name,
         description: table.text("description").cloned(),
         forms: wanted.iter().map(|form| form.name.clone()).collect(),

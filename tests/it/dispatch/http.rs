@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use walhook::clock::Clock;
 use walhook::delivery::{Body, Claim, DeliveryId, DeliveryNumber, Outcome, Settlement};
-use walhook::dispatch::HttpCourier;
+use walhook::dispatch::{Courier, HttpCourier};
 use walhook::event::Verb;
 use walhook::form::Lane;
 use walhook::retry::Schedule;
 use walhook::transport::{Settings, Transport, Trust};
-use walhook::webhook::{Webhook, WebhookId};
+use walhook::webhook::{Origin, Webhook, WebhookId};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -151,7 +151,7 @@ async fn new_credentials_and_urls_hold_at_once() {
     running.stop().await.unwrap();
 }
 
-fn claim(body: Body) -> Claim {
+pub(crate) fn claim(body: Body) -> Claim {
     Claim {
         number: DeliveryNumber { webhook: WebhookId(1), sequence: 1 },
         id: DeliveryId([1; 16]),
@@ -167,7 +167,7 @@ fn claim(body: Body) -> Claim {
     }
 }
 
-fn body(head: &'static str, tail: &'static str) -> Body {
+pub(crate) fn body(head: &'static str, tail: &'static str) -> Body {
     Body {
         head: Bytes::from_static(head.as_bytes()),
         tail: Bytes::from_static(tail.as_bytes()),
@@ -287,6 +287,26 @@ async fn the_guard_refuses_names_and_literals_that_lead_inside() {
     }
     let outcome = send("http://169.254.169.254/latest/meta-data", Trust::Operator, &allow).await;
     assert_eq!(outcome.to_string(), "address 169.254.169.254 is refused always: a cloud's metadata service");
+}
+
+#[tokio::test]
+async fn who_registered_a_webhook_decides_where_it_may_go() {
+    let receiver = Receiver::start().await;
+    let courier = HttpCourier::new(Transport::new(&Settings::default()).unwrap(), Trust::of);
+    for (host, origin, arrives) in [
+        ("127.0.0.1", Origin::File, true),
+        ("127.0.0.1", Origin::Table, false),
+        ("localhost", Origin::Table, false),
+        ("localhost", Origin::File, true),
+    ] {
+        let mut hook = webhook(1, &format!("http://{host}:{}/", receiver.address().port()));
+        hook.origin = origin;
+        let hook = Arc::new(hook);
+        let outcome = courier.attempt(&hook, &claim(body("{", "}")), 0).await;
+        assert_eq!(outcome.is_success(), arrives, "{host} of {origin:?}: {outcome:?}");
+        assert_eq!(courier.knock(&hook).await, arrives, "{host} of {origin:?}");
+    }
+    assert_eq!(receiver.count(), 2);
 }
 
 #[tokio::test]

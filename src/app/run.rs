@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::observe::{Observation, Observers};
 use crate::postgres;
 use crate::queue::Queue;
-use crate::registry::Registered;
+use crate::registry::{Door, Interpreter, Registered};
 use crate::transport::{self, Transport, Trust};
 use crate::upkeep::{self, Upkeep};
 use crate::webhook::Webhooks;
@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a new configuration waits for the database's word on its forms.
 const MISFITS_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long after each other registrations reach those who send at least.
+const REGISTRATIONS_APART: Duration = Duration::from_millis(20);
 
 /// What the tasks are made of.
 pub(super) struct Parts {
@@ -50,6 +53,8 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
+    let registered = Registered::default();
+    let (interpreter, _) = watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config)));
     let transport = Transport::new(&transport::Settings {
         allow: config.dispatch.allow.clone(),
         ..transport::Settings::default()
@@ -116,7 +121,24 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
             supervise("admin", &observers, &shutdown, pending, start).await;
         }
     });
-    tasks.spawn(follow_signals(requests, configs, webhooks, queue, observers, shutdown));
+    tasks.spawn({
+        let (observers, shutdown) = (observers.clone(), shutdown.clone());
+        let answers = upkeep::Registrations {
+            door: Door::new(config.source.address().map_err(Failure::of)?, capture::APPLICATION_NAME),
+            registered: registered.clone(),
+            interpreter: interpreter.subscribe(),
+            queue: Arc::clone(&queue),
+            observers: observers.clone(),
+        };
+        async move {
+            let start = || answers.run(shutdown.clone());
+            supervise("registrations", &observers, &shutdown, pending, start).await;
+        }
+    });
+    let webhooks = Arc::new(webhooks);
+    tasks.spawn(follow_registrations(registered.clone(), configs.subscribe(), Arc::clone(&webhooks), shutdown.clone()));
+    let followed = Followed { configs, webhooks, registered, interpreter };
+    tasks.spawn(follow_signals(requests, followed, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
             std::panic::resume_unwind(panicked.into_panic());
@@ -186,21 +208,51 @@ async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) 
     }
 }
 
+/// What follows a new configuration.
+struct Followed {
+    configs: watch::Sender<Arc<Config>>,
+    /// Those that are sent to.
+    webhooks: Arc<watch::Sender<Arc<Webhooks>>>,
+    registered: Registered,
+    interpreter: watch::Sender<Arc<dyn Interpreter>>,
+}
+
+/// Whoever sends has the webhooks of the file and those that are registered, as they are now.
+async fn follow_registrations(
+    registered: Registered,
+    mut configs: watch::Receiver<Arc<Config>>,
+    webhooks: Arc<watch::Sender<Arc<Webhooks>>>,
+    shutdown: CancellationToken,
+) {
+    let mut news = registered.news();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = news.changed() => {}
+            Ok(()) = configs.changed() => {}
+        }
+        let merged = registered.merged(&configs.borrow_and_update().webhooks);
+        webhooks.send_replace(Arc::new(merged));
+        // many come one after the other
+        tokio::time::sleep(REGISTRATIONS_APART).await;
+    }
+}
+
 /// SIGHUP takes the configuration file over, SIGTERM and SIGINT end the process.
 async fn follow_signals(
     mut requests: Requests,
-    configs: watch::Sender<Arc<Config>>,
-    webhooks: watch::Sender<Arc<Webhooks>>,
+    followed: Followed,
     queue: Arc<dyn Queue>,
     observers: Observers,
     shutdown: CancellationToken,
 ) {
+    let Followed { configs, webhooks, registered, interpreter } = followed;
     let started = Arc::clone(&configs.borrow());
     while requests.next().await == Request::Reload {
         let path = configs.borrow().path.clone();
         match Config::load(&path) {
             Ok(config) => {
-                let before = Arc::clone(&webhooks.borrow());
+                let before = configs.borrow().webhooks.clone();
                 if let Some(problems) = misfits(&config, Some(&before), &*queue).await {
                     observers.tell(Observation::ConfigurationRefused { problems });
                     continue;
@@ -211,7 +263,8 @@ async fn follow_signals(
                 });
                 failpoint::reach("reload.before");
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
-                webhooks.send_replace(Arc::new(config.webhooks.clone()));
+                webhooks.send_replace(Arc::new(registered.merged(&config.webhooks)));
+                interpreter.send_replace(Arc::new(Registrations::by(&config)));
                 failpoint::reach("reload.between");
                 configs.send_replace(Arc::new(config));
                 failpoint::reach("reload.after");

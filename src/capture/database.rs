@@ -12,7 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 /// What the server shows of our sessions.
-pub(super) const APPLICATION_NAME: &str = "walhook";
+pub const APPLICATION_NAME: &str = "walhook";
 
 /// A source database.
 pub trait Database: Sync {

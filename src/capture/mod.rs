@@ -25,7 +25,7 @@ mod start;
 mod subscriptions;
 mod transaction;
 
-pub use database::{Bindings, Database, Server};
+pub use database::{APPLICATION_NAME, Bindings, Database, Server};
 pub use error::Error;
 pub use gap::{Accepted, accept_gap};
 pub use index::{Index, Scratch, Verdict};

@@ -27,6 +27,11 @@ impl Session {
     pub async fn notified(&mut self) -> Option<String> {
         self.notices.recv().await
     }
+
+    /// The same of what has come already.
+    pub fn notified_already(&mut self) -> Option<String> {
+        self.notices.try_recv().ok()
+    }
 }
 
 impl std::ops::Deref for Session {

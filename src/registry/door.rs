@@ -270,6 +270,12 @@ impl Notices {
             }
         }
     }
+
+    /// Those that have been told already.
+    pub fn take_waiting(&mut self) -> Vec<WebhookId> {
+        let payloads = std::iter::from_fn(|| self.session.notified_already());
+        payloads.filter_map(|payload| payload.parse().ok().map(WebhookId)).collect()
+    }
 }
 
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Error> {

@@ -1,4 +1,8 @@
-//! Upkeep: removes what has been finished for long enough.
+//! Upkeep: removes what has been finished for long enough, and answers registrations.
+
+mod registrations;
+
+pub use registrations::{Error as RegistrationsError, Registrations};
 
 use crate::clock::Clock;
 use crate::queue::{Error, Queue};

@@ -4,6 +4,7 @@ use super::Context;
 use crate::app::cli::Resume;
 use crate::app::failure::{Exit, Failure};
 use crate::app::run::capture_settings;
+use crate::registry::Registered;
 use crate::capture::{self, Accepted};
 use crate::clock::Clock;
 
@@ -11,7 +12,7 @@ use crate::clock::Clock;
 pub async fn perform(context: &Context, _arguments: &Resume) -> Result<Exit, Failure> {
     let config = context.load()?;
     let queue = context.open_queue(&config).await?;
-    let settings = capture_settings(&config, false).map_err(Failure::of)?;
+    let settings = capture_settings(&config, false, &Registered::default()).map_err(Failure::of)?;
     let accepted =
         capture::accept_gap(&settings, &*queue, Clock::system().now_us()).await.map_err(Failure::of)?;
     let Some(Accepted { gap, slot_is_to_be_made }) = accepted else {

@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::{Config, identity, webhook};
 use crate::form::Form;
 use crate::registry::{Fault, Interpreter};
-use crate::webhook::{Webhook, WebhookId, Webhooks};
+use crate::webhook::{Callback, CallbackTls, Origin, Pem, Webhook, WebhookId, Webhooks};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -62,12 +62,24 @@ impl Interpreter for Registrations {
         }));
         match read {
             Some(webhook) if faults.is_empty() => {
-                Ok(Webhook { custom_json: custom_json.map(Value::to_string), ..webhook })
+                Ok(Webhook {
+                    origin: Origin::Table,
+                    custom_json: custom_json.map(Value::to_string),
+                    callback: Callback { tls: certificates(native), ..webhook.callback },
+                    ..webhook
+                })
             }
             _ if faults.is_empty() => Err(vec![whole("it cannot be read", None)]),
             _ => Err(faults),
         }
     }
+}
+
+/// Certificates as texts: a path would let whoever registers look into files of this machine.
+fn certificates(native: &Map<String, Value>) -> Option<CallbackTls> {
+    let tls = native.get("callback")?.get("tls")?.as_object()?;
+    let text = |name: &str| tls.get(name)?.as_str().map(|text| Pem::Text(text.into()));
+    Some(CallbackTls { authorities: text("authorities"), client: text("certificate").zip(text("key")) })
 }
 
 /// A registration as the configuration's keys, and what is sent along unchanged: that may have values that TOML lacks.

@@ -1,0 +1,208 @@
+//! The registration table's other direction: what walhook says of each row, and what does not wait for the log.
+
+use super::STEP_PAUSE;
+use crate::observe::{Observation, Observers};
+use crate::queue::{self, Queue, WebhookStanding, WebhookState};
+use crate::registry::{self, Door, Interpreter, Notices, Registered, Standing, Stored, in_one_line};
+use crate::remedy::{Remediable, Remedy};
+use crate::webhook::WebhookId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// How long after news the states are looked at: more may come at once, and the queue follows the log.
+const NEWS_PAUSE: Duration = Duration::from_millis(100);
+/// They are looked at once more after this: a condition is found not to fit a moment after it was registered.
+const SECOND_LOOK: Duration = Duration::from_millis(400);
+/// How often they are looked at when nothing is known to have changed: counts do.
+const LOOK_PAUSE: Duration = Duration::from_secs(3);
+/// How often a table is looked for that was not there.
+const TABLE_PAUSE: Duration = Duration::from_secs(15);
+/// How many states are written at once.
+const STATES_MAX: usize = 1000;
+
+/// What stops the task; it is to be started anew.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The queue.
+    #[error("the queue refused")]
+    Queue(#[from] queue::Error),
+    /// The registration table.
+    #[error("the states of webhooks could not be told")]
+    Table(#[from] registry::Error),
+}
+
+impl Remediable for Error {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Queue(error) => error.remedy(),
+            Self::Table(error) => error.remedy(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Queue(error) => error.hint(),
+            Self::Table(error) => error.hint(),
+        }
+    }
+}
+
+/// The task that answers registrations.
+pub struct Registrations {
+    /// The way to the table.
+    pub door: Door,
+    /// What capture knows of it.
+    pub registered: Registered,
+    /// What makes webhooks of rows now.
+    pub interpreter: watch::Receiver<Arc<dyn Interpreter>>,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// Who listens.
+    pub observers: Observers,
+}
+
+impl Registrations {
+    /// Answers until the shutdown. Ends with an error if the database or the queue fails; then it is to be started anew.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut news = self.registered.news();
+        let mut listening = self.listen().await?;
+        let mut told = BTreeMap::new();
+        let mut looks_at = Instant::now();
+        let mut second_look = false;
+        loop {
+            let listens_at = Instant::now() + TABLE_PAUSE;
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                noticed = noticed(&mut listening) => match noticed {
+                    Some(first) => self.go_ahead(first, listening.as_mut()).await?,
+                    None => listening = self.listen().await?,
+                },
+                () = news.changed() => {
+                    looks_at = looks_at.min(Instant::now() + NEWS_PAUSE);
+                    second_look = true;
+                }
+                () = sleep_until(looks_at) => {
+                    self.drop_deleted().await?;
+                    self.tell(&mut told).await?;
+                    let pause = if std::mem::take(&mut second_look) { SECOND_LOOK } else { LOOK_PAUSE };
+                    looks_at = Instant::now() + pause;
+                }
+                () = sleep_until(listens_at), if listening.is_none() => listening = self.listen().await?,
+            }
+        }
+    }
+
+    /// Begins to listen, where there is a table, and catches up with what was told before.
+    async fn listen(&self) -> Result<Option<Notices>, Error> {
+        if !self.door.exists().await? {
+            return Ok(None);
+        }
+        let notices = self.door.listen().await?;
+        let known: Vec<WebhookId> = self.registered.all().into_iter().map(|(id, _)| id).collect();
+        self.compare(&known).await?;
+        Ok(Some(notices))
+    }
+
+    /// What stops a webhook, or leads it elsewhere, reaches those who send at once.
+    async fn go_ahead(&self, first: WebhookId, notices: Option<&mut Notices>) -> Result<(), Error> {
+        let mut ids = BTreeSet::from([first]);
+        if let Some(notices) = notices {
+            ids.extend(notices.take_waiting());
+        }
+        // new ones come by the log
+        let known: Vec<WebhookId> = ids.into_iter().filter(|id| self.registered.find(*id).is_some()).collect();
+        self.compare(&known).await
+    }
+
+    async fn compare(&self, known: &[WebhookId]) -> Result<(), Error> {
+        if known.is_empty() {
+            return Ok(());
+        }
+        let rows = self.door.some(known).await?;
+        let interpreter = Arc::clone(&self.interpreter.borrow());
+        let mut gone: BTreeSet<WebhookId> = known.iter().copied().collect();
+        for row in rows {
+            let Some(id) = row.id() else { continue };
+            gone.remove(&id);
+            let webhook = match interpreter.interpret(id, &row.native()) {
+                Ok(webhook) => webhook,
+                // what cannot work changes nothing, unless it says stop
+                Err(_) if row.is_enabled() => continue,
+                Err(_) => match self.registered.find(id).and_then(|standing| standing.webhook) {
+                    Some(in_force) => crate::webhook::Webhook { enabled: false, ..(*in_force).clone() },
+                    None => continue,
+                },
+            };
+            self.registered.go_ahead(id, row.version(), Some(webhook));
+        }
+        for id in gone {
+            self.registered.go_ahead(id, 0, None);
+        }
+        Ok(())
+    }
+
+    /// Drops what is queued for webhooks that were deleted.
+    async fn drop_deleted(&self) -> Result<(), Error> {
+        for id in self.registered.take_deleted() {
+            let dropped = self.queue.delete_webhook(id).await?;
+            self.observers.tell(Observation::DeletedDropped { id, dropped });
+            tokio::time::sleep(STEP_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Writes what has changed since it was told last.
+    async fn tell(&self, told: &mut BTreeMap<WebhookId, Stored>) -> Result<(), Error> {
+        let all = self.registered.all();
+        told.retain(|id, _| all.binary_search_by_key(id, |(id, _)| *id).is_ok());
+        if all.is_empty() {
+            return Ok(());
+        }
+        let books: BTreeMap<WebhookId, WebhookStanding> =
+            self.queue.webhooks().await?.into_iter().map(|book| (book.id, book)).collect();
+        let states = all.iter().map(|(id, standing)| (*id, stored(*id, standing, books.get(id))));
+        let news: Vec<(WebhookId, Stored)> = states.filter(|(id, state)| told.get(id) != Some(state)).collect();
+        for some in news.chunks(STATES_MAX) {
+            let states: Vec<Stored> = some.iter().map(|(_, state)| state.clone()).collect();
+            self.door.tell(&states).await?;
+            told.extend(some.iter().cloned());
+        }
+        Ok(())
+    }
+}
+
+async fn noticed(listening: &mut Option<Notices>) -> Option<WebhookId> {
+    match listening {
+        Some(notices) => notices.next().await,
+        None => pending().await,
+    }
+}
+
+/// What is said of a webhook, the most serious first.
+fn stored(id: WebhookId, standing: &Standing, book: Option<&WebhookStanding>) -> Stored {
+    let broken = book.and_then(|book| book.broken.clone());
+    let (state, last_error) = match book.map(|book| book.state) {
+        _ if !standing.faults.is_empty() => ("refused", Some(in_one_line(&standing.faults))),
+        _ if !standing.row.is_enabled() => ("disabled", book.and_then(|book| book.last_error.clone())),
+        Some(WebhookState::Suspended) => ("suspended", book.and_then(|book| book.last_error.clone())),
+        _ if broken.is_some() => ("broken", broken),
+        _ => ("enabled", book.and_then(|book| book.last_error.clone())),
+    };
+    Stored {
+        webhook: id.0,
+        version: standing.row.version(),
+        state,
+        last_error,
+        pending: book.map_or(0, |book| book.pending),
+        dead: book.map_or(0, |book| book.dead),
+        held: book.map_or(0, |book| book.held),
+        delivered: book.map_or(0, |book| book.delivered),
+        dropped: book.map_or(0, |book| book.dropped),
+    }
+}

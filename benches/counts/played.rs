@@ -10,6 +10,7 @@ use walhook::catalog::{self, BindingStatus, Fault, Standing};
 use walhook::change::{Relation, RelationId};
 use walhook::form::{BindingRecord, BoundForm, Form};
 use walhook::lsn::{Durable, Lsn};
+use walhook::registry::{self, Row};
 use walhook::source::{
     CreatedSlot, Error, Message, SlotState, Source, SystemIdentity, TimelineSwitch, pgoutput,
 };
@@ -46,6 +47,10 @@ impl Database for Played {
 
     async fn confirmed(&self, _: &str) -> Result<Option<Lsn>, Error> {
         Ok(Some(FROM))
+    }
+
+    async fn registrations(&self, _: Option<&str>) -> Result<Option<Vec<Row>>, registry::Error> {
+        Ok(None)
     }
 
     async fn bind(

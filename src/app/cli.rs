@@ -122,6 +122,12 @@ pub struct Setup {
     /// alters the application's tables and makes their updates and deletes write more WAL
     #[arg(long, value_name = "FORM", num_args = 1..)]
     pub replica_identity_full: Vec<String>,
+    /// Also make the table that webhooks are registered in while walhook runs, in a schema of its own
+    #[arg(long)]
+    pub registration: bool,
+    /// Also let this role register webhooks there
+    #[arg(long, value_name = "ROLE")]
+    pub registrar: Option<String>,
     /// Log in with this address instead of the configuration's, as a role that may do more
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,

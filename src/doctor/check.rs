@@ -3,7 +3,7 @@
 use super::facts::{Facts, Role, Server, Slot};
 use super::finding::{Finding, Mend, Report, Severity};
 use super::names::fill;
-use super::{Needs, forms, publications, setup};
+use super::{Needs, forms, publications, registration, setup};
 use std::collections::BTreeSet;
 
 const ALTER_SYSTEM: &str = include_str!("../../sql/mend/alter_system.sql");
@@ -25,6 +25,7 @@ pub fn check(facts: &Facts, needs: &Needs) -> Report {
     slot(facts, needs, &mut findings);
     publication_content(facts, &mut findings);
     publication_age(facts, needs, &mut findings);
+    registration::judge(facts, &mut findings);
     for (number, form) in needs.forms.iter().enumerate() {
         forms::judge(facts, number, form, &mut findings);
     }

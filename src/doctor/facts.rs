@@ -1,5 +1,6 @@
 //! What the catalogue says, read once and as data.
 
+use super::registration::RegistrationTable;
 use super::{Error, Needs};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +31,10 @@ pub struct Facts {
     pub form_tables: Vec<Named>,
     /// All tables that are mapped or published.
     pub tables: BTreeMap<Oid, Table>,
+    /// The registration table, if there is one.
+    pub registration: Option<RegistrationTable>,
+    /// The role that is to register webhooks, as SQL wants it.
+    pub registrar_quoted: Option<String>,
     /// What was granted to the role by name.
     pub grants: Vec<Grant>,
 }
@@ -316,6 +321,14 @@ impl Facts {
         let form_tables = resolve(session, needs).await?;
         let mut oids: Vec<Oid> = form_tables.iter().filter_map(Named::oid).collect();
         oids.extend(published.iter().map(|table| table.oid));
+        let registration_sql = include_str!("../../sql/doctor/registration.sql");
+        let registration: Option<RegistrationTable> =
+            one(session, "registration table", registration_sql, &[&role_name]).await?;
+        oids.extend(registration.as_ref().map(|table| table.oid));
+        let registrar_quoted = match &needs.registrar {
+            Some(name) => quote(session, vec![name.clone()]).await?.pop(),
+            None => None,
+        };
         let tables: Vec<Table> =
             many(session, "tables", include_str!("../../sql/doctor/tables.sql"), &[&oids, &role_name])
                 .await?;
@@ -331,6 +344,8 @@ impl Facts {
             publications,
             form_tables,
             tables: tables.into_iter().map(|table| (table.oid, table)).collect(),
+            registration,
+            registrar_quoted,
             grants,
         })
     }

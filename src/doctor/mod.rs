@@ -17,6 +17,7 @@ mod forms;
 mod names;
 pub mod plan;
 mod publications;
+pub mod registration;
 pub mod setup;
 pub mod standing;
 pub mod teardown;
@@ -42,6 +43,8 @@ pub struct Needs {
     pub plugin: String,
     /// The role that `run` logs in as; none means the one that asks now.
     pub role: Option<String>,
+    /// A role that may register webhooks.
+    pub registrar: Option<String>,
 }
 
 impl Needs {

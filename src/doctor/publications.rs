@@ -30,6 +30,7 @@ pub(super) fn wanted(facts: &Facts, full: &BTreeSet<Oid>) -> [BTreeSet<Oid>; 2] 
         };
         wanted[usize::from(!safe)].insert(table.oid);
     }
+    wanted[0].extend(facts.registration.as_ref().map(|table| table.oid));
     wanted
 }
 

@@ -4,7 +4,7 @@ use super::facts::{Facts, Oid, Role, Table};
 use super::finding::{Finding, Severity};
 use super::names::fill;
 use super::plan::{Plan, Step};
-use super::{Error, Needs, publications};
+use super::{Error, Needs, publications, registration};
 use crate::form::Form;
 use std::collections::BTreeSet;
 
@@ -22,6 +22,8 @@ pub struct Options {
     pub create_role: bool,
     /// Forms whose tables get `REPLICA IDENTITY FULL`: the only thing that alters a table.
     pub replica_identity_full: Vec<String>,
+    /// Make the table that webhooks are registered in at run time.
+    pub registration: bool,
 }
 
 /// The statements that are still missing. An empty plan means that the database is ready.
@@ -41,6 +43,7 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
     }
     let full = identities(facts, needs, options, &mut plan)?;
     plan.steps.extend(publications::steps(facts, &full));
+    plan.steps.extend(registration::steps(facts, options));
     for (number, form) in needs.forms.iter().enumerate() {
         let finding = super::forms::unusable(facts, number, form);
         plan.remarks.extend(finding.map(|finding| Finding { mend: None, ..finding }));

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::finding::{Finding, Severity};
 use super::names::{fill, literal};
 use super::plan::{Plan, Step};
-use super::{Error, Needs};
+use super::{Error, Needs, registration};
 
 const DROP_SLOT: &str = include_str!("../../sql/teardown/drop_slot.sql");
 const DROP_PUBLICATION: &str = include_str!("../../sql/teardown/drop_publication.sql");
@@ -43,6 +43,15 @@ pub fn plan(facts: &Facts, needs: &Needs, options: &Options) -> Result<Plan, Err
             (!found.mine).then(|| "only its owner or a superuser may do this".into()),
         ));
     }
+    if let Some((sql, refused)) = registration::removal(facts) {
+        plan.steps.push(removal(
+            "schema walhook".into(),
+            "drop the registration table".into(),
+            sql,
+            Some("the webhooks that are registered in it are lost".into()),
+            refused,
+        ));
+    }
     let drops_role = options.drop_role && facts.role.is_some();
     plan.steps.extend(revocations(facts, drops_role));
     if drops_role {
@@ -78,6 +87,8 @@ fn revocations(facts: &Facts, everything: bool) -> Vec<Step> {
     facts
         .grants
         .iter()
+        // those go with it
+        .filter(|grant| facts.registration.is_none() || !registration::is_of(&grant.on))
         .filter(|grant| everything || granted_by_setup(grant))
         .map(|grant| {
             let values = [

@@ -259,6 +259,7 @@ impl Desk {
         let progress = Some(Progress { commit_lsn: Lsn(sequence * 16), end_lsn: lsn });
         self.queue
             .enqueue(Batch {
+                registrations: vec![],
                 events: vec![event],
                 quarantined: vec![],
                 progress,

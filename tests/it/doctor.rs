@@ -81,6 +81,7 @@ impl House {
         let dba = session(&cluster, "postgres").await;
         dba.batch_execute(APPLICATION).await.unwrap();
         let needs = Needs {
+            registrar: None,
             forms: tables.iter().map(|table| Arc::new(form(table))).collect(),
             slot: "walhook".into(),
             publication: "walhook".into(),

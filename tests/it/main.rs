@@ -25,6 +25,7 @@ mod promotion;
 mod qualification;
 mod queue;
 mod receiver;
+mod registration;
 mod report;
 mod running;
 mod side;

@@ -13,6 +13,7 @@ use walhook::event::Verb;
 use walhook::form::BindingRecord;
 use walhook::lsn::{Durable, Lsn};
 use walhook::observe::{Observation, Observers};
+use walhook::registration::{Registration, Registrations};
 use walhook::queue::{
     Answer, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange, Size,
     StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
@@ -107,6 +108,14 @@ impl Queue for Full {
     fn record_binding(&self, _: BindingRecord) -> Answer<'_, ()> {
         unreachable!()
     }
+    fn registrations(&self) -> Answer<'_, Registrations> {
+        unreachable!()
+    }
+
+    fn load_registrations(&self, _: u32, _: Vec<Registration>) -> Answer<'_, ()> {
+        unreachable!()
+    }
+
     fn register(&self, _: Vec<WebhookRecord>) -> Answer<'_, Vec<WebhookStanding>> {
         unreachable!()
     }

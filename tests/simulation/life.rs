@@ -248,6 +248,7 @@ fn clock(world: &Shared) -> Clock {
 
 fn settings(config: &Config) -> capture::Settings {
     capture::Settings {
+        registry: capture::Registry::default(),
         address: config.source.address().unwrap(),
         slot: "walhook".into(),
         publications: ["walhook".into(), "walhook_inserts".into()],

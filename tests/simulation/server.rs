@@ -20,6 +20,7 @@ use walhook::catalog;
 use walhook::change::{OldRow, RowChange};
 use walhook::form::{BindingRecord, Form};
 use walhook::lsn::{Durable, Lsn};
+use walhook::registry::{self, Row};
 use walhook::source::{CreatedSlot, Error, Message, SlotState, Source, SystemIdentity, TimelineSwitch};
 
 /// How long a connection that broke keeps the slot at most.
@@ -167,6 +168,10 @@ impl Database for Way {
         let now_us = world.now_us();
         world.cluster.hear(now_us);
         Ok(world.cluster.slot.as_ref().map(|slot| Lsn(slot.confirmed)))
+    }
+
+    async fn registrations(&self, _: Option<&str>) -> Result<Option<Vec<Row>>, registry::Error> {
+        Ok(None)
     }
 
     async fn bind(

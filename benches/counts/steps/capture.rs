@@ -41,6 +41,7 @@ fn capture(what: What, webhook: Option<Webhook>, prepared: u64, times: u64) {
         (1..=prepared).flat_map(|entry| sample::transaction_bytes(what, entry)).map(said).collect();
     let deliveries = if is_decoded { 0 } else { times };
     let settings = Settings {
+        registry: walhook::capture::Registry::default(),
         address: Address::parse("postgres://nobody@localhost/nowhere").expect("it is an address"),
         slot: "walhook".into(),
         publications: ["walhook".into(), "walhook_inserts".into()],

@@ -17,6 +17,7 @@ pub(super) fn needs(config: &Config, role: Option<&String>) -> Needs {
         publication: config.source.publication.clone(),
         plugin: config.source.plugin.to_owned(),
         role: role.cloned(),
+        registrar: None,
     }
 }
 

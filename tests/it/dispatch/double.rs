@@ -17,6 +17,7 @@ use walhook::event::Verb;
 use walhook::form::BindingRecord;
 use walhook::form::Lane;
 use walhook::lsn::Durable;
+use walhook::registration::{Registration, Registrations};
 use walhook::queue::{
     Answer, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange, Size,
     StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
@@ -411,6 +412,14 @@ impl Queue for MemoryQueue {
     }
 
     fn record_binding(&self, _: BindingRecord) -> Answer<'_, ()> {
+        not_here()
+    }
+
+    fn registrations(&self) -> Answer<'_, Registrations> {
+        not_here()
+    }
+
+    fn load_registrations(&self, _: u32, _: Vec<Registration>) -> Answer<'_, ()> {
         not_here()
     }
 

@@ -1,0 +1,4 @@
+grant usage on schema walhook to {role};
+grant select, insert, update, delete on walhook.webhook to {role};
+grant select, insert, update, delete on walhook.webhook_state to {role};
+grant select on walhook.status to {role}

@@ -1,0 +1,351 @@
+//! Webhooks that are registered while walhook runs, by ordinary SQL.
+
+use crate::receiver::{Receiver, Reply};
+use crate::running::{PATIENCE, Running, Site};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use walhook::postgres::Session;
+
+const TICKETS: &str = "create table ticket (id bigint generated always as identity primary key, state text)";
+
+const CONFIG: &str = r#"
+[dispatch]
+allow = ["127.0.0.0/8"]
+schedule = ["200ms", "200ms", "200ms"]
+[[forms]]
+table = "ticket"
+"#;
+
+/// A site with the registration table, and walhook on it.
+async fn start(config: &str) -> (Site, Running) {
+    let site = Site::new(TICKETS).await;
+    site.configure(config);
+    let (code, output) = site.run(&["setup", "--apply", "--registration"]);
+    assert_eq!(code, 0, "{output}");
+    let running = site.start_again(&[]).await;
+    (site, running)
+}
+
+/// Each statement in a transaction of its own: several in one call would share one.
+async fn one_by_one(session: &Session, statements: &[&str]) {
+    for statement in statements {
+        session.batch_execute(statement).await.unwrap();
+    }
+}
+
+async fn number(session: &Session, statement: &str) -> i64 {
+    session.query_one(statement, &[]).await.unwrap().get(0)
+}
+
+/// What `walhook.status` says of a webhook, once it says something in the given state.
+async fn status(session: &Session, id: i64, state: &str) -> String {
+    let started = Instant::now();
+    loop {
+        let row = session
+            .query_one("select state, coalesce(last_error, '') from walhook.status where id = $1", &[&id])
+            .await
+            .unwrap();
+        let (now, error): (String, String) = (row.get(0), row.get(1));
+        if now == state {
+            return error;
+        }
+        assert!(started.elapsed() < PATIENCE, "webhook {id} is {now} ({error}), not {state}");
+        // another process writes it
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until a receiver has had so many requests.
+async fn arrived(receiver: &Receiver, count: usize) {
+    let started = Instant::now();
+    while receiver.count() < count {
+        assert!(started.elapsed() < PATIENCE, "{} of {count} have arrived", receiver.count());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn entries(receiver: &Receiver) -> Vec<String> {
+    receiver.requests().iter().map(|one| one.json()["entry_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_row_in_psql_is_enough_to_get_webhooks() {
+    let (site, walhook) = start(CONFIG).await;
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    let url = receiver.url();
+    session.batch_execute("insert into ticket (state) values ('before')").await.unwrap();
+    // the same transaction's own changes are not meant, those of the next one are
+    let registered = format!(
+        "begin; insert into ticket (state) values ('with it');
+         insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{url}');
+         insert into ticket (state) values ('with it, behind'); commit;
+         insert into ticket (state) values ('first')"
+    );
+    session.batch_execute(&registered).await.unwrap();
+    arrived(&receiver, 1).await;
+    assert_eq!(entries(&receiver), ["4"]);
+    let first = receiver.requests()[0].json();
+    assert_eq!((&first["webhook"], &first["sequence"]), (&Value::from("webhook 1"), &Value::from(1)), "{first}");
+    assert_eq!(status(&session, 1, "enabled").await, "");
+
+    // changes of a registration count as they are committed, too
+    one_by_one(
+        &session,
+        &[
+            "update walhook.webhook set condition = $$'state' = \"wanted\"$$",
+            "insert into ticket (state) values ('unwanted'), ('wanted')",
+        ],
+    )
+    .await;
+    arrived(&receiver, 2).await;
+    assert_eq!(entries(&receiver), ["4", "6"]);
+    assert_eq!(receiver.requests()[1].sequence(), 2);
+
+    // and outlive walhook
+    drop(walhook);
+    session.batch_execute("insert into ticket (state) values ('wanted')").await.unwrap();
+    let walhook = site.start_again(&[]).await;
+    arrived(&receiver, 3).await;
+    assert_eq!(entries(&receiver), ["4", "6", "7"]);
+    assert_eq!(receiver.requests()[2].sequence(), 3);
+    assert_eq!(walhook.stop(), 0);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_work_is_answered_within_a_second_and_blocks_nothing() {
+    let (site, walhook) = start(CONFIG).await;
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    let url = receiver.url();
+    for (column, value, says) in [
+        ("form", "tickets", "there is no form \"tickets\" (did you mean \"ticket\"?)"),
+        ("condition", "'state' = ", "condition"),
+        ("format", "arsis", "format"),
+        ("events", "{created}", "created"),
+        ("timeout", "soon", "timeout"),
+        ("authentication", "{\"type\": \"BASIC\"}", "username"),
+        ("url", "http://user:password@receiver.example/", "credentials"),
+    ] {
+        let statement = format!(
+            "with new as (select jsonb_build_object('form', 'ticket', 'events', '{{create}}'::text[], 'url', '{url}',
+                                                    'enabled', true, 'format', 'native', 'on_exhausted', 'skip',
+                                                    'authentication', '{{\"type\": \"NO_AUTH\"}}'::jsonb, 'version', 1,
+                                                    'created_at', now(), 'created_by', 'me', 'updated_at', now(),
+                                                    'id', nextval('walhook.webhook_id_seq')) || $1::jsonb as row)
+             insert into walhook.webhook select (jsonb_populate_record(null::walhook.webhook, row)).* from new
+             returning id"
+        );
+        let value = match column {
+            "events" => serde_json::json!({ column: ["created"] }),
+            "authentication" => serde_json::json!({ column: serde_json::from_str::<Value>(value).unwrap() }),
+            _ => serde_json::json!({ column: value }),
+        };
+        let started = Instant::now();
+        let id: i64 = session.query_one(&statement, &[&value]).await.unwrap().get(0);
+        let error = status(&session, id, "refused").await;
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(error.contains(says), "{column}: {error}");
+        assert!(!error.contains("password@"), "{error}");
+    }
+    // a condition that does not fit its form is found without an event
+    let broken = format!(
+        "insert into walhook.webhook (form, events, url, condition)
+         values ('ticket', '{{create}}', '{url}', $$'colour' = \"red\"$$) returning id"
+    );
+    let broken = number(&session, &broken).await;
+    assert!(status(&session, broken, "broken").await.contains("'colour'"));
+    let good = format!("insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{url}')");
+    session.batch_execute(&good).await.unwrap();
+    session.batch_execute("insert into ticket (state) values ('new')").await.unwrap();
+    arrived(&receiver, 1).await;
+    // mended, what was held goes out
+    let mend = format!("update walhook.webhook set condition = $$'state' = \"new\"$$ where id = {broken}");
+    session.batch_execute(&mend).await.unwrap();
+    arrived(&receiver, 2).await;
+    assert_eq!(entries(&receiver), ["1", "1"]);
+    assert_eq!(status(&session, broken, "enabled").await, "");
+    assert_eq!(walhook.stop(), 0);
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_work_leaves_what_worked_in_force_unless_it_says_stop() {
+    let (site, walhook) = start(CONFIG).await;
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    let insert = format!(
+        "insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{}')",
+        receiver.url()
+    );
+    session.batch_execute(&insert).await.unwrap();
+    let nonsense = "update walhook.webhook set condition = 'nonsense ='";
+    one_by_one(&session, &[nonsense, "insert into ticket (state) values ('1')"]).await;
+    arrived(&receiver, 1).await;
+    assert!(status(&session, 1, "refused").await.contains("condition"));
+    // also after a restart
+    drop(walhook);
+    session.batch_execute("insert into ticket (state) values ('2')").await.unwrap();
+    let walhook = site.start_again(&[]).await;
+    arrived(&receiver, 2).await;
+    one_by_one(
+        &session,
+        &[
+            "update walhook.webhook set enabled = false",
+            "insert into ticket (state) values ('3')",
+            "update walhook.webhook set enabled = true, condition = null",
+            "insert into ticket (state) values ('4')",
+        ],
+    )
+    .await;
+    arrived(&receiver, 3).await;
+    assert_eq!(entries(&receiver), ["1", "2", "4"]);
+    assert_eq!(walhook.stop(), 0);
+}
+
+#[tokio::test]
+async fn a_deleted_webhook_stops_at_once_and_a_disabled_one_keeps_its_queue() {
+    let (site, walhook) = start(CONFIG).await;
+    let (session, dead, receiver) = (site.session().await, Receiver::start().await, Receiver::start().await);
+    dead.script(|_| Reply::status(503));
+    let insert = format!(
+        "insert into walhook.webhook (name, form, events, url, schedule)
+         values ('deleted', 'ticket', '{{create}}', '{0}', '{{1h}}'), ('disabled', 'ticket', '{{create}}', '{0}', '{{1h}}')",
+        dead.url()
+    );
+    session.batch_execute(&insert).await.unwrap();
+    session.batch_execute("insert into ticket (state) select 'x' from generate_series(1, 20)").await.unwrap();
+    arrived(&dead, 2).await;
+    one_by_one(
+        &session,
+        &["delete from walhook.webhook where id = 1", "update walhook.webhook set enabled = false"],
+    )
+    .await;
+    assert!(!status(&session, 2, "disabled").await.is_empty());
+    walhook.wait_until_logged("is dropped").await;
+    let (_, listed) = site.run(&["webhooks", "list"]);
+    assert!(!listed.contains("deleted"), "{listed}");
+    // nothing new is taken while it is disabled; what waits goes where it is led when it is enabled
+    session.batch_execute("insert into ticket (state) values ('not taken')").await.unwrap();
+    let enable = format!("update walhook.webhook set enabled = true, url = '{}'", receiver.url());
+    session.batch_execute(&enable).await.unwrap();
+    session.batch_execute("insert into ticket (state) values ('taken')").await.unwrap();
+    arrived(&receiver, 1).await;
+    let pending = "select pending from walhook.status where id = 2";
+    let started = Instant::now();
+    while number(&session, pending).await != 20 && started.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // the twenty wait for their retries, and the one is the last of them
+    assert_eq!(receiver.requests()[0].sequence(), 21);
+    assert_eq!(walhook.stop(), 0);
+}
+
+/// Promise P6: registered in one transaction among data changes, a webhook gets exactly the changes that are committed
+/// after it. Every registration has a ticket in its transaction, so the log itself says what is after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exactly_the_changes_committed_after_a_registration_are_sent_through_kills() {
+    let receiver = Receiver::start().await;
+    let config = format!(
+        "{CONFIG}
+[[webhooks]]
+name = \"witness\"
+form = \"ticket\"
+events = [\"create\"]
+callback.url = \"{}\"
+",
+        receiver.url()
+    );
+    let (site, walhook) = start(&config).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..3 {
+        let session = site.session().await;
+        tasks.spawn(async move {
+            for turn in 0..150 {
+                let statement = format!("insert into ticket (state) values ('data {worker} {turn}')");
+                session.batch_execute(&statement).await.unwrap();
+            }
+        });
+    }
+    for registrar in 0..2 {
+        let session = site.session().await;
+        let url = receiver.url();
+        tasks.spawn(async move {
+            for turn in 0..12 {
+                let name = format!("r{registrar} {turn}");
+                let register = format!(
+                    "begin; insert into ticket (state) values ('{name}');
+                     insert into walhook.webhook (name, form, events, url) values ('{name}', 'ticket', '{{create}}', '{url}');
+                     insert into ticket (state) values ('{name} too'); commit"
+                );
+                session.batch_execute(&register).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                if turn % 3 == 2 {
+                    // what it no longer wants is as exact as what it wants
+                    let disable = format!(
+                        "begin; insert into ticket (state) values ('{name} off');
+                         update walhook.webhook set enabled = false where name = '{name}'; commit"
+                    );
+                    session.batch_execute(&disable).await.unwrap();
+                }
+            }
+        });
+    }
+    let mut walhook = walhook;
+    for pause_ms in [150, 300, 220, 450] {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        drop(walhook);
+        walhook = site.spawn(&[]);
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    let session = site.session().await;
+    // what was queued when a webhook was disabled goes out when it is enabled
+    session.batch_execute("insert into ticket (state) values ('end')").await.unwrap();
+    let last = number(&session, "select max(id) from ticket").await.to_string();
+    session
+        .batch_execute("update walhook.webhook set enabled = true where not enabled")
+        .await
+        .unwrap();
+    let started = Instant::now();
+    let sent = loop {
+        let mut sent: BTreeMap<String, BTreeMap<String, (u64, u64)>> = BTreeMap::new();
+        for request in receiver.requests() {
+            let body = request.json();
+            let position = position_of(body["lsn"].as_str().unwrap());
+            let entry = body["entry_id"].as_str().unwrap().to_owned();
+            let webhook = body["webhook"].as_str().unwrap().to_owned();
+            sent.entry(webhook).or_default().insert(entry, (position, request.sequence()));
+        }
+        let switched_off = |name: &str| name.rsplit(' ').next().unwrap().parse::<u32>().is_ok_and(|turn| turn % 3 == 2);
+        let open = sent.iter().filter(|(name, entries)| !switched_off(name) && !entries.contains_key(&last)).count();
+        if sent.len() == 25 && open == 0 {
+            break sent;
+        }
+        assert!(started.elapsed() < PATIENCE, "{} webhooks, {open} are not at the end: {}", sent.len(), walhook.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let all = &sent["witness"];
+    let states: BTreeMap<String, String> = session
+        .query("select id::text, state from ticket", &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(1), row.get(0)))
+        .collect();
+    assert_eq!(all.len(), states.len());
+    for (name, entries) in sent.iter().filter(|(name, _)| *name != "witness") {
+        let at = all[&states[name]].0;
+        let off = states.get(&format!("{name} off")).map_or(u64::MAX, |entry| all[entry].0);
+        let expected: BTreeSet<&String> =
+            all.iter().filter(|(_, (lsn, _))| *lsn > at && *lsn <= off).map(|(entry, _)| entry).collect();
+        let got: BTreeSet<&String> = entries.keys().collect();
+        assert_eq!(got, expected, "webhook {name} was registered at {at:X}");
+        let sequences: BTreeSet<u64> = entries.values().map(|(_, sequence)| *sequence).collect();
+        assert_eq!(sequences, (1..=entries.len() as u64).collect(), "webhook {name}");
+    }
+    assert_eq!(walhook.stop(), 0);
+}
+
+fn position_of(lsn: &str) -> u64 {
+    let (high, low) = lsn.split_once('/').unwrap();
+    u64::from_str_radix(high, 16).unwrap() << 32 | u64::from_str_radix(low, 16).unwrap()
+}

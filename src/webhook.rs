@@ -80,6 +80,8 @@ pub struct Callback {
     pub url: Url,
     /// The authentication.
     pub authentication: Authentication,
+    /// Further request headers, by name. They are shown: what is secret belongs into the authentication.
+    pub headers: BTreeMap<String, String>,
     /// Certificates of its own; none means those of the system, and none of ours.
     pub tls: Option<CallbackTls>,
 }
@@ -214,6 +216,7 @@ pub(crate) mod sample {
             callback: Callback {
                 url: "http://receiver.example/hook".parse().unwrap(),
                 authentication,
+                headers: BTreeMap::new(),
                 tls: None,
             },
             signing_secrets: vec![],

@@ -1,30 +1,12 @@
 //! `HEADERS`: whatever headers the endpoint asks for.
 
 use super::{Authenticator, Error, Scheme, Setting, Shape};
+use crate::header;
 use crate::secret::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 
 pub(super) struct Headers;
-
-/// Headers that carry the request itself: whoever could set them could break it.
-const RESERVED: [&str; 12] = [
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Headers that tell what is delivered.
-const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "walhook-"];
 
 impl Scheme for Headers {
     fn name(&self) -> &'static str {
@@ -51,23 +33,14 @@ impl Scheme for Headers {
         }
         let mut fixed: Vec<(HeaderName, HeaderValue)> = Vec::new();
         for (key, text) in settings {
-            let Ok(name) = HeaderName::try_from(key) else {
-                invalid(key, "is not a header name");
-                continue;
-            };
-            // beyond ASCII, every server reads something else
-            let text = Some(text.expose()).filter(|text| text.is_ascii());
-            let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) else {
-                invalid(key, "has a value that no header can have");
-                continue;
-            };
-            let lower = name.as_str();
-            if RESERVED.contains(&lower) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
-                invalid(key, "is set by walhook itself");
-            } else if fixed.iter().any(|(other, _)| *other == name) {
-                invalid(key, "is there twice, in different letter cases");
-            } else {
-                fixed.push((name, value));
+            match header::read(key, text.expose()) {
+                Err(header::Error::Name { .. }) => invalid(key, "is not a header name"),
+                Err(header::Error::Value { .. }) => invalid(key, "has a value that no header can have"),
+                Err(_) => invalid(key, "is set by walhook itself"),
+                Ok((name, _)) if fixed.iter().any(|(other, _)| *other == name) => {
+                    invalid(key, "is there twice, in different letter cases");
+                }
+                Ok(header) => fixed.push(header),
             }
         }
         if errors.is_empty() { Ok(Box::new(Fixed::new(fixed))) } else { Err(errors) }

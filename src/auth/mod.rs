@@ -57,6 +57,15 @@ pub fn prepare(authentication: &Authentication) -> Result<Box<dyn Authenticator>
     }
 }
 
+/// The headers that authenticate a request now; none where [`prepare`] would fail.
+pub fn headers_of(authentication: &Authentication) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(authenticator) = prepare(authentication) {
+        authenticator.apply(&mut headers);
+    }
+    headers
+}
+
 /// A way to authenticate.
 pub trait Scheme: Sync {
     /// Its name in the configuration: `BASIC`.

@@ -13,6 +13,7 @@ pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
 use crate::delivery::{Claim, Outcome};
 use crate::failpoint;
+use crate::header;
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::{CallbackTls, Webhook};
 use answer::End;
@@ -103,6 +104,8 @@ pub struct Transport {
 pub struct Endpoint {
     /// Where requests go, or why they do not.
     target: Result<Target, String>,
+    /// Further headers of each request.
+    headers: HeaderMap,
     trust: Trust,
     signer: Signer,
     timeout: Duration,
@@ -139,8 +142,15 @@ impl Transport {
     /// Makes a webhook ready. Fails if a signing secret cannot be used. A URL that the guard refuses is no
     /// error here: the attempts say so.
     pub fn prepare(&self, webhook: &Webhook, trust: Trust) -> Result<Endpoint, KeyError> {
+        let callback = &webhook.callback;
+        let target = self.target(&callback.url, callback.tls.as_ref(), trust);
+        let (target, headers) = match header::read_all(&callback.headers, &HeaderMap::new()) {
+            Ok(headers) => (target, headers),
+            Err(errors) => (Err(told(&errors)), HeaderMap::new()),
+        };
         Ok(Endpoint {
-            target: self.target(&webhook.callback.url, webhook.callback.tls.as_ref(), trust),
+            target,
+            headers,
             trust,
             signer: Signer::new(&webhook.signing_secrets)?,
             timeout: webhook.sending.timeout,
@@ -167,6 +177,8 @@ impl Transport {
         let mut request = Request::new(Parts::of(&claim.body));
         *request.method_mut() = Method::POST;
         *request.headers_mut() = request::headers_of(claim, &endpoint.signer, now_us);
+        // they may replace what we call ourselves, and the credentials replace them
+        request.headers_mut().extend(endpoint.headers.clone());
         request.headers_mut().extend(credentials);
         failpoint::reach("send.before");
         let (pool, _) = self.pool(endpoint.trust);
@@ -208,4 +220,9 @@ impl Transport {
             Trust::Registered => &self.registered,
         }
     }
+}
+
+fn told(errors: &[header::Error]) -> String {
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    format!("could not make the request: {}", errors.join("; "))
 }

@@ -419,6 +419,24 @@ fn certificates_of_an_endpoint_are_files_beside_the_configuration() {
 }
 
 #[test]
+fn further_headers_are_read_and_shown() {
+    let headers = |headers: &str| with("", &format!("callback.headers = {{ {headers} }}"));
+    let config = parse(&headers("X-Team = \"desk of ${HOST}\", User-Agent = \"us\"")).unwrap();
+    let read = &config.webhooks.iter().next().unwrap().callback.headers;
+    assert_eq!(format!("{read:?}"), "{\"User-Agent\": \"us\", \"X-Team\": \"desk of receiver.example\"}");
+    let shown = walhook::app::config::show(&config);
+    assert!(shown.contains("headers = { \"User-Agent\" = \"us\", \"X-Team\" = "), "{shown}");
+    assert_eq!(parse(&shown).unwrap().webhooks, config.webhooks);
+    check(&headers("Host = \"x\""), "webhooks[1].callback.headers.Host: \"Host\" is set by walhook itself");
+    check(&headers("webhook-id = \"x\""), "callback.headers.webhook-id: ");
+    check(&headers("Authorization = \"x\""), "write it in `authentication = { type = \"HEADERS\"");
+    check(&headers("X-A = \"a\\nb\""), "has a value that no header can have -> a value is one line of ASCII");
+    check(&headers("X-A = 1"), "must be a text in quotes");
+    let both = "X-Key = \"a\" }\ncallback.authentication = { type = \"HEADERS\", headers = { x-key = \"b\" }";
+    check(&headers(both), "\"X-Key\" is set by `authentication` as well -> keep one of the two");
+}
+
+#[test]
 fn authentication_is_read_by_its_scheme() {
     let scheme = |settings: &str| with("", &format!("callback.authentication = {{ {settings} }}"));
     let read = |settings: &str| {

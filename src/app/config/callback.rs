@@ -2,8 +2,12 @@
 
 use super::authentication;
 use super::reader::{Reader, join};
-use super::table::Table;
+use super::table::{Table, Value};
+use crate::auth;
+use crate::header;
 use crate::webhook::{Callback, CallbackTls, Pem};
+use http::HeaderMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use url::Url;
 
@@ -11,13 +15,30 @@ use url::Url;
 pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> Option<Callback> {
     let url = url(reader, table);
     let authentication = table.table("authentication").and_then(|table| authentication::read(reader, table));
+    let taken = authentication.as_ref().map(auth::headers_of).unwrap_or_default();
+    let headers = table.table("headers").map(|table| headers(reader, table, &taken)).unwrap_or_default();
     let tls = table.table("tls").map(|table| certificates(reader, table, folder));
     if let Some(url) = url.as_ref().filter(|url| table.says("tls") && url.scheme() != "https") {
         let message = format!("`tls` is for https, and the URL says {}", url.scheme());
         let remedy = "write the URL with https, or remove `tls`".to_owned();
         reader.refuse(table.place("tls"), &join(&table.path, "tls"), message, remedy);
     }
-    Some(Callback { url: url?, authentication: authentication?, tls })
+    Some(Callback { url: url?, authentication: authentication?, headers, tls })
+}
+
+fn headers(reader: &mut Reader<'_>, table: &Table, taken: &HeaderMap) -> BTreeMap<String, String> {
+    let given = table.entries.iter().filter_map(|(name, entry)| match &entry.value {
+        Some(Value::Text(value)) => Some((name.clone(), value.clone())),
+        _ => None,
+    });
+    let headers = given.collect();
+    for error in header::read_all(&headers, taken).err().into_iter().flatten() {
+        let place =
+            error.name().map_or_else(|| table.span.clone(), |name| table.entries[name].name_span.clone());
+        let path = error.name().map_or_else(|| table.path.clone(), |name| join(&table.path, name));
+        reader.refuse(place, &path, error.to_string(), error.hint().to_owned());
+    }
+    headers
 }
 
 /// The files are read whenever a connection is made, and by `walhook check`.

@@ -306,6 +306,11 @@ static CALLBACK: &[Key] = &[
     Key::required("url", Kind::Text, "The URL, absolute, http or https."),
     Key::default("authentication", Kind::Scheme, r#"{ type = "NO_AUTH" }"#, "How we authenticate there."),
     Key::optional(
+        "headers",
+        Kind::Map(&Kind::Text),
+        "Further request headers, by name; they are shown, so secrets belong into `authentication`.",
+    ),
+    Key::optional(
         "tls",
         Kind::Table(CALLBACK_TLS),
         "Certificates of its own, for https; relative paths start at the folder of the configuration file.",

@@ -142,6 +142,11 @@ impl Toml {
         let _ = writeln!(self.0, "[webhooks.callback]");
         self.key("url", text(webhook.callback.url.as_str()));
         self.key("authentication", authentication(webhook));
+        if !webhook.callback.headers.is_empty() {
+            let headers = webhook.callback.headers.iter();
+            let headers = headers.map(|(name, value)| format!("{} = {}", text(name), text(value)));
+            self.key("headers", format!("{{ {} }}", headers.collect::<Vec<_>>().join(", ")));
+        }
         self.maybe("tls", webhook.callback.tls.as_ref().map(tls));
         if !webhook.signing_secrets.is_empty() {
             let _ = writeln!(self.0, "[webhooks.signature]");

@@ -185,6 +185,36 @@ async fn send(url: &str, trust: Trust, settings: &Settings) -> Outcome {
 }
 
 #[tokio::test]
+async fn further_headers_are_sent_on_every_attempt_and_take_no_place_of_others() {
+    let receiver = Receiver::start().await;
+    let transport = Transport::new(&Settings::default()).unwrap();
+    let mut hook = webhook(1, &receiver.url());
+    let mut headers = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        hook.callback.headers = pairs.collect();
+        transport.prepare(&hook, Trust::Operator).unwrap()
+    };
+    let endpoint = headers(&[("X-Team", "desk"), ("User-Agent", "us"), ("X-Key", "ours")]);
+    let credentials = || [("x-key".parse().unwrap(), "secret".parse().unwrap())].into_iter().collect();
+    for _ in 0..2 {
+        let outcome = transport.send(&endpoint, &claim(body("{", "}")), credentials(), 0).await;
+        assert!(outcome.is_success(), "{outcome:?}");
+    }
+    for request in receiver.requests() {
+        for (name, expected) in [("x-team", "desk"), ("user-agent", "us"), ("x-key", "secret")] {
+            assert_eq!(request.header(name), Some(expected));
+        }
+        assert!(request.header("webhook-id").is_some());
+    }
+    // whoever wrote them around the check gets no further than here
+    let endpoint = headers(&[("webhook-id", "x")]);
+    let outcome = transport.send(&endpoint, &claim(body("{", "}")), credentials(), 0).await;
+    let told = "could not make the request: \"webhook-id\" is set by walhook itself";
+    assert_eq!(outcome, Outcome::Refused { reason: told.into() });
+    assert_eq!(receiver.count(), 2);
+}
+
+#[tokio::test]
 async fn every_answer_has_an_outcome() {
     let receiver = Receiver::start().await;
     let long = "x".repeat(5000);

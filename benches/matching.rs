@@ -94,6 +94,7 @@ fn webhook(number: u64, condition: &str) -> Webhook {
         format: "native",
         callback: Callback {
             tls: None,
+            proxy: None,
             headers: BTreeMap::new(),
             url: "https://receiver.example/hook".parse().expect("it is a URL"),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },

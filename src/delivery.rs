@@ -2,8 +2,8 @@
 
 use crate::event::{FormEvent, Verb};
 use crate::form::Lane;
-use crate::registration::RegistrationChange;
 use crate::lsn::{Lsn, Position, Progress};
+use crate::registration::RegistrationChange;
 use crate::webhook::WebhookId;
 use bytes::Bytes;
 use std::fmt;

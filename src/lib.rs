@@ -25,7 +25,7 @@
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`clock`], [`failpoint`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
 
 #![forbid(unsafe_code)]
 
@@ -60,6 +60,7 @@ pub mod header;
 pub mod lsn;
 pub mod nearby;
 pub mod observe;
+pub mod proxy;
 pub mod qualification;
 pub mod registration;
 pub mod remedy;

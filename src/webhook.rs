@@ -1,6 +1,7 @@
 //! Webhooks: who wants to hear of what, and where.
 
 use crate::event::Verb;
+use crate::proxy::Proxy;
 use crate::qualification::Qualification;
 use crate::retry::Schedule;
 use crate::secret::Secret;
@@ -82,6 +83,8 @@ pub struct Callback {
     pub authentication: Authentication,
     /// Further request headers, by name. They are shown: what is secret belongs into the authentication.
     pub headers: BTreeMap<String, String>,
+    /// What requests go out by; none means directly.
+    pub proxy: Option<Proxy>,
     /// Certificates of its own; none means those of the system, and none of ours.
     pub tls: Option<CallbackTls>,
 }
@@ -217,6 +220,7 @@ pub(crate) mod sample {
                 url: "http://receiver.example/hook".parse().unwrap(),
                 authentication,
                 headers: BTreeMap::new(),
+                proxy: None,
                 tls: None,
             },
             signing_secrets: vec![],

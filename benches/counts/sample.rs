@@ -226,6 +226,7 @@ pub fn webhook(number: u64, condition: Option<&str>, format: &'static str) -> We
         format,
         callback: Callback {
             tls: None,
+            proxy: None,
             headers: BTreeMap::new(),
             url: "https://receiver.example/hook".parse().expect("it is a URL"),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },

@@ -142,6 +142,7 @@ fn webhook(url: &str) -> Webhook {
         format: "native",
         callback: Callback {
             tls: None,
+            proxy: None,
             headers: BTreeMap::new(),
             url: url.parse().unwrap(),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() },

@@ -85,7 +85,8 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         let (queue, configs, registered) = (Arc::clone(&queue), configs.subscribe(), registered.clone());
         async move {
-            let start = || capture_until_reload(&configs, adopt_slot, &registered, &*queue, &observers, &shutdown);
+            let start =
+                || capture_until_reload(&configs, adopt_slot, &registered, &*queue, &observers, &shutdown);
             let reload = || {
                 let mut configs = configs.clone();
                 configs.mark_unchanged();
@@ -136,7 +137,12 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         }
     });
     let webhooks = Arc::new(webhooks);
-    tasks.spawn(follow_registrations(registered.clone(), configs.subscribe(), Arc::clone(&webhooks), shutdown.clone()));
+    tasks.spawn(follow_registrations(
+        registered.clone(),
+        configs.subscribe(),
+        Arc::clone(&webhooks),
+        shutdown.clone(),
+    ));
     let followed = Followed { configs, webhooks, registered, interpreter };
     tasks.spawn(follow_signals(requests, followed, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {

@@ -172,9 +172,9 @@ impl Index {
 
     /// The webhooks whose conditions do not fit the form, with the faults drawn.
     pub fn faults(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.faults
-            .iter()
-            .flat_map(|(&group, fault)| self.groups[group].webhooks.iter().map(move |&one| (one, fault.as_str())))
+        self.faults.iter().flat_map(|(&group, fault)| {
+            self.groups[group].webhooks.iter().map(move |&one| (one, fault.as_str()))
+        })
     }
 
     /// Why a webhook's condition does not fit the form, drawn.
@@ -432,11 +432,19 @@ mod tests {
         for group in VALUES {
             for note in ["1", "a", "NULL"] {
                 for count in ["1", "2.0", "0", "NULL"] {
-                    let event = event(&form, Verb::Update, Some(["1", group, "1", "a"]), Some(["1", "a", count, note]));
+                    let event = event(
+                        &form,
+                        Verb::Update,
+                        Some(["1", group, "1", "a"]),
+                        Some(["1", "a", count, note]),
+                    );
                     changed.judge(&event, &mut scratch, &mut found);
                     anew.judge(&event, &mut scratch, &mut expected);
                     let known = |verdicts: &[(usize, Verdict)]| {
-                        verdicts.iter().map(|(number, verdict)| (*number, *verdict == Verdict::Wanted)).collect::<Vec<_>>()
+                        verdicts
+                            .iter()
+                            .map(|(number, verdict)| (*number, *verdict == Verdict::Wanted))
+                            .collect::<Vec<_>>()
                     };
                     assert_eq!(known(&found), known(&expected));
                 }

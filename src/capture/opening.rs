@@ -3,9 +3,9 @@
 use super::continuity::Continuity;
 use super::database::{Database, Server as Asked};
 use super::forms::{Forms, refuse_unfit};
+use super::registry::{Registry, load, subscribe};
 use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
-use super::registry::{Registry, load, subscribe};
 use super::{Capture, Error, Tally};
 use crate::catalog::Catalog;
 use crate::delivery::{Batch, StreamRecord};

@@ -1,7 +1,7 @@
 //! A transaction on its way in: its row changes of forms, collected until the commit.
 
-use super::registry::Said;
 use super::fold::{EntryChange, changes_key, one_update};
+use super::registry::Said;
 use crate::change::RowChange;
 use crate::delivery::Quarantined;
 use crate::event::Transaction;

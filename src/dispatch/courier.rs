@@ -102,10 +102,13 @@ impl Courier for HttpCourier {
     fn door(&self, webhook: &Webhook) -> Door {
         // what the guard lets one in for, it can keep another one from
         let trust = (self.trust)(webhook);
-        Door(format!("{trust:?} {}", webhook.callback.url.origin().ascii_serialization()))
+        let callback = &webhook.callback;
+        let by = callback.proxy.as_ref().map(|proxy| format!(" by {proxy} of {:?}", proxy.named_by));
+        let place = callback.url.origin().ascii_serialization();
+        Door(format!("{trust:?} {place}{}", by.unwrap_or_default()))
     }
 
     fn knock<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, bool> {
-        Box::pin(self.transport.knock(&webhook.callback.url, (self.trust)(webhook)))
+        Box::pin(self.transport.knock(&webhook.callback, (self.trust)(webhook)))
     }
 }

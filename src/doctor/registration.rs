@@ -45,7 +45,10 @@ pub(super) fn steps(facts: &Facts, options: &Options) -> Vec<Step> {
                 } else if publication_is_mine {
                     None
                 } else {
-                    Some(format!("only the owner of publication {:?} or a superuser may do this", publication.name))
+                    Some(format!(
+                        "only the owner of publication {:?} or a superuser may do this",
+                        publication.name
+                    ))
                 },
             ));
         }

@@ -163,7 +163,8 @@ impl Door {
 
     /// Writes a new row; columns that are NULL have their defaults.
     pub async fn insert(&self, columns: &Map<String, Value>) -> Result<Row, Error> {
-        let names: Vec<&str> = columns.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| &**name).collect();
+        let names: Vec<&str> =
+            columns.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| &**name).collect();
         let names = quoted(&names);
         let statement = format!(
             "insert into walhook.webhook ({names}) select {names} \
@@ -203,7 +204,12 @@ impl Door {
     }
 
     /// Writes the secrets of a row as they were sealed, if it still has the version. Returns whether it had.
-    pub async fn seal(&self, id: WebhookId, version: u64, columns: &Map<String, Value>) -> Result<bool, Error> {
+    pub async fn seal(
+        &self,
+        id: WebhookId,
+        version: u64,
+        columns: &Map<String, Value>,
+    ) -> Result<bool, Error> {
         let (number, version) = (id.0.cast_signed(), version.cast_signed());
         let sealed = self.ask("seal a row", SEAL, &[&number, &version, &Json(columns)]).await?;
         Ok(!sealed.is_empty())

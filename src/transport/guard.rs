@@ -116,6 +116,17 @@ impl Guard {
         Self { trust, allow, resolver }
     }
 
+    /// The same guard for another kind of trust.
+    pub(super) fn with(&self, trust: Trust) -> Self {
+        Self { trust, ..self.clone() }
+    }
+
+    /// Whether a proxy may look for names by itself. It would be asked for any name, and lead where nobody here has
+    /// looked: that is for the operator to say.
+    pub(super) fn leaves_names_to_proxies(&self) -> bool {
+        self.trust == Trust::Operator
+    }
+
     /// Checks an address.
     pub(super) fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         match class_of(address) {
@@ -132,6 +143,27 @@ impl Guard {
             Some(Host::Ipv4(address)) => self.check(address.into()),
             Some(Host::Ipv6(address)) => self.check(address.into()),
             Some(Host::Domain(_)) | None => Ok(()),
+        }
+    }
+
+    /// The addresses of a host that may be connected to; of a literal, itself.
+    pub(super) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Box<dyn Error + Send + Sync>> {
+        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
+            self.check(address)?;
+            return Ok(vec![address]);
+        }
+        let mut allowed = Vec::new();
+        let mut refusal = None;
+        for address in self.resolver.addresses(host).await? {
+            match self.check(address) {
+                Ok(()) => allowed.push(address),
+                Err(forbidden) => refusal = Some(forbidden.named(host)),
+            }
+        }
+        match refusal {
+            Some(forbidden) if allowed.is_empty() => Err(forbidden.into()),
+            None if allowed.is_empty() => Err(io::Error::other("the name has no address").into()),
+            _ => Ok(allowed),
         }
     }
 
@@ -153,21 +185,9 @@ impl Service<Name> for Guard {
     fn call(&mut self, name: Name) -> Self::Future {
         let guard = self.clone();
         Box::pin(async move {
-            let host = name.as_str();
-            let mut allowed = Vec::new();
-            let mut refusal = None;
-            for address in guard.resolver.addresses(host).await? {
-                match guard.check(address) {
-                    // the port is the URL's
-                    Ok(()) => allowed.push(SocketAddr::new(address, 0)),
-                    Err(forbidden) => refusal = Some(forbidden.named(host)),
-                }
-            }
-            match refusal {
-                Some(forbidden) if allowed.is_empty() => Err(forbidden.into()),
-                None if allowed.is_empty() => Err(io::Error::other("the name has no address").into()),
-                _ => Ok(allowed.into_iter()),
-            }
+            let allowed = guard.addresses(name.as_str()).await?.into_iter();
+            // the port is the URL's
+            Ok(allowed.map(|address| SocketAddr::new(address, 0)).collect::<Vec<_>>().into_iter())
         })
     }
 }

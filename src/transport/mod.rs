@@ -8,6 +8,7 @@ mod pool;
 mod request;
 pub mod signature;
 mod trouble;
+pub mod tunnel;
 
 pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
@@ -15,7 +16,7 @@ use crate::delivery::{Claim, Outcome};
 use crate::failpoint;
 use crate::header;
 use crate::remedy::{Remediable, Remedy};
-use crate::webhook::{CallbackTls, Webhook};
+use crate::webhook::{Callback, Webhook};
 use answer::End;
 use guard::Guard;
 use http::{HeaderMap, Method, Request};
@@ -27,7 +28,6 @@ use signature::{KeyError, Signer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use url::Url;
 
 /// What the `user-agent` header says.
 pub const AGENT: &str = concat!("walhook/", env!("CARGO_PKG_VERSION"));
@@ -143,7 +143,7 @@ impl Transport {
     /// error here: the attempts say so.
     pub fn prepare(&self, webhook: &Webhook, trust: Trust) -> Result<Endpoint, KeyError> {
         let callback = &webhook.callback;
-        let target = self.target(&callback.url, callback.tls.as_ref(), trust);
+        let target = self.target(callback, trust);
         let (target, headers) = match header::read_all(&callback.headers, &HeaderMap::new()) {
             Ok(headers) => (target, headers),
             Err(errors) => (Err(told(&errors)), HeaderMap::new()),
@@ -202,16 +202,22 @@ impl Transport {
 
     /// Knocks at an endpoint: whether it lets us in. Nothing is sent. The guard looks at it as it does when something
     /// is.
-    pub async fn knock(&self, url: &Url, trust: Trust) -> bool {
-        match self.target(url, None, trust) {
+    pub async fn knock(&self, callback: &Callback, trust: Trust) -> bool {
+        match self.target(callback, trust) {
             Ok(target) => self.pool(trust).0.knock(&target).await,
             Err(_) => false,
         }
     }
 
-    fn target(&self, url: &Url, tls: Option<&CallbackTls>, trust: Trust) -> Result<Target, String> {
-        self.pool(trust).1.check_literal(url).map_err(|forbidden| forbidden.to_string())?;
-        Target::of(url, tls).map_err(|error| format!("could not make the request: {error}"))
+    fn target(&self, callback: &Callback, trust: Trust) -> Result<Target, String> {
+        self.pool(trust).1.check_literal(&callback.url).map_err(|forbidden| forbidden.to_string())?;
+        if let Some(proxy) = &callback.proxy {
+            let guard = &self.pool(proxy.named_by.into()).1;
+            guard
+                .check_literal(&proxy.url)
+                .map_err(|forbidden| format!("proxy {}: {forbidden}", proxy.place()))?;
+        }
+        Target::of(callback).map_err(|error| format!("could not make the request: {error}"))
     }
 
     fn pool(&self, trust: Trust) -> &(Pool, Guard) {

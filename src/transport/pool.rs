@@ -5,11 +5,12 @@
 //! is noticed when it is taken again, and another one is used; no byte of the request has been written then.
 
 use super::allowance::{Allowance, Grant};
-use super::connect::{Connector, Refusal};
+use super::connect::{Connector, Refusal, Route};
 use super::guard::Guard;
 use super::request::Parts;
 use super::{Error, Settings};
-use crate::webhook::{CallbackTls, Pem};
+use crate::proxy::Proxy;
+use crate::webhook::{Callback, CallbackTls, Origin, Pem};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +21,7 @@ use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -44,36 +46,42 @@ pub(super) enum Broken {
 /// Where requests go.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    /// The whole URL, for HTTP/2.
-    url: Uri,
+    /// How one gets there; its URL is for HTTP/2.
+    route: Route,
     /// Path and query, for HTTP/1.1.
     path: Uri,
     host: HeaderValue,
-    /// Scheme, host, port and certificates: who shares connections.
+    /// Scheme, host, port, certificates and proxy: who shares connections.
     origin: Arc<str>,
     /// Whether nothing let us in when it was tried last.
     shut: Arc<AtomicBool>,
-    /// Certificates of its own.
-    tls: Option<Arc<CallbackTls>>,
 }
 
 impl Target {
-    /// The target of a URL, with certificates of its own perhaps.
-    pub(super) fn of(url: &url::Url, tls: Option<&CallbackTls>) -> Result<Self, InvalidUri> {
+    /// Where a callback leads.
+    pub(super) fn of(callback: &Callback) -> Result<Self, InvalidUri> {
+        let (url, tls, proxy) = (&callback.url, callback.tls.as_ref(), callback.proxy.as_ref());
         let whole: Uri = url.as_str().parse()?;
         let path = whole.path_and_query().map_or("/", PathAndQuery::as_str);
         let authority = whole.authority().map_or("", Authority::as_str);
         // who has a name in the URL does not want it sent to everybody who may see the host
         let host = authority.rsplit('@').next().unwrap_or_default();
         let origin = format!("{}://{host}", whole.scheme().unwrap_or(&Scheme::HTTP));
+        let mut shared = origin.clone();
+        // who shows another certificate, trusts others, or goes another way has connections of its own
+        if tls.is_some() || proxy.is_some() {
+            let _ = write!(shared, " {}", fingerprint(tls, proxy));
+        }
         Ok(Self {
-            url: format!("{origin}{path}").parse()?,
+            route: Route {
+                to: format!("{origin}{path}").parse()?,
+                tls: tls.cloned().map(Arc::new),
+                proxy: proxy.cloned().map(Arc::new),
+            },
             path: path.parse()?,
             host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
-            // who shows another certificate, or trusts others, has connections of its own
-            origin: tls.map_or_else(|| origin.clone(), |tls| format!("{origin} {}", fingerprint(tls))).into(),
+            origin: shared.into(),
             shut: Arc::default(),
-            tls: tls.cloned().map(Arc::new),
         })
     }
 
@@ -83,21 +91,32 @@ impl Target {
     }
 }
 
-/// What tells certificates from others. They are looked up for every request, and a key has no place in what is looked
-/// up.
-fn fingerprint(tls: &CallbackTls) -> String {
-    let CallbackTls { authorities, client } = tls;
-    let (certificate, key) = client.as_ref().map_or((None, None), |(one, other)| (Some(one), Some(other)));
+/// What tells ways to the same place from each other. It is looked up for every request, and neither key nor password
+/// has a place in what is looked up.
+fn fingerprint(tls: Option<&CallbackTls>, proxy: Option<&Proxy>) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
-    for pem in [authorities.as_ref(), certificate, key] {
-        let (kind, bytes) = match pem {
-            None => (0, &[][..]),
-            Some(Pem::File(path)) => (1, path.as_os_str().as_encoded_bytes()),
-            Some(Pem::Text(text)) => (2, text.expose().as_bytes()),
-        };
+    let mut take = |kind: u8, bytes: &[u8]| {
         context.update(&[kind]);
         context.update(&bytes.len().to_be_bytes());
         context.update(bytes);
+    };
+    let client = tls.and_then(|tls| tls.client.as_ref());
+    take(0, &[u8::from(tls.is_some())]);
+    let authorities = tls.and_then(|tls| tls.authorities.as_ref());
+    for pem in [authorities, client.map(|(certificate, _)| certificate), client.map(|(_, key)| key)] {
+        match pem {
+            None => take(0, &[]),
+            Some(Pem::File(path)) => take(1, path.as_os_str().as_encoded_bytes()),
+            Some(Pem::Text(text)) => take(2, text.expose().as_bytes()),
+        }
+    }
+    if let Some(Proxy { url, credentials, named_by }) = proxy {
+        // the guard lets the operator's go where it may keep others from
+        take(u8::from(*named_by == Origin::File), url.as_str().as_bytes());
+        if let Some((user, password)) = credentials {
+            take(0, user.as_bytes());
+            take(0, password.expose().as_bytes());
+        }
     }
     STANDARD.encode(context.finish())
 }
@@ -220,7 +239,7 @@ impl Pool {
 
     /// Whether a connection can be made; it is closed at once.
     pub(super) async fn knock(&self, target: &Target) -> bool {
-        self.0.connector.knock(&target.url).await
+        self.0.connector.knock(&target.route).await
     }
 
     /// Takes the connection of an answer that has been read to its end, for the next request.
@@ -269,7 +288,7 @@ impl Connection {
                 sender.try_send_request(request).await
             }
             Self::Http2(Http2 { sender, .. }) => {
-                *request.uri_mut() = target.url.clone();
+                *request.uri_mut() = target.route.to.clone();
                 request.headers_mut().remove(HOST);
                 sender.try_send_request(request).await
             }
@@ -303,7 +322,7 @@ impl Shared {
     }
 
     async fn connect(self: &Arc<Self>, target: &Target) -> Result<Connection, Broken> {
-        let connecting = self.connector.connect(&target.url, target.tls.as_ref(), &target.shut);
+        let connecting = self.connector.connect(&target.route, &target.shut);
         let stream = connecting.await.map_err(Broken::Connecting)?;
         let allowance = Arc::clone(stream.allowance());
         let refused = |error: hyper::Error| Broken::Connecting(error.into());

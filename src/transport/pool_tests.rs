@@ -62,7 +62,7 @@ async fn send(pool: &Pool, target: &Target) -> Answer {
 async fn a_connection_serves_again_until_it_was_idle_for_long() {
     let pool = pool(&Settings { idle_timeout: Duration::from_millis(400), ..Settings::default() });
     let (url, mut seen, _serving) = endpoint().await;
-    let target = Target::of(&url, None).unwrap();
+    let target = target(url.as_str(), None, None);
     for _ in 0..3 {
         let answer = send(&pool, &target).await;
         pool.keep(&target, answer);
@@ -82,7 +82,7 @@ async fn a_connection_serves_again_until_it_was_idle_for_long() {
 async fn no_more_connections_are_kept_than_allowed() {
     let pool = pool(&Settings { idle_per_host_max: 2, ..Settings::default() });
     let (url, mut seen, _serving) = endpoint().await;
-    let target = Target::of(&url, None).unwrap();
+    let target = target(url.as_str(), None, None);
     let answers = [send(&pool, &target).await, send(&pool, &target).await, send(&pool, &target).await];
     for number in 0..3 {
         assert_eq!(next(&mut seen).await, Some(Seen::Request(number)));
@@ -101,9 +101,9 @@ async fn no_more_connections_are_kept_than_allowed() {
 fn a_target_says_where_to_and_nothing_more() {
     #[track_caller]
     fn check(url: &str, whole: &str, path: &str, host: &str) {
-        let target = Target::of(&url.parse().unwrap(), None).unwrap();
+        let target = target(url, None, None);
         let found =
-            (target.url.to_string(), target.path.to_string(), target.host.to_str().unwrap().to_owned());
+            (target.route.to.to_string(), target.path.to_string(), target.host.to_str().unwrap().to_owned());
         assert_eq!(found, (whole.to_owned(), path.to_owned(), host.to_owned()));
     }
     check("http://host.example", "http://host.example/", "/", "host.example");
@@ -128,11 +128,36 @@ fn who_shows_or_trusts_other_certificates_has_connections_of_its_own() {
         Some(client(text("a"), text("c"))),
         Some(client(text("ab"), text(""))),
     ];
-    let url = "https://receiver.example/hook".parse().unwrap();
-    let of = |tls: &Option<CallbackTls>| Target::of(&url, tls.as_ref()).unwrap().origin;
+    let of = |tls: &Option<CallbackTls>| target("https://receiver.example/hook", tls.clone(), None).origin;
+    all_differ(&all, of);
+}
+
+fn target(url: &str, tls: Option<CallbackTls>, proxy: Option<Proxy>) -> Target {
+    let mut callback = crate::webhook::sample::webhook(1).callback;
+    (callback.url, callback.tls, callback.proxy) = (url.parse().unwrap(), tls, proxy);
+    Target::of(&callback).unwrap()
+}
+
+fn all_differ<T: std::fmt::Debug>(all: &[T], of: impl Fn(&T) -> Arc<str>) {
     for (number, one) in all.iter().enumerate() {
         for (other_number, other) in all.iter().enumerate() {
             assert_eq!(of(one) == of(other), number == other_number, "{one:?} and {other:?}");
         }
     }
+}
+
+#[test]
+fn who_goes_another_way_has_connections_of_its_own() {
+    let proxy = |text: &str, named_by| Some(Proxy::parse(text, named_by).unwrap());
+    let all = [
+        None,
+        proxy("http://proxy.example:1", Origin::File),
+        proxy("http://proxy.example:1", Origin::Table),
+        proxy("http://proxy.example:2", Origin::File),
+        proxy("http://u@proxy.example:1", Origin::File),
+        proxy("http://u:a@proxy.example:1", Origin::File),
+        proxy("http://u:b@proxy.example:1", Origin::File),
+        proxy("http://ua:@proxy.example:1", Origin::File),
+    ];
+    all_differ(&all, |proxy| target("https://receiver.example/hook", None, proxy.clone()).origin);
 }

@@ -3,6 +3,7 @@
 use super::answer::one_line;
 use super::guard::Forbidden;
 use super::pool::Broken;
+use super::tunnel;
 use crate::delivery::Outcome;
 use crate::tls;
 use jiff::Timestamp;
@@ -22,9 +23,22 @@ const CLOSED: &str = "connection closed before message completed";
 /// What became of a request that the client gave up.
 pub(super) fn outcome_of(error: &Broken) -> Outcome {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
+    // whatever keeps us from a tunnel is said with the proxy's name
+    let tunnel = causes().find_map(|cause| cause.downcast_ref::<tunnel::Error>());
     if let Some(forbidden) = causes().find_map(|cause| cause.downcast_ref::<Forbidden>()) {
         // a name server that lied for a moment, or has not told everybody yet, may say better at the next look
-        return Outcome::Unreachable { reason: forbidden.to_string() };
+        let of_proxy = tunnel.map(|tunnel| format!("{tunnel}: ")).unwrap_or_default();
+        return Outcome::Unreachable { reason: format!("{of_proxy}{forbidden}") };
+    }
+    if let Some(tunnel) = tunnel {
+        let cause = causes().find_map(in_words).or_else(|| {
+            let last = causes().last().filter(|cause| !cause.is::<tunnel::Error>());
+            last.map(ToString::to_string)
+        });
+        let cause =
+            cause.map(|cause| format!(": {}", cause.replace("the endpoint", "it"))).unwrap_or_default();
+        let reason = one_line(&format!("{error}: {tunnel}{cause}"), REASON_CHARS_MAX);
+        return Outcome::Unreachable { reason };
     }
     if causes().any(is_timeout) {
         return Outcome::TimedOut;

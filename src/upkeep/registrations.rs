@@ -116,7 +116,8 @@ impl Registrations {
             ids.extend(notices.take_waiting());
         }
         // new ones come by the log
-        let known: Vec<WebhookId> = ids.into_iter().filter(|id| self.registered.find(*id).is_some()).collect();
+        let known: Vec<WebhookId> =
+            ids.into_iter().filter(|id| self.registered.find(*id).is_some()).collect();
         self.compare(&known).await
     }
 
@@ -167,7 +168,8 @@ impl Registrations {
         let books: BTreeMap<WebhookId, WebhookStanding> =
             self.queue.webhooks().await?.into_iter().map(|book| (book.id, book)).collect();
         let states = all.iter().map(|(id, standing)| (*id, stored(*id, standing, books.get(id))));
-        let news: Vec<(WebhookId, Stored)> = states.filter(|(id, state)| told.get(id) != Some(state)).collect();
+        let news: Vec<(WebhookId, Stored)> =
+            states.filter(|(id, state)| told.get(id) != Some(state)).collect();
         for some in news.chunks(STATES_MAX) {
             let states: Vec<Stored> = some.iter().map(|(_, state)| state.clone()).collect();
             self.door.tell(&states).await?;

@@ -437,6 +437,34 @@ fn further_headers_are_read_and_shown() {
 }
 
 #[test]
+fn a_proxy_is_that_of_the_webhook_or_the_default_or_none() {
+    let default =
+        "[dispatch]\nproxy = \"http://u:${PASSWORD}@proxy.example\"\n".replace("${PASSWORD}", "geheim");
+    let proxy_of = |text: &str| {
+        let config = parse(text).unwrap();
+        let shown = walhook::app::config::show(&config);
+        assert!(!shown.contains("geheim"), "{shown}");
+        config.webhooks.iter().next().unwrap().callback.proxy.as_ref().map(ToString::to_string)
+    };
+    let own = |proxy: &str| with("", &format!("callback.proxy = {proxy:?}"));
+    let masked = |host: &str| Some(format!("http://u:********@{host}:80"));
+    assert_eq!(proxy_of(&with("", "")), None);
+    assert_eq!(proxy_of(&format!("{default}{}", with("", ""))), masked("proxy.example"));
+    assert_eq!(
+        proxy_of(&format!("{default}{}", own("http://u:geheim@other.example"))),
+        masked("other.example")
+    );
+    assert_eq!(proxy_of(&format!("{default}{}", own("none"))), None);
+    check(
+        &own("proxy.example:3128"),
+        "callback.proxy: a proxy's address begins with http:// or https:// -> write it",
+    );
+    check(&own("http://proxy.example/geheim"), "has no path, query or fragment");
+    check(&default.replace("http:", "socks5:"), "dispatch.proxy: a proxy's address begins with http://");
+    assert!(!format!("{:?}", problems(&own("http://u:geheim%@x"))).contains("geheim"));
+}
+
+#[test]
 fn authentication_is_read_by_its_scheme() {
     let scheme = |settings: &str| with("", &format!("callback.authentication = {{ {settings} }}"));
     let read = |settings: &str| {

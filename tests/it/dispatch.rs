@@ -41,6 +41,7 @@ pub(crate) fn webhook(id: u64, url: &str) -> Webhook {
         format: "native",
         callback: Callback {
             tls: None,
+            proxy: None,
             headers: BTreeMap::new(),
             url: url.parse().unwrap(),
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() },

@@ -22,6 +22,7 @@ mod operations;
 mod patterns;
 mod postgres;
 mod promotion;
+mod proxies;
 mod qualification;
 mod queue;
 mod receiver;

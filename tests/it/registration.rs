@@ -86,7 +86,11 @@ async fn a_row_in_psql_is_enough_to_get_webhooks() {
     arrived(&receiver, 1).await;
     assert_eq!(entries(&receiver), ["4"]);
     let first = receiver.requests()[0].json();
-    assert_eq!((&first["webhook"], &first["sequence"]), (&Value::from("webhook 1"), &Value::from(1)), "{first}");
+    assert_eq!(
+        (&first["webhook"], &first["sequence"]),
+        (&Value::from("webhook 1"), &Value::from(1)),
+        "{first}"
+    );
     assert_eq!(status(&session, 1, "enabled").await, "");
 
     // changes of a registration count as they are committed, too
@@ -154,7 +158,8 @@ async fn a_row_that_cannot_work_is_answered_within_a_second_and_blocks_nothing()
     );
     let broken = number(&session, &broken).await;
     assert!(status(&session, broken, "broken").await.contains("'colour'"));
-    let good = format!("insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{url}')");
+    let good =
+        format!("insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{url}')");
     session.batch_execute(&good).await.unwrap();
     session.batch_execute("insert into ticket (state) values ('new')").await.unwrap();
     arrived(&receiver, 1).await;
@@ -230,7 +235,9 @@ async fn a_deleted_webhook_stops_at_once_and_a_disabled_one_keeps_its_queue() {
     // nothing of what waited is lost, and what came while it was off is not among it
     let known = "select coalesce(pending + delivered, 0) from walhook.status where id = 2";
     let started = Instant::now();
-    while !receiver.requests().iter().any(|request| request.sequence() == 21) || number(&session, known).await != 21 {
+    while !receiver.requests().iter().any(|request| request.sequence() == 21)
+        || number(&session, known).await != 21
+    {
         assert!(started.elapsed() < PATIENCE, "{:?}", entries(&receiver));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -301,10 +308,7 @@ callback.url = \"{}\"
     // what was queued when a webhook was disabled goes out when it is enabled
     session.batch_execute("insert into ticket (state) values ('end')").await.unwrap();
     let last = number(&session, "select max(id) from ticket").await.to_string();
-    session
-        .batch_execute("update walhook.webhook set enabled = true where not enabled")
-        .await
-        .unwrap();
+    session.batch_execute("update walhook.webhook set enabled = true where not enabled").await.unwrap();
     let started = Instant::now();
     let sent = loop {
         let mut sent: BTreeMap<String, BTreeMap<String, (u64, u64)>> = BTreeMap::new();
@@ -315,12 +319,19 @@ callback.url = \"{}\"
             let webhook = body["webhook"].as_str().unwrap().to_owned();
             sent.entry(webhook).or_default().insert(entry, (position, request.sequence()));
         }
-        let switched_off = |name: &str| name.rsplit(' ').next().unwrap().parse::<u32>().is_ok_and(|turn| turn % 3 == 2);
-        let open = sent.iter().filter(|(name, entries)| !switched_off(name) && !entries.contains_key(&last)).count();
+        let switched_off =
+            |name: &str| name.rsplit(' ').next().unwrap().parse::<u32>().is_ok_and(|turn| turn % 3 == 2);
+        let open =
+            sent.iter().filter(|(name, entries)| !switched_off(name) && !entries.contains_key(&last)).count();
         if sent.len() == 25 && open == 0 {
             break sent;
         }
-        assert!(started.elapsed() < PATIENCE, "{} webhooks, {open} are not at the end: {}", sent.len(), walhook.log());
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{} webhooks, {open} are not at the end: {}",
+            sent.len(),
+            walhook.log()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     let all = &sent["witness"];

@@ -13,11 +13,11 @@ use walhook::event::Verb;
 use walhook::form::BindingRecord;
 use walhook::lsn::{Durable, Lsn};
 use walhook::observe::{Observation, Observers};
-use walhook::registration::{Registration, Registrations};
 use walhook::queue::{
     Answer, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange, Size,
     StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
 };
+use walhook::registration::{Registration, Registrations};
 use walhook::report::health::Health;
 use walhook::report::metrics::Metrics;
 use walhook::webhook::WebhookId;

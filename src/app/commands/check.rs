@@ -65,6 +65,7 @@ async fn of_endpoints(config: &Config) -> Result<Vec<Finding>, Failure> {
         .map(|webhook| Endpoint {
             webhook: webhook.name.clone(),
             url: webhook.callback.url.clone(),
+            proxy: webhook.callback.proxy.clone(),
             tls: webhook.callback.tls.clone(),
         })
         .collect();

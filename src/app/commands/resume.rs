@@ -4,9 +4,9 @@ use super::Context;
 use crate::app::cli::Resume;
 use crate::app::failure::{Exit, Failure};
 use crate::app::run::capture_settings;
-use crate::registry::Registered;
 use crate::capture::{self, Accepted};
 use crate::clock::Clock;
+use crate::registry::Registered;
 
 /// Goes on after a gap that the operator accepts. A walhook that runs meanwhile does so by itself, soon.
 pub async fn perform(context: &Context, _arguments: &Resume) -> Result<Exit, Failure> {

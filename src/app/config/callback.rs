@@ -3,27 +3,35 @@
 use super::authentication;
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
+use super::webhook::Defaults;
 use crate::auth;
 use crate::header;
-use crate::webhook::{Callback, CallbackTls, Pem};
+use crate::proxy::{self, Proxy};
+use crate::webhook::{Callback, CallbackTls, Origin, Pem};
 use http::HeaderMap;
 use std::collections::BTreeMap;
 use std::path::Path;
 use url::Url;
 
-/// Reads where deliveries go. Relative paths start at the folder.
-pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> Option<Callback> {
+/// Reads where deliveries go.
+pub(super) fn read(reader: &mut Reader<'_>, table: &Table, defaults: &Defaults) -> Option<Callback> {
     let url = url(reader, table);
     let authentication = table.table("authentication").and_then(|table| authentication::read(reader, table));
     let taken = authentication.as_ref().map(auth::headers_of).unwrap_or_default();
     let headers = table.table("headers").map(|table| headers(reader, table, &taken)).unwrap_or_default();
-    let tls = table.table("tls").map(|table| certificates(reader, table, folder));
+    let tls = table.table("tls").map(|table| certificates(reader, table, &defaults.folder));
+    let goes_directly = table.secret("proxy").is_some_and(|text| text.expose() == proxy::NONE);
+    let proxy = match table.says("proxy") {
+        false => defaults.proxy.clone(),
+        true if goes_directly => None,
+        true => proxy(reader, table, defaults.origin),
+    };
     if let Some(url) = url.as_ref().filter(|url| table.says("tls") && url.scheme() != "https") {
         let message = format!("`tls` is for https, and the URL says {}", url.scheme());
         let remedy = "write the URL with https, or remove `tls`".to_owned();
         reader.refuse(table.place("tls"), &join(&table.path, "tls"), message, remedy);
     }
-    Some(Callback { url: url?, authentication: authentication?, headers, tls })
+    Some(Callback { url: url?, authentication: authentication?, headers, proxy, tls })
 }
 
 fn headers(reader: &mut Reader<'_>, table: &Table, taken: &HeaderMap) -> BTreeMap<String, String> {
@@ -39,6 +47,16 @@ fn headers(reader: &mut Reader<'_>, table: &Table, taken: &HeaderMap) -> BTreeMa
         reader.refuse(place, &path, error.to_string(), error.hint().to_owned());
     }
     headers
+}
+
+/// Reads the proxy of a table, if there is one.
+pub(super) fn proxy(reader: &mut Reader<'_>, table: &Table, named_by: Origin) -> Option<Proxy> {
+    let read = Proxy::parse(table.secret("proxy")?.expose(), named_by);
+    read.map_err(|error| {
+        let path = join(&table.path, "proxy");
+        reader.refuse(table.place("proxy"), &path, error.to_string(), error.hint().to_owned());
+    })
+    .ok()
 }
 
 /// The files are read whenever a connection is made, and by `walhook check`.

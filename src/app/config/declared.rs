@@ -115,6 +115,11 @@ static DISPATCH: &[Key] = &[
         r#""10s""#,
         "How long attempts that are under way may go on after the signal to stop.",
     ),
+    Key::optional(
+        "proxy",
+        Kind::Secret,
+        "A proxy that requests go out by: \"http://user:password@proxy.example:3128\"; absent, they go directly.",
+    ),
 ];
 
 static ADMIN: &[Key] = &[
@@ -309,6 +314,11 @@ static CALLBACK: &[Key] = &[
         "headers",
         Kind::Map(&Kind::Text),
         "Further request headers, by name; they are shown, so secrets belong into `authentication`.",
+    ),
+    Key::optional(
+        "proxy",
+        Kind::Secret,
+        "A proxy that requests go out by, or \"none\"; absent, that of [dispatch].",
     ),
     Key::optional(
         "tls",

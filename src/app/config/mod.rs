@@ -36,10 +36,11 @@ pub use units::{duration as read_duration, size as read_size, write_duration, wr
 
 use crate::form::Form;
 use crate::postgres::{self, Address};
+use crate::proxy::Proxy;
 use crate::qualification::Dialect;
 use crate::retry::Schedule;
 use crate::secret::Secret;
-use crate::webhook::Webhooks;
+use crate::webhook::{Origin, Webhooks};
 use ipnet::IpNet;
 use reader::{Reader, join};
 use std::net::SocketAddr;
@@ -124,7 +125,7 @@ pub struct Capture {
     pub value_bytes_max: u64,
 }
 
-/// `[dispatch]`. Its `timeout` and `schedule` are in the webhooks already.
+/// `[dispatch]`. Its `timeout`, `schedule` and `proxy` are in the webhooks already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatch {
     /// How many attempts may be under way at once.
@@ -137,6 +138,8 @@ pub struct Dispatch {
     pub allow: Vec<IpNet>,
     /// How long attempts may go on after the signal to stop.
     pub grace: Duration,
+    /// What requests go out by, for webhooks that say nothing else.
+    pub proxy: Option<Proxy>,
 }
 
 /// `[admin]`.
@@ -219,8 +222,10 @@ impl Config {
         let source = source(reader, &part("source"));
         let forms = form::read(reader, file, &source.dialect);
         let defaults = webhook::Defaults {
+            origin: Origin::File,
             schedule: dispatch.schedule.clone(),
             timeout: dispatch.timeout,
+            proxy: dispatch.proxy.clone(),
             queue_bytes_max: queue.bytes_max,
             folder: path.parent().unwrap_or(Path::new("")).to_owned(),
         };
@@ -322,6 +327,7 @@ fn dispatch(reader: &mut Reader<'_>, table: &Table) -> Dispatch {
         schedule: Schedule { pauses: table.durations("schedule").unwrap_or_default() },
         allow,
         grace: table.duration("grace").copied().unwrap_or_default(),
+        proxy: callback::proxy(reader, table, Origin::File),
     }
 }
 

@@ -26,8 +26,10 @@ impl Registrations {
         Self {
             forms: config.forms.clone(),
             defaults: webhook::Defaults {
+                origin: Origin::Table,
                 schedule: config.dispatch.schedule.clone(),
                 timeout: config.dispatch.timeout,
+                proxy: config.dispatch.proxy.clone(),
                 queue_bytes_max: config.queue.bytes_max,
                 folder: config.path.parent().unwrap_or(std::path::Path::new("")).to_owned(),
             },
@@ -43,7 +45,10 @@ impl Interpreter for Registrations {
         };
         if let Some(own) = self.file.find(id) {
             let remedy = format!("give webhook {:?} of the file another `id`", own.name);
-            return Err(vec![whole(&format!("walhook.toml has a webhook with the number {id}"), Some(remedy))]);
+            return Err(vec![whole(
+                &format!("walhook.toml has a webhook with the number {id}"),
+                Some(remedy),
+            )]);
         }
         let (keys, custom_json) = keys_of(id, native);
         // a registration is no file: what stands in it stands for itself, and `${NAME}` is text
@@ -61,14 +66,11 @@ impl Interpreter for Registrations {
             place: None,
         }));
         match read {
-            Some(webhook) if faults.is_empty() => {
-                Ok(Webhook {
-                    origin: Origin::Table,
-                    custom_json: custom_json.map(Value::to_string),
-                    callback: Callback { tls: certificates(native), ..webhook.callback },
-                    ..webhook
-                })
-            }
+            Some(webhook) if faults.is_empty() => Ok(Webhook {
+                custom_json: custom_json.map(Value::to_string),
+                callback: Callback { tls: certificates(native), ..webhook.callback },
+                ..webhook
+            }),
             _ if faults.is_empty() => Err(vec![whole("it cannot be read", None)]),
             _ => Err(faults),
         }
@@ -161,6 +163,25 @@ mod tests {
         assert_eq!((webhook.id, &*webhook.name), (WebhookId(3), "New ones"));
         assert_eq!(webhook.custom_json.as_deref(), Some(r#"{"a":null,"b":1.5}"#));
         assert_eq!(webhook.callback.authentication.settings["password"].expose(), "${HOME}");
+    }
+
+    #[test]
+    fn a_proxy_of_its_own_is_no_proxy_of_the_operators() {
+        let file = "[dispatch]\nproxy = \"http://proxy.example:3128\"\n[[forms]]\nname = \"Incident\"\ntable = \"incident\"";
+        let config = Config::parse(Path::new("walhook.toml"), file, &|_| None).unwrap();
+        let proxy = |proxy: Option<&str>| {
+            let mut native = native();
+            native["callback"]["proxy"] = json!(proxy);
+            let webhook = Registrations::by(&config).interpret(WebhookId(3), &native).unwrap();
+            assert_eq!(webhook.origin, Origin::Table);
+            webhook.callback.proxy.map(|proxy| (proxy.to_string(), proxy.named_by))
+        };
+        assert_eq!(proxy(None), Some(("http://proxy.example:3128".into(), Origin::File)));
+        assert_eq!(
+            proxy(Some("http://proxy.example:3128")),
+            Some(("http://proxy.example:3128".into(), Origin::Table))
+        );
+        assert_eq!(proxy(Some("none")), None);
     }
 
     #[test]

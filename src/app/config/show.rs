@@ -3,6 +3,7 @@
 use super::field::MEANINGS;
 use super::{Config, write_duration, write_size};
 use crate::form::{Field, Fold, Form, OldValues};
+use crate::proxy::{self, Proxy};
 use crate::qualification::{Case, Dialect};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
@@ -33,13 +34,15 @@ pub fn show(config: &Config) -> String {
     out.key("schedule", schedule(&config.dispatch.schedule));
     out.key("allow", list(config.dispatch.allow.iter().map(ToString::to_string)));
     out.key("grace", duration(config.dispatch.grace));
+    let proxy = config.dispatch.proxy.as_ref();
+    out.maybe("proxy", proxy.map(|proxy| text(&proxy.to_string())));
     out.header("[admin]");
     out.key("listen", text(&config.admin.listen.to_string()));
     for form in &config.forms {
         out.form(form);
     }
     for webhook in config.webhooks.iter() {
-        out.webhook(webhook);
+        out.webhook(webhook, proxy);
     }
     out.0
 }
@@ -115,7 +118,7 @@ impl Toml {
         }
     }
 
-    fn webhook(&mut self, webhook: &Webhook) {
+    fn webhook(&mut self, webhook: &Webhook, default: Option<&Proxy>) {
         self.header("[[webhooks]]");
         self.key("name", text(&webhook.name));
         self.key("id", webhook.id.to_string());
@@ -146,6 +149,11 @@ impl Toml {
             let headers = webhook.callback.headers.iter();
             let headers = headers.map(|(name, value)| format!("{} = {}", text(name), text(value)));
             self.key("headers", format!("{{ {} }}", headers.collect::<Vec<_>>().join(", ")));
+        }
+        match webhook.callback.proxy.as_ref() {
+            proxy if proxy == default => {}
+            None => self.key("proxy", text(proxy::NONE)),
+            Some(proxy) => self.key("proxy", text(&proxy.to_string())),
         }
         self.maybe("tls", webhook.callback.tls.as_ref().map(tls));
         if !webhook.signing_secrets.is_empty() {

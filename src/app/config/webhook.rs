@@ -6,6 +6,7 @@ use super::{callback, condition, identity, suggest};
 use crate::event::Verb;
 use crate::form::Form;
 use crate::format;
+use crate::proxy::Proxy;
 use crate::retry::Schedule;
 use crate::secret::Secret;
 use crate::transport::signature;
@@ -22,8 +23,11 @@ const CUSTOM_JSON_BYTES_MAX: usize = 64 * 1024;
 /// What holds for webhooks that say nothing of their own.
 #[derive(Debug)]
 pub(super) struct Defaults {
+    /// Who registers them.
+    pub(super) origin: Origin,
     pub(super) schedule: Schedule,
     pub(super) timeout: Duration,
+    pub(super) proxy: Option<Proxy>,
     pub(super) queue_bytes_max: u64,
     /// Where relative paths start.
     pub(super) folder: PathBuf,
@@ -79,15 +83,14 @@ pub(super) fn read_one(
     let payload_fields = payload_fields(reader, table, &wanted);
     let condition = condition::read(reader, table, "condition");
     let custom_json = custom_json(reader, table);
-    let callback =
-        table.table("callback").and_then(|callback| callback::read(reader, callback, &defaults.folder));
+    let callback = table.table("callback").and_then(|callback| callback::read(reader, callback, defaults));
     let signing_secrets = table.table("signature").map(|signature| secrets(reader, signature));
     let sending = sending(reader, table, defaults);
     let name = table.text("name")?.clone();
     super::name_fits(reader, table, &name);
     Some(Webhook {
         id: id_of(table, &name),
-        origin: Origin::File,
+        origin: defaults.origin,
         name,
         description: table.text("description").cloned(),
         forms: wanted.iter().map(|form| form.name.clone()).collect(),

@@ -65,11 +65,11 @@ use crate::delivery::{
 };
 use crate::failpoint;
 use crate::lsn::Durable;
-use crate::registration::{Registration, Registrations};
 use crate::queue::{
     Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange,
     Size, StagedChange, StagedEntry, WebhookRecord, WebhookStanding,
 };
+use crate::registration::{Registration, Registrations};
 use crate::webhook::WebhookId;
 use backup::backup;
 use block::Home;

@@ -62,9 +62,7 @@ impl Writer {
                 self.front.lock().index.rouse();
             }
             RegistrationChange::Deleted { id, unregisters } => {
-                self.connection
-                    .prepare_cached(sql!("delete_registration"))?
-                    .execute([id.0.cast_signed()])?;
+                self.connection.prepare_cached(sql!("delete_registration"))?.execute([id.0.cast_signed()])?;
                 // what is queued is dropped in steps, by whoever told of it or by the next purge
                 if *unregisters {
                     self.mark_deleted(*id);

@@ -17,11 +17,11 @@ use walhook::event::Verb;
 use walhook::form::BindingRecord;
 use walhook::form::Lane;
 use walhook::lsn::Durable;
-use walhook::registration::{Registration, Registrations};
 use walhook::queue::{
     Answer, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange, Size,
     StagedChange, StagedEntry, WebhookRecord, WebhookStanding, WebhookState,
 };
+use walhook::registration::{Registration, Registrations};
 use walhook::webhook::WebhookId;
 
 #[derive(Default)]

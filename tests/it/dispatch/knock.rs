@@ -347,9 +347,9 @@ async fn a_machine_that_is_off_is_shut_although_the_attempt_only_says_timeout() 
     let transport = Transport::new(&Settings::default()).unwrap();
     let endpoint = prepare(&transport, &format!("http://{address}/"));
     assert_eq!(attempt(&transport, &endpoint).await, ("timeout".to_owned(), true));
-    let url = format!("http://{address}/").parse().unwrap();
+    let callback = webhook(1, &format!("http://{address}/")).callback;
     // it gives up by itself, and much sooner than an attempt
-    let knock = transport.knock(&url, Trust::Operator);
+    let knock = transport.knock(&callback, Trust::Operator);
     assert_eq!(timeout(Duration::from_secs(5), knock).await, Ok(false));
     drop((listener, waiting));
 }
@@ -360,7 +360,7 @@ async fn a_knock_is_a_connection_without_a_byte_and_only_where_the_guard_lets_it
     let port = listener.local_addr().unwrap().port();
     let transport = Transport::new(&Settings::default()).unwrap();
     for host in ["localhost", "127.0.0.1", "0x7f.1", "[::ffff:127.0.0.1]"] {
-        let url = format!("http://{host}:{port}/hook").parse().unwrap();
+        let url = webhook(1, &format!("http://{host}:{port}/hook")).callback;
         assert!(!transport.knock(&url, Trust::Registered).await, "{host} leads inside");
         let in_vain = timeout(Duration::from_millis(50), listener.accept()).await;
         assert!(in_vain.is_err(), "a knock at {host} came through");
@@ -368,9 +368,9 @@ async fn a_knock_is_a_connection_without_a_byte_and_only_where_the_guard_lets_it
         let (mut stream, _) = listener.accept().await.unwrap();
         assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0, "{host} was sent something");
     }
-    let metadata = "http://169.254.169.254/latest/meta-data".parse().unwrap();
+    let metadata = webhook(1, "http://169.254.169.254/latest/meta-data").callback;
     assert!(!transport.knock(&metadata, Trust::Operator).await);
     drop(listener);
-    let url = format!("http://127.0.0.1:{port}/hook").parse().unwrap();
+    let url = webhook(1, &format!("http://127.0.0.1:{port}/hook")).callback;
     assert!(!transport.knock(&url, Trust::Operator).await, "nobody is there");
 }

@@ -13,6 +13,7 @@ async fn endpoints_are_tried_without_a_request() {
     let endpoint = |webhook: &str, url: String| endpoints::Endpoint {
         webhook: webhook.into(),
         url: url.parse().unwrap(),
+        proxy: None,
         tls: None,
     };
     let wanted = vec![
@@ -80,7 +81,8 @@ async fn endpoints_with_tls_must_show_a_certificate_that_is_trusted() {
             let _ = acceptor.accept(stream).await;
         }
     });
-    let wanted = || vec![endpoints::Endpoint { webhook: "w".into(), url: url.clone(), tls: None }];
+    let wanted =
+        || vec![endpoints::Endpoint { webhook: "w".into(), url: url.clone(), proxy: None, tls: None }];
     let patience = Duration::from_secs(20);
     let findings = endpoints::probe(wanted(), Arc::new(trusting), patience).await;
     assert_eq!(findings[0].severity, Severity::Ok, "{findings:?}");

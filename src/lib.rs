@@ -24,7 +24,7 @@
 //! | app | command line, configuration, wiring, supervision | [`app`] |
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
-//! | ground | what several edges stand on | [`postgres`], [`tls`], [`clock`], [`failpoint`] |
+//! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`clock`], [`failpoint`] |
 //! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
 
 #![forbid(unsafe_code)]
@@ -50,6 +50,7 @@ pub mod transport;
 pub mod clock;
 pub mod failpoint;
 pub mod postgres;
+pub mod sealing;
 pub mod tls;
 
 pub mod change;

@@ -77,6 +77,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         queue: Arc::clone(&queue),
         clock: Clock::system(),
         retention: config.queue.retention,
+        webhooks: webhooks.subscribe(),
         pause: upkeep::PAUSE,
     };
 

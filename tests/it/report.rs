@@ -159,10 +159,25 @@ impl Queue for Full {
     fn quarantined(&self) -> Answer<'_, Vec<walhook::delivery::Quarantined>> {
         unreachable!()
     }
+    fn page(
+        &self,
+        _: walhook::queue::Filter,
+        _: Option<walhook::queue::Place>,
+        _: usize,
+    ) -> Answer<'_, walhook::queue::Page> {
+        unreachable!()
+    }
     fn backup<'a>(&'a self, _: &'a Path) -> Answer<'a, ()> {
         unreachable!()
     }
-    fn purge(&self, _: i64) -> Answer<'_, u64> {
+    fn purge_each(&self, _: walhook::queue::EndedBefore) -> Answer<'_, u64> {
+        unreachable!()
+    }
+    fn purge_entry(
+        &self,
+        _: walhook::queue::EntryRef,
+        _: bool,
+    ) -> Answer<'_, walhook::queue::EntryPurged> {
         unreachable!()
     }
 }

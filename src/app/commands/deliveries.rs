@@ -1,6 +1,6 @@
 //! `walhook deliveries`.
 
-use super::{Context, selection, tail, times};
+use super::{Context, purge, selection, tail, times};
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
 use crate::app::output::{Output, printable};
@@ -19,6 +19,7 @@ pub async fn perform(context: &Context, command: &cli::Deliveries) -> Result<Exi
         cli::Deliveries::Tail(arguments) => tail::follow(context.output, &*queue, arguments).await,
         cli::Deliveries::Replay(choice) => replay(context.output, &*queue, choice).await,
         cli::Deliveries::Drop(choice) => drop_chosen(context.output, &*queue, choice).await,
+        cli::Deliveries::Purge(arguments) => purge::purge(context.output, &*queue, arguments).await,
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Problem {
     title: String,
     detail: Option<String>,
     errors: Vec<Fault>,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
 }
 
 /// One part of the request that is wrong.
@@ -40,7 +40,7 @@ struct Body {
 impl Problem {
     /// A problem with its status and a title that stays the same from case to case.
     pub fn new(status: StatusCode, title: &str) -> Self {
-        Self { status, title: title.to_owned(), detail: None, errors: Vec::new(), headers: HeaderMap::new() }
+        Self { status, title: title.to_owned(), detail: None, errors: Vec::new(), headers: Box::default() }
     }
 
     /// What is special about this case.
@@ -73,7 +73,7 @@ impl IntoResponse for Problem {
         let Self { status, title, detail, errors, headers } = self;
         let body = Json(Body { title, status: status.as_u16(), detail, errors });
         let kind = [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")];
-        (status, headers, kind, body).into_response()
+        (status, *headers, kind, body).into_response()
     }
 }
 

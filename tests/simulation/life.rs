@@ -264,6 +264,7 @@ fn settings(config: &Config) -> capture::Settings {
             batch_events_max: 6,
             batch_bytes_max: 20_000,
         },
+        latest: walhook::catalog::Latest::default(),
     }
 }
 

@@ -29,7 +29,7 @@ MODE ?= drain
 ROWS ?=
 ARGS ?=
 
-.PHONY: help demo test check soak matrix faults mutants endurance bench bench-side counts counts-accept fuzz postgres fault-tools valgrind
+.PHONY: help demo test check soak matrix faults mutants endurance bench bench-side counts counts-accept fuzz openapi schemathesis postgres fault-tools valgrind
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
@@ -44,6 +44,7 @@ help:
 	@echo "make bench-side  the whole path beside its limits: make bench-side MODE=drain ROWS=60000 ROUNDS=3 (docs/PERFORMANCE.md)"
 	@echo "make counts  instructions of each step of a change's path, against benches/counts/expected.toml: make counts STEP=match"
 	@echo "make counts-accept  writes them down there"
+	@echo "make openapi  writes docs/openapi.json anew, from the code of the API's routes"
 	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
 
 demo: postgres
@@ -95,6 +96,9 @@ counts-accept: valgrind
 
 fuzz:
 	CARGO="$(CARGO)" nice scripts/fuzz $(SECONDS) $(TARGET)
+
+openapi:
+	WRITE_OPENAPI=1 $(CARGO) test --quiet --lib the_openapi_document_is_written_down
 
 postgres:
 	@scripts/postgres

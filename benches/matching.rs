@@ -100,6 +100,7 @@ fn webhook(number: u64, condition: &str) -> Webhook {
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },
         },
         signing_secrets: vec![],
+        retention: None,
         sending: Sending {
             schedule: Schedule { pauses: vec![] },
             on_exhausted: OnExhausted::Skip,

@@ -16,6 +16,15 @@ pub fn nearby<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> 
     close.into_iter().take(3).map(|(_, candidate)| candidate).collect()
 }
 
+/// A remedy that names the nearest candidate, or else all of them if they are few.
+pub fn remedy<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+    if let Some(near) = nearest(word, candidates.clone()) {
+        return Some(format!("did you mean {near:?}?"));
+    }
+    let all: Vec<String> = candidates.into_iter().map(|candidate| format!("{candidate:?}")).collect();
+    (!all.is_empty() && all.len() <= 40).then(|| format!("known here: {}", all.join(", ")))
+}
+
 fn near<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,

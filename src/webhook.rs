@@ -65,6 +65,8 @@ pub struct Webhook {
     pub signing_secrets: Vec<Secret>,
     /// How it is sent to.
     pub sending: Sending,
+    /// How long its finished deliveries are kept; none means as long as those of all.
+    pub retention: Option<Duration>,
 }
 
 impl Webhook {
@@ -224,6 +226,7 @@ pub(crate) mod sample {
                 tls: None,
             },
             signing_secrets: vec![],
+            retention: None,
             sending: Sending {
                 schedule: Schedule::default(),
                 on_exhausted: OnExhausted::Skip,

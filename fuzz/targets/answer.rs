@@ -148,6 +148,7 @@ fn webhook(url: &str) -> Webhook {
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() },
         },
         signing_secrets: vec![],
+        retention: None,
         sending: Sending {
             schedule: Schedule::default(),
             on_exhausted: OnExhausted::Skip,

@@ -1,20 +1,26 @@
-//! The HTTP surface: health, readiness and metrics. Further interfaces are a folder and a `merge` each.
+//! The HTTP surface: health, readiness, metrics and the native API. Further interfaces are a folder and a `merge` each.
 
+pub mod api;
 mod connections;
 mod health;
+pub mod problem;
+pub mod sample;
 
+use crate::catalog::Latest;
 use crate::observe::Observers;
 use crate::queue::{Queue, WebhookState};
 use crate::remedy::{Remediable, Remedy};
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
 use crate::report::{QueueReading, WebhookReading};
+use crate::webhook::Webhooks;
 use axum::Router;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Where it listens unless told otherwise: the loopback.
@@ -67,6 +73,10 @@ pub struct Shown {
     pub metrics: Arc<Metrics>,
     /// The queue.
     pub queue: Arc<dyn Queue>,
+    /// The webhooks as they are registered now.
+    pub webhooks: watch::Receiver<Arc<Webhooks>>,
+    /// The forms as they are bound now.
+    pub forms: Latest,
 }
 
 impl Shown {
@@ -146,5 +156,5 @@ impl Admin {
 }
 
 fn routes(shown: Shown) -> Router {
-    Router::new().merge(health::routes(shown))
+    Router::new().merge(health::routes(shown.clone())).merge(api::routes(shown))
 }

@@ -226,6 +226,8 @@ pub enum Deliveries {
     Replay(Choice),
     /// Give deliveries up: dead ones, and those that are not finished
     Drop(Choice),
+    /// Remove all that is kept of an entry: bodies, answers, held events
+    Purge(Purge),
 }
 
 /// `deliveries list`.
@@ -269,6 +271,23 @@ pub struct Choice {
     /// All that can be
     #[arg(long, conflicts_with_all = ["webhook", "state", "form", "entry", "since", "until"])]
     pub all: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `deliveries purge`.
+#[derive(Args, Debug)]
+pub struct Purge {
+    /// The entry
+    #[arg(long, value_name = "ENTRY-ID")]
+    pub entry: String,
+    /// Its form, where entries of other forms have the same id
+    #[arg(long, value_name = "FORM")]
+    pub form: Option<String>,
+    /// Give up what is not delivered yet, is dead or held
+    #[arg(long)]
+    pub drop_waiting: bool,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -7,6 +7,7 @@ use super::supervise::{supervise, with_causes};
 use super::thread;
 use crate::admin::{Admin, Shown};
 use crate::capture;
+use crate::catalog::Latest;
 use crate::clock::Clock;
 use crate::dispatch::{Dispatch, HttpCourier, Limits};
 use crate::doctor;
@@ -15,6 +16,8 @@ use crate::observe::{Observation, Observers};
 use crate::postgres;
 use crate::queue::Queue;
 use crate::registry::{Door, Interpreter, Registered};
+use crate::report::health::Health;
+use crate::report::metrics::Metrics;
 use crate::transport::{self, Transport, Trust};
 use crate::upkeep::{self, Upkeep};
 use crate::webhook::Webhooks;
@@ -43,13 +46,15 @@ pub(super) struct Parts {
     pub(super) queue: Arc<dyn Queue>,
     /// Who listens.
     pub(super) observers: Observers,
-    /// The HTTP surface.
-    pub(super) shown: Shown,
+    /// Whether walhook does its work; listens, too.
+    pub(super) health: Arc<Health>,
+    /// Counts and sizes; likewise.
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Runs until SIGTERM or SIGINT. Trouble of one task does not end the others.
 pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
-    let Parts { requests, config, adopt_slot, queue, observers, shown } = parts;
+    let Parts { requests, config, adopt_slot, queue, observers, health, metrics } = parts;
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
@@ -73,10 +78,18 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         },
         jitter: rand::random,
     };
+    let shown = Shown {
+        health,
+        metrics,
+        queue: Arc::clone(&queue),
+        webhooks: webhooks.subscribe(),
+        forms: Latest::default(),
+    };
     let upkeep = Upkeep {
         queue: Arc::clone(&queue),
         clock: Clock::system(),
         retention: config.queue.retention,
+        webhooks: webhooks.subscribe(),
         pause: upkeep::PAUSE,
     };
 
@@ -84,9 +97,12 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         let (queue, configs, registered) = (Arc::clone(&queue), configs.subscribe(), registered.clone());
+        let latest = shown.forms.clone();
         async move {
-            let start =
-                || capture_until_reload(&configs, adopt_slot, &registered, &*queue, &observers, &shutdown);
+            let start = || {
+                let handles = (&registered, &latest);
+                capture_until_reload(&configs, adopt_slot, handles, &*queue, &observers, &shutdown)
+            };
             let reload = || {
                 let mut configs = configs.clone();
                 configs.mark_unchanged();
@@ -173,6 +189,7 @@ pub(super) fn capture_settings(
         staging_bytes_max: config.capture.staging_bytes_max,
         adopt_slot,
         bounds: capture::Bounds::default(),
+        latest: Latest::default(),
     })
 }
 
@@ -180,14 +197,15 @@ pub(super) fn capture_settings(
 async fn capture_until_reload(
     configs: &watch::Receiver<Arc<Config>>,
     adopt_slot: bool,
-    registered: &Registered,
+    (registered, latest): (&Registered, &Latest),
     queue: &dyn Queue,
     observers: &Observers,
     shutdown: &CancellationToken,
 ) -> Result<(), capture::Error> {
     let mut configs = configs.clone();
     let config = Arc::clone(&configs.borrow_and_update());
-    let settings = capture_settings(&config, adopt_slot, registered)?;
+    let mut settings = capture_settings(&config, adopt_slot, registered)?;
+    settings.latest = latest.clone();
     let stop = shutdown.child_token();
     let capture = capture::run(&settings, queue, observers, &stop);
     tokio::pin!(capture);

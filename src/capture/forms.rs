@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::database::Bindings;
-use crate::catalog::{BindingStatus, Standing};
+use crate::catalog::{BindingStatus, Description, Latest, Standing};
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm};
 use crate::observe::{Observation, Observers};
@@ -19,6 +19,8 @@ pub(super) struct Forms<'q, B> {
     remembered: BTreeMap<String, BindingRecord>,
     /// What was told of each form last.
     told: BTreeMap<String, BindingStatus>,
+    /// Where they are shown to others.
+    latest: Latest,
 }
 
 impl<'q, B: Bindings> Forms<'q, B> {
@@ -29,12 +31,13 @@ impl<'q, B: Bindings> Forms<'q, B> {
         records: Vec<BindingRecord>,
         queue: &'q dyn Queue,
         observers: Observers,
+        latest: Latest,
     ) -> Result<Self, Error> {
         let remembered: BTreeMap<_, _> =
             records.into_iter().map(|record| (record.form.clone(), record)).collect();
         let statuses = catalog.statuses().to_vec();
         refuse_unfit(&statuses, |form| remembered.contains_key(form))?;
-        let mut forms = Self { catalog, queue, observers, remembered, told: BTreeMap::new() };
+        let mut forms = Self { catalog, queue, observers, remembered, told: BTreeMap::new(), latest };
         forms.tell(statuses);
         forms.remember().await?;
         Ok(forms)
@@ -107,6 +110,8 @@ impl<'q, B: Bindings> Forms<'q, B> {
             });
             self.told.insert(status.form.clone(), status);
         }
+        let statuses = self.told.values().cloned().collect();
+        self.latest.replace(Description { forms: self.all_now().collect(), statuses });
     }
 
     async fn remember(&mut self) -> Result<(), Error> {

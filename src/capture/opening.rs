@@ -7,7 +7,7 @@ use super::registry::{Registry, load, subscribe};
 use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
 use super::{Capture, Error, Tally};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Latest};
 use crate::delivery::{Batch, StreamRecord};
 use crate::form::{BoundForm, Form};
 use crate::lsn::{Lsn, Progress};
@@ -50,6 +50,8 @@ pub struct Settings {
     pub adopt_slot: bool,
     /// What is kept in memory.
     pub bounds: Bounds,
+    /// Where the forms are shown as they are bound.
+    pub latest: Latest,
 }
 
 /// How much capture keeps in memory.
@@ -236,7 +238,8 @@ async fn open<'q, D: Database>(
     let mut placed = place(database, settings, queue, observers, &mut control).await?;
     let records = queue.bindings().await?;
     let catalog = database.bind(settings.forms.clone(), &publications, records.clone()).await?;
-    let forms = Forms::open(catalog, records, queue, observers.clone()).await?;
+    let latest = settings.latest.clone();
+    let forms = Forms::open(catalog, records, queue, observers.clone(), latest).await?;
     let mut in_use = InUse::new(settings, observers);
     let source = loop {
         match control.start(&settings.slot, placed.from, &publications).await {

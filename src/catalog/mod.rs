@@ -14,6 +14,7 @@ mod bind;
 mod check;
 mod fault;
 mod kinds;
+mod latest;
 mod reader;
 mod rules;
 mod status;
@@ -21,6 +22,7 @@ mod table;
 mod types;
 
 pub use fault::{Fault, Key, Unloggable};
+pub use latest::{Description, Latest};
 pub use reader::Error;
 pub use status::{BindingStatus, Standing};
 

@@ -5,6 +5,7 @@ mod fields;
 #[cfg(test)]
 mod golden;
 mod native;
+pub mod rows;
 mod told;
 
 pub use told::{Told, Values};

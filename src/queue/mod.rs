@@ -15,6 +15,7 @@ use crate::registration::{Registration, Registrations};
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::WebhookId;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What goes wrong with a queue.
@@ -283,6 +284,11 @@ pub trait Queue: Send + Sync {
     /// Deliveries that fit, newest first, at most `limit`.
     fn deliveries(&self, filter: Filter, limit: usize) -> Answer<'_, Vec<DeliverySummary>>;
 
+    /// A page of the deliveries that fit, in the order in which they came, newest first: what is behind `after`, and
+    /// everything without it. Only so much is read for one: it may be shorter than `limit`, or empty, although there
+    /// is a next. What comes meanwhile changes no page behind it.
+    fn page(&self, filter: Filter, after: Option<Place>, limit: usize) -> Answer<'_, Page>;
+
     /// One delivery with its body and attempts.
     fn delivery(&self, which: DeliveryRef) -> Answer<'_, Option<DeliveryDetail>>;
 
@@ -308,7 +314,62 @@ pub trait Queue: Send + Sync {
 
     /// Removes finished deliveries that ended before the given time (microseconds since 1970 UTC), in bounded
     /// steps; their sequence numbers stay as ranges. Returns how many went in this step; 0 means none is left.
-    fn purge(&self, ended_before_us: i64) -> Answer<'_, u64>;
+    fn purge(&self, ended_before_us: i64) -> Answer<'_, u64> {
+        self.purge_each(EndedBefore { us: ended_before_us, of: BTreeMap::new() })
+    }
+
+    /// The same, where some webhooks have times of their own.
+    fn purge_each(&self, before: EndedBefore) -> Answer<'_, u64>;
+
+    // --- for privacy
+
+    /// Removes all that is kept of an entry: bodies, attempts and held events; its sequence numbers stay as ranges.
+    /// What is not finished (waiting, dead or held) is given up where `drop_unfinished` says so; otherwise nothing is
+    /// done where there is such. When it returns, nothing of it is left in the file.
+    fn purge_entry(&self, entry: EntryRef, drop_unfinished: bool) -> Answer<'_, EntryPurged>;
+}
+
+/// Which finished deliveries are purged: those that ended before a time, in microseconds since 1970 UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndedBefore {
+    /// The time for all that have none of their own.
+    pub us: i64,
+    /// The times of webhooks that have one.
+    pub of: BTreeMap<WebhookId, i64>,
+}
+
+impl EndedBefore {
+    /// The time for a webhook.
+    pub fn of(&self, webhook: WebhookId) -> i64 {
+        self.of.get(&webhook).copied().unwrap_or(self.us)
+    }
+}
+
+/// An entry, as an operator names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRef {
+    /// Its form; none means every form that has an entry of this id.
+    pub form: Option<String>,
+    /// Its id.
+    pub entry_id: String,
+}
+
+/// What became of an entry that was to be purged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EntryPurged {
+    /// How many deliveries are purged, those that were given up included. 0 where something was not finished and was
+    /// not to be given up.
+    pub purged: u64,
+    /// How many deliveries wait, are due or are under way; given up if that was said.
+    pub waiting: u64,
+    /// The same for dead letters.
+    pub dead: u64,
+    /// The same for held events.
+    pub held: u64,
+    /// Whether nothing was done because of these.
+    pub is_refused: bool,
+    /// How many row changes of the form are in quarantine, whose entries are not known: they may be of it.
+    pub quarantined: u64,
 }
 
 /// A row change of a large transaction, on its way to disk.
@@ -412,6 +473,19 @@ pub struct Filter {
     pub until_us: Option<i64>,
 }
 
+/// Where a delivery stands among all, in the order in which they came; a number of the backend's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(pub u64);
+
+/// Some deliveries of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The deliveries, newest first.
+    pub deliveries: Vec<DeliverySummary>,
+    /// Behind what the next page begins; none if this is the last.
+    pub next: Option<Place>,
+}
+
 /// One delivery, by either of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryRef {
@@ -444,6 +518,8 @@ pub struct DeliverySummary {
     pub committed_at_us: i64,
     /// How many attempts there were.
     pub attempts: u32,
+    /// Whether somebody has replayed it.
+    pub replayed: bool,
     /// When it is due, where it is retrying, in microseconds since 1970 UTC.
     pub due_at_us: Option<i64>,
     /// What became of the last attempt.

@@ -1,6 +1,7 @@
 //! Whether the stream progresses, and if not, why not.
 
 use super::{QueueReading, WebhookReading};
+use crate::lsn::Lsn;
 use crate::observe::{Observation, Observer};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +31,8 @@ struct State {
     configuration_refused: bool,
     /// How many row changes were put aside.
     quarantined: u64,
+    /// Where the server's log ended when it said so last.
+    server_wal_end: Option<Lsn>,
 }
 
 /// Where the stream stands.
@@ -61,6 +64,15 @@ pub struct Readiness {
     pub notes: Vec<String>,
 }
 
+/// How the stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamReading {
+    /// `not_started`, `creating_slot`, `slot_in_use` or `running`.
+    pub standing: &'static str,
+    /// Where the server's log ended when it said so last.
+    pub server_wal_end: Option<Lsn>,
+}
+
 impl Readiness {
     /// Whether it does.
     pub fn is_ready(&self) -> bool {
@@ -77,6 +89,18 @@ impl Health {
     /// Whether walhook does its work now.
     pub fn readiness(&self, queue: &QueueReading) -> Readiness {
         self.readiness_at(Instant::now(), queue)
+    }
+
+    /// How the stream stands.
+    pub fn stream(&self) -> StreamReading {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = match &state.stream {
+            Stream::NotStarted => "not_started",
+            Stream::Creating { .. } => "creating_slot",
+            Stream::InUse { .. } => "slot_in_use",
+            Stream::Running { .. } => "running",
+        };
+        StreamReading { standing, server_wal_end: state.server_wal_end }
     }
 
     fn readiness_at(&self, now: Instant, queue: &QueueReading) -> Readiness {
@@ -183,6 +207,9 @@ impl Health {
             Observation::TransactionsEnqueued { .. }
             | Observation::TransactionStaged { .. }
             | Observation::ServerWalEnd { .. } => {
+                if let Observation::ServerWalEnd { wal_end } = observation {
+                    state.server_wal_end = Some(*wal_end);
+                }
                 if let Stream::Running { heard_at } = &mut state.stream {
                     *heard_at = now;
                 }
@@ -210,7 +237,6 @@ impl Observer for Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lsn::Lsn;
 
     struct Clocked {
         health: Health,

@@ -35,6 +35,11 @@ pub const AGENT: &str = concat!("walhook/", env!("CARGO_PKG_VERSION"));
 /// What may precede an answer's body, in bytes: its head, and any number of 1xx answers.
 const HEAD_BYTES_MAX: u64 = 128 * 1024;
 
+/// The headers of an attempt as they may be shown, without those that authenticate: the signature is masked.
+pub fn shown_headers(webhook: &Webhook, claim: &Claim, now_us: i64) -> HeaderMap {
+    request::shown_headers_of(claim, !webhook.signing_secrets.is_empty(), now_us)
+}
+
 /// How the transport works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

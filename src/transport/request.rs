@@ -3,6 +3,7 @@
 use super::AGENT;
 use super::signature::Signer;
 use crate::delivery::{Body, Claim};
+use crate::secret::MASK;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -43,6 +44,15 @@ pub(super) fn headers_of(claim: &Claim, signer: &Signer, now_us: i64) -> HeaderM
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     headers.insert(CONTENT_LENGTH, (claim.body.head.len() + claim.body.tail.len()).into());
+    headers
+}
+
+/// The same as it may be shown: the signature is masked.
+pub(super) fn shown_headers_of(claim: &Claim, is_signed: bool, now_us: i64) -> HeaderMap {
+    let mut headers = headers_of(claim, &Signer::default(), now_us);
+    if is_signed {
+        headers.insert(WEBHOOK_SIGNATURE, HeaderValue::from_static(MASK));
+    }
     headers
 }
 

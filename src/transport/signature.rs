@@ -101,6 +101,7 @@ impl Key {
 }
 
 /// Signs deliveries with every secret of a webhook, so that receivers can change theirs in between.
+#[derive(Default)]
 pub(super) struct Signer(Vec<Key>);
 
 impl Signer {

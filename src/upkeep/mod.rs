@@ -5,9 +5,11 @@ mod registrations;
 pub use registrations::{Error as RegistrationsError, Registrations};
 
 use crate::clock::Clock;
-use crate::queue::{Error, Queue};
+use crate::queue::{EndedBefore, Error, Queue};
+use crate::webhook::Webhooks;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The pause between two rounds.
@@ -24,6 +26,8 @@ pub struct Upkeep {
     pub clock: Clock,
     /// How long finished deliveries are kept.
     pub retention: Duration,
+    /// The webhooks: some keep theirs for a time of their own.
+    pub webhooks: watch::Receiver<Arc<Webhooks>>,
     /// The pause between two rounds.
     pub pause: Duration,
 }
@@ -44,7 +48,13 @@ impl Upkeep {
 
     /// One bounded step; returns how many deliveries went.
     async fn step(&self) -> Result<u64, Error> {
-        let retention_us = i64::try_from(self.retention.as_micros()).unwrap_or(i64::MAX);
-        self.queue.purge(self.clock.now_us().saturating_sub(retention_us)).await
+        let now_us = self.clock.now_us();
+        let before = |retention: Duration| {
+            now_us.saturating_sub(i64::try_from(retention.as_micros()).unwrap_or(i64::MAX))
+        };
+        let webhooks = Arc::clone(&self.webhooks.borrow());
+        let of = webhooks.iter().filter_map(|webhook| Some((webhook.id, before(webhook.retention?))));
+        let before = EndedBefore { us: before(self.retention), of: of.collect() };
+        self.queue.purge_each(before).await
     }
 }

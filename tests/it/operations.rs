@@ -45,6 +45,11 @@ impl Endpoint {
         self.receiver.url("/hook")
     }
 
+    /// The request that arrived last.
+    pub(crate) fn last_request(&self) -> walhook::demo::receiver::Request {
+        self.receiver.arrivals_from(0).pop().unwrap().request
+    }
+
     /// The entries that arrived and were accepted, without repeats.
     fn accepted(&self) -> BTreeSet<(String, String)> {
         accepted(&self.receiver.arrivals_from(0))

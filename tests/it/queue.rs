@@ -14,7 +14,8 @@ mod crash;
 #[path = "queue/holding.rs"]
 mod holding;
 #[path = "queue/make.rs"]
-mod make;
+pub(crate) mod make;
 mod noted;
+mod privacy;
 #[path = "queue/sqlite.rs"]
 mod sqlite;

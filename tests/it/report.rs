@@ -159,10 +159,21 @@ impl Queue for Full {
     fn quarantined(&self) -> Answer<'_, Vec<walhook::delivery::Quarantined>> {
         unreachable!()
     }
+    fn page(
+        &self,
+        _: walhook::queue::Filter,
+        _: Option<walhook::queue::Place>,
+        _: usize,
+    ) -> Answer<'_, walhook::queue::Page> {
+        unreachable!()
+    }
     fn backup<'a>(&'a self, _: &'a Path) -> Answer<'a, ()> {
         unreachable!()
     }
-    fn purge(&self, _: i64) -> Answer<'_, u64> {
+    fn purge_each(&self, _: walhook::queue::EndedBefore) -> Answer<'_, u64> {
+        unreachable!()
+    }
+    fn purge_entry(&self, _: walhook::queue::EntryRef, _: bool) -> Answer<'_, walhook::queue::EntryPurged> {
         unreachable!()
     }
 }
@@ -180,6 +191,8 @@ impl Surface {
             health: Arc::new(Health::new()),
             metrics: Arc::new(Metrics::new()),
             queue: Arc::new(queue),
+            webhooks: tokio::sync::watch::channel(Arc::default()).1,
+            forms: walhook::catalog::Latest::default(),
         };
         let observers = shown.observers([]);
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();

@@ -91,6 +91,11 @@ impl Site {
         Running { child: command.spawn().unwrap(), log }
     }
 
+    /// Where the HTTP surface is.
+    pub(crate) fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin_port)
+    }
+
     /// The answer of a path of the HTTP surface; none while it is not up.
     pub(crate) async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", self.admin_port)).await.ok()?;

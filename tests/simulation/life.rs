@@ -121,7 +121,7 @@ async fn walhook(fixtures: &Fixtures<'_>, death: Death, seed: u64, legacy: &Mute
     let clock = clock(world);
     let dispatch = Dispatch {
         queue: Arc::clone(&queue) as Arc<dyn Queue>,
-        webhooks,
+        webhooks: webhooks.clone(),
         courier: Arc::new(Network { world: world.clone() }),
         observers: observers.clone(),
         clock: clock.clone(),
@@ -132,6 +132,7 @@ async fn walhook(fixtures: &Fixtures<'_>, death: Death, seed: u64, legacy: &Mute
         queue: Arc::clone(&queue) as Arc<dyn Queue>,
         clock,
         retention: Duration::from_secs(60),
+        webhooks,
         pause: Duration::from_secs(20),
     };
     let settings = settings(config);
@@ -263,6 +264,7 @@ fn settings(config: &Config) -> capture::Settings {
             batch_events_max: 6,
             batch_bytes_max: 20_000,
         },
+        latest: walhook::catalog::Latest::default(),
     }
 }
 

@@ -50,6 +50,7 @@ fn capture(what: What, webhook: Option<Webhook>, prepared: u64, times: u64) {
         staging_bytes_max: 1 << 30,
         adopt_slot: false,
         bounds: Bounds::default(),
+        latest: walhook::catalog::Latest::default(),
     };
     with_queue(|queue| async move {
         let end = CancellationToken::new();

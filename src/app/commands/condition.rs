@@ -1,22 +1,22 @@
 //! `walhook condition`: a condition judged for one event, for a file of cases, or for what was captured last.
 
 pub mod cases;
-mod columns;
-mod deciding;
+pub(crate) mod columns;
 mod file;
 mod form;
 pub mod made;
-pub mod rows;
 mod sample;
 mod test;
 
 use super::Context;
+use crate::admin::sample::one_line;
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
 use crate::app::output::Output;
 use crate::change::{OldRow, Row};
 use crate::event::Verb;
 use crate::form::BoundForm;
+use crate::format::{self, rows};
 use crate::qualification::{
     BoundQualification, Explained, Facts, Fault, Faults, Phase, Purpose, Qualification, Truth, position,
 };
@@ -67,7 +67,7 @@ fn now(command: &cli::Condition) -> Result<Timestamp, Failure> {
     Timestamp::from_microsecond(time).map_err(|error| Failure::usage(error.to_string()))
 }
 
-fn bound(form: &BoundForm, text: &str, verbs: &[Verb]) -> Result<BoundQualification, Faults> {
+pub(crate) fn bound(form: &BoundForm, text: &str, verbs: &[Verb]) -> Result<BoundQualification, Faults> {
     let qualification = Qualification::parse(text).map_err(|fault| Faults(vec![fault]))?;
     qualification.bind(form, Purpose::Webhook(verbs))
 }
@@ -138,7 +138,7 @@ fn judge(
 
 fn row(form: &BoundForm, option: &str, json: Option<&String>) -> Result<Option<Row>, Failure> {
     let Some(json) = json else { return Ok(None) };
-    let values: rows::Values = serde_json::from_str(json).map_err(|error| {
+    let values: format::Values = serde_json::from_str(json).map_err(|error| {
         Failure::usage(format!("--{option} is no JSON object: {error}"))
             .hint("write values by field: '{\"Status\": 1, \"Assigned To\": null}'")
     })?;
@@ -187,12 +187,6 @@ fn explanation(parts: &[Explained], text: &str) -> String {
         let _ = writeln!(lines, "  {verdict:<8} {}", one_line(text, &part.place));
     }
     lines
-}
-
-/// A part of a text in one line.
-fn one_line(text: &str, place: &std::ops::Range<usize>) -> String {
-    let part = text.get(place.clone()).unwrap_or_default();
-    part.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn fault_json(fault: &Fault, text: &str) -> Value {

@@ -1,6 +1,7 @@
 //! `walhook deliveries`.
 
-use super::{Context, selection, tail, times};
+use super::{Context, purge, selection, tail, times};
+use crate::admin::api::Delivery;
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
 use crate::app::output::{Output, printable};
@@ -19,6 +20,7 @@ pub async fn perform(context: &Context, command: &cli::Deliveries) -> Result<Exi
         cli::Deliveries::Tail(arguments) => tail::follow(context.output, &*queue, arguments).await,
         cli::Deliveries::Replay(choice) => replay(context.output, &*queue, choice).await,
         cli::Deliveries::Drop(choice) => drop_chosen(context.output, &*queue, choice).await,
+        cli::Deliveries::Purge(arguments) => purge::purge(context.output, &*queue, arguments).await,
     }
 }
 
@@ -216,22 +218,7 @@ pub(super) fn name_of<'a>(standings: &'a [WebhookStanding], summary: &DeliverySu
 }
 
 pub(super) fn summary_json(summary: &DeliverySummary, webhook: &str) -> Value {
-    json!({
-        "delivery": summary.number.to_string(),
-        "id": summary.id.to_string(),
-        "webhook": webhook,
-        "webhook_id": summary.number.webhook.0,
-        "sequence": summary.number.sequence,
-        "state": summary.state.as_str(),
-        "form": summary.form,
-        "event": summary.verb.as_str(),
-        "entry_id": summary.entry_id,
-        "position": summary.position.to_string(),
-        "committed_at": times::write(summary.committed_at_us),
-        "attempts": summary.attempts,
-        "due_at": summary.due_at_us.map(times::write),
-        "last_outcome": summary.last_outcome,
-    })
+    serde_json::to_value(Delivery::of(summary, webhook)).expect("it is texts and numbers")
 }
 
 fn range_json(range: &SequenceRange) -> Value {

@@ -6,6 +6,7 @@ pub mod config;
 mod database;
 pub mod deliveries;
 pub mod demo;
+mod purge;
 pub mod queue;
 pub mod resume;
 pub mod run;

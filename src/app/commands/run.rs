@@ -1,7 +1,6 @@
 //! `walhook run`.
 
 use super::Context;
-use crate::admin::Shown;
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
 use crate::app::run::{Parts, run};
@@ -27,8 +26,8 @@ pub async fn perform(context: &Context, arguments: &cli::Run) -> Result<Exit, Fa
     let options =
         Options { bytes_max: config.queue.bytes_max, observers: observers.clone(), ..Options::default() };
     let queue: Arc<dyn Queue> = SqliteQueue::open(&config.queue.path, options)?;
-    let shown = Shown { health, metrics, queue: Arc::clone(&queue) };
-    run(Parts { requests, config, adopt_slot: arguments.adopt_slot, queue, observers, shown }).await?;
+    let adopt_slot = arguments.adopt_slot;
+    run(Parts { requests, config, adopt_slot, queue, observers, health, metrics }).await?;
     Ok(Exit::Well)
 }
 

@@ -122,6 +122,7 @@ mod tests {
             position: Position { epoch: 0, commit_lsn: Lsn(sequence), ordinal: 0 },
             committed_at_us: 0,
             attempts,
+            replayed: false,
             due_at_us: None,
             last_outcome: None,
         }

@@ -1,5 +1,6 @@
 //! Times as people write and read them.
 
+pub(super) use crate::admin::api::time::write;
 use crate::app::config::read_duration;
 use crate::app::failure::Failure;
 use jiff::Timestamp;
@@ -22,11 +23,6 @@ pub(super) fn read(option: &str, text: &str, now: Timestamp) -> Result<i64, Fail
     let local = text.parse::<jiff::civil::DateTime>().map_err(|_| wrong())?;
     let zoned = local.to_zoned(TimeZone::system()).map_err(|_| wrong())?;
     Ok(zoned.timestamp().as_microsecond())
-}
-
-/// RFC 3339 in UTC, to the microsecond.
-pub(super) fn write(us: i64) -> String {
-    Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| format!("{time:.6}"))
 }
 
 /// In UTC to the second, for tables.

@@ -305,6 +305,11 @@ pub(super) static WEBHOOK: &[Key] = &[
         Kind::Size,
         "How much the bodies that wait for it may take; absent, a quarter of the queue.",
     ),
+    Key::optional(
+        "retention",
+        Kind::Duration,
+        "How long its delivered and dropped deliveries stay listed, with their bodies; absent, as [queue] says.",
+    ),
 ];
 
 static CALLBACK: &[Key] = &[

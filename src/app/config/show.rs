@@ -142,6 +142,7 @@ impl Toml {
         self.maybe("per_second_max", sending.per_second_max.map(|max| max.to_string()));
         self.key("timeout", duration(sending.timeout));
         self.key("backlog_bytes_max", size(sending.backlog_bytes_max));
+        self.maybe("retention", webhook.retention.map(duration));
         let _ = writeln!(self.0, "[webhooks.callback]");
         self.key("url", text(webhook.callback.url.as_str()));
         self.key("authentication", authentication(webhook));

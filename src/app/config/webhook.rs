@@ -104,6 +104,7 @@ pub(super) fn read_one(
         callback: callback?,
         signing_secrets: signing_secrets.unwrap_or_default(),
         sending,
+        retention: table.duration("retention").copied(),
     })
 }
 

@@ -60,14 +60,21 @@ pub(super) fn store(
     let part: i64 = connection
         .prepare_cached(sql!("end_in_block"))?
         .query_row(params![block.cast_signed(), ended, now_us], |row| row.get(0))?;
-    if !arrived.is_empty() {
-        let list = postcard::to_stdvec(arrived).expect("memory takes what is written to it");
-        connection.prepare_cached(sql!("insert_arrived"))?.execute(params![
-            block.cast_signed(),
-            part,
-            list
-        ])?;
+    store_rest(connection, block, arrived, part)
+}
+
+/// Writes a list of a block; so many of it have ended with that.
+pub(super) fn store_rest(
+    connection: &Connection,
+    block: u64,
+    arrived: &[Arrived],
+    part: i64,
+) -> Result<(), Fault> {
+    if arrived.is_empty() {
+        return Ok(());
     }
+    let list = postcard::to_stdvec(arrived).expect("memory takes what is written to it");
+    connection.prepare_cached(sql!("insert_arrived"))?.execute(params![block.cast_signed(), part, list])?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::delivery::{Body, DeliveryId, NewEvent, State};
 use crate::event::Verb;
 use crate::form::Lane;
 use crate::lsn::{Lsn, Position};
+use crate::queue::Place;
 use crate::webhook::WebhookId;
 use bytes::Bytes;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
@@ -40,6 +41,18 @@ impl Home {
 
     pub(super) fn place(self) -> u32 {
         (self.0 & ((1 << PLACE_BITS) - 1)) as u32
+    }
+}
+
+impl From<Home> for Place {
+    fn from(home: Home) -> Self {
+        Self(home.0)
+    }
+}
+
+impl From<Place> for Home {
+    fn from(place: Place) -> Self {
+        Self(place.0)
     }
 }
 
@@ -103,15 +116,17 @@ pub(super) struct Row {
     pub(super) state: State,
     pub(super) due_at_us: Option<i64>,
     pub(super) attempts: u32,
+    pub(super) replay: bool,
 }
 
 impl Row {
-    /// The row in three columns from `column` on.
+    /// The row in four columns from `column` on.
     pub(super) fn at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Self> {
         Ok(Self {
             state: state_at(row, column)?,
             due_at_us: row.get(column + 1)?,
             attempts: row.get(column + 2)?,
+            replay: row.get(column + 3)?,
         })
     }
 }

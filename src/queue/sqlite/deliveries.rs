@@ -15,6 +15,7 @@ use crate::queue::{DeliveryDetail, DeliveryRef, DeliverySummary, Filter};
 use crate::webhook::WebhookId;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// How many blocks are read through at once.
 const BLOCKS_STEP: usize = 64;
@@ -57,13 +58,13 @@ pub(super) struct Found {
 }
 
 /// What became of the deliveries of a block.
-struct Fates {
+pub(super) struct Fates {
     arrived: HashMap<u32, Arrived>,
     rows: Rows,
 }
 
 impl Fates {
-    fn of(connection: &Connection, block: &Block) -> Result<Self, Fault> {
+    pub(super) fn of(connection: &Connection, block: &Block) -> Result<Self, Fault> {
         let arrived = arrived::lists(connection, block.id)?;
         let arrived = arrived.into_iter().map(|arrived| (arrived.place, arrived)).collect();
         Ok(Self { arrived, rows: block.rows(connection)? })
@@ -143,7 +144,7 @@ fn blocks_of(connection: &Connection, window: Window, filter: &Filter) -> Result
     Ok((blocks, read_to))
 }
 
-fn found_of(block: &Block, delivery: &Delivery, event: &Event, fates: &Fates) -> Found {
+pub(super) fn found_of(block: &Block, delivery: &Delivery, event: &Event, fates: &Fates) -> Found {
     let row = fates.rows.get(&(delivery.webhook, delivery.sequence));
     let arrived = fates.arrived.get(&delivery.place);
     let (state, attempts, due_at_us) = match (row, arrived) {
@@ -165,13 +166,15 @@ fn found_of(block: &Block, delivery: &Delivery, event: &Event, fates: &Fates) ->
             position: event.position,
             committed_at_us: event.committed_at_us,
             attempts,
+            replayed: row.is_some_and(|row| row.replay),
             due_at_us: due_at_us.filter(|_| state == State::Retrying),
             last_outcome: arrived.map(|arrived| arrived.attempt().outcome.to_string()),
         },
     }
 }
 
-fn fits(summary: &DeliverySummary, filter: &Filter) -> bool {
+/// Whether a delivery is meant; which of those that are to be sent are behind others is not known here.
+pub(super) fn fits(summary: &DeliverySummary, filter: &Filter) -> bool {
     let Filter { webhook: _, sequence: _, states, form, entry_id, since_us, until_us } = filter;
     let is_queued = |state: &State| matches!(state, State::Waiting | State::Ready);
     let fits_state =
@@ -183,6 +186,33 @@ fn fits(summary: &DeliverySummary, filter: &Filter) -> bool {
         && until_us.is_none_or(|until_us| summary.committed_at_us < until_us)
 }
 
+/// Tells which of the deliveries that are to be sent are behind others.
+#[derive(Default)]
+pub(super) struct Stands(HashMap<WebhookId, foldhash::HashMap<u64, Stand>>);
+
+impl Stands {
+    /// Corrects the state of a delivery that is called ready. Returns whether it fits all the same.
+    pub(super) fn correct(
+        &mut self,
+        connection: &Connection,
+        summary: &mut DeliverySummary,
+        filter: &Filter,
+    ) -> Result<bool, Fault> {
+        if summary.state != State::Ready {
+            return Ok(true);
+        }
+        let DeliveryNumber { webhook, sequence } = summary.number;
+        let stands = match self.0.entry(webhook) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Index::lanes_of(connection, webhook)?.stands()),
+        };
+        if stands.get(&sequence) == Some(&Stand::Waiting) {
+            summary.state = State::Waiting;
+        }
+        Ok(filter.states.is_empty() || filter.states.contains(&summary.state))
+    }
+}
+
 /// Deliveries that fit, newest first.
 pub(super) fn deliveries(
     connection: &Connection,
@@ -190,25 +220,16 @@ pub(super) fn deliveries(
     limit: usize,
 ) -> Result<Vec<DeliverySummary>, Fault> {
     let mut found = Vec::new();
+    let mut stands = Stands::default();
     for webhook in known(connection, filter.webhook)? {
         let Some(newest) = newest(connection, webhook)? else { continue };
-        let mut stands = None;
         let mut left = limit;
         let mut window = Window { upwards: false, ..Window::upwards(webhook, 1, newest, filter) };
         while left > 0 && window.first <= window.last {
             let (here, read_to) = summaries(connection, window, filter, left)?;
             for Found { mut summary, .. } in here {
-                if summary.state == State::Ready {
-                    if stands.is_none() {
-                        stands = Some(Index::lanes_of(connection, webhook)?.stands());
-                    }
-                    let stand = stands.as_ref().and_then(|stands| stands.get(&summary.number.sequence));
-                    if stand == Some(&Stand::Waiting) {
-                        summary.state = State::Waiting;
-                    }
-                    if !filter.states.is_empty() && !filter.states.contains(&summary.state) {
-                        continue;
-                    }
+                if !stands.correct(connection, &mut summary, filter)? {
+                    continue;
                 }
                 left -= 1;
                 found.push(summary);
@@ -235,7 +256,11 @@ fn newest(connection: &Connection, webhook: WebhookId) -> Result<Option<u64>, Fa
     Ok(newest)
 }
 
-fn last_outcome(connection: &Connection, number: DeliveryNumber) -> Result<Option<Outcome>, Fault> {
+/// What became of the last attempt on a delivery that has a row of its own.
+pub(super) fn last_outcome(
+    connection: &Connection,
+    number: DeliveryNumber,
+) -> Result<Option<Outcome>, Fault> {
     let attempt = connection
         .prepare_cached(sql!("last_attempt"))?
         .query_row(params![number.webhook.0.cast_signed(), number.sequence.cast_signed()], attempt_of)

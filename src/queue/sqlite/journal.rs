@@ -134,6 +134,14 @@ impl Journal {
         }
     }
 
+    /// Nothing comes: what the database knows of is forgotten here, for it may be purged there.
+    pub(super) fn rests(&self) {
+        let mut notes = self.notes();
+        if notes.unwritten == 0 {
+            notes.empty();
+        }
+    }
+
     /// The database knows of all that was found here.
     pub(super) fn taken_over(&self) {
         self.notes().empty();

@@ -39,8 +39,10 @@ mod noted;
 mod open;
 mod operate;
 mod options;
+mod pages;
 #[cfg(test)]
 mod plans;
+mod privacy;
 mod purge;
 mod ranges;
 mod read;
@@ -66,8 +68,9 @@ use crate::delivery::{
 use crate::failpoint;
 use crate::lsn::Durable;
 use crate::queue::{
-    Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange,
-    Size, StagedChange, StagedEntry, WebhookRecord, WebhookStanding,
+    Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, EndedBefore, EntryPurged, EntryRef,
+    Error, Filter, Page, Place, Queue, SequenceRange, Size, StagedChange, StagedEntry, WebhookRecord,
+    WebhookStanding,
 };
 use crate::registration::{Registration, Registrations};
 use crate::webhook::WebhookId;
@@ -531,6 +534,10 @@ impl Queue for SqliteQueue {
         self.read("list deliveries", move |connection| deliveries::deliveries(connection, &filter, limit))
     }
 
+    fn page(&self, filter: Filter, after: Option<Place>, limit: usize) -> Answer<'_, Page> {
+        self.read("list deliveries", move |connection| pages::page(connection, &filter, after, limit))
+    }
+
     fn delivery(&self, which: DeliveryRef) -> Answer<'_, Option<DeliveryDetail>> {
         self.read("show a delivery", move |connection| deliveries::delivery(connection, which))
     }
@@ -564,14 +571,27 @@ impl Queue for SqliteQueue {
         Box::pin(async move { workplace.blocking("back up", move || backup(&from, &to)).await })
     }
 
-    fn purge(&self, ended_before_us: i64) -> Answer<'_, u64> {
-        let purged = self.write("purge", 0, move |writer| writer.purge(ended_before_us));
+    fn purge_each(&self, before: EndedBefore) -> Answer<'_, u64> {
+        let before = Arc::new(before);
+        let step = move |queue: &Self| {
+            let before = Arc::clone(&before);
+            queue.write("purge", 0, move |writer| writer.purge_each(&before))
+        };
+        let mut next = step(self);
         Box::pin(async move {
-            let purged = purged.await?;
-            if purged == 0 {
-                while self.write("give space back", 0, |writer| writer.give_back()).await? {}
+            loop {
+                match next.await? {
+                    (0, true) => break,
+                    (0, false) => next = step(self),
+                    (purged, _) => return Ok(purged),
+                }
             }
-            Ok(purged)
+            while self.write("give space back", 0, |writer| writer.give_back()).await? {}
+            Ok(0)
         })
+    }
+
+    fn purge_entry(&self, entry: EntryRef, drop_unfinished: bool) -> Answer<'_, EntryPurged> {
+        Box::pin(privacy::purge(self, entry, drop_unfinished))
     }
 }

@@ -78,6 +78,17 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
+/// The same, if nobody has it.
+pub(super) fn lock_if_free(path: &Path) -> Result<Option<File>, Error> {
+    let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+    let file = private().create(true).truncate(false).open(beside(path, ".lock")).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
 /// A path with something appended to its last part.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();

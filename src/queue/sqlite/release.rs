@@ -15,9 +15,9 @@ const DROP_STEP: i64 = 500;
 
 /// A held event that goes.
 pub(super) struct Released {
-    held: HeldRef,
-    event: i64,
-    bytes: u64,
+    pub(super) held: HeldRef,
+    pub(super) event: i64,
+    pub(super) bytes: u64,
 }
 
 impl Writer {

@@ -17,6 +17,7 @@ use super::index::Effect;
 use super::job::{Answer, Brought, Job, Ran};
 use super::journal::Journal;
 use super::noted::Noted;
+use super::purge::Round;
 use super::rows::{sql, unsigned_at};
 use super::settle;
 use super::size::Size;
@@ -101,6 +102,8 @@ pub(super) struct Writer {
     pub(super) size: Size,
     /// What the clock showed last.
     shown_us: i64,
+    /// How far the purging of what ended has come.
+    pub(super) round: Round,
 }
 
 impl Writer {
@@ -138,6 +141,7 @@ impl Writer {
             data_version: DATA_VERSION_UNKNOWN,
             size: Size::default(),
             shown_us: i64::MIN,
+            round: Round::BEGINNING,
         };
         writer.execute("begin immediate")?;
         writer.data_version = writer.read_data_version()?;
@@ -199,6 +203,7 @@ impl Writer {
         if self.noted.may_wait(0, self.now_us()) {
             self.look_around();
             self.show();
+            self.journal.rests();
         } else {
             self.work(None, brought);
         }
@@ -359,6 +364,7 @@ impl Writer {
         self.last_to_store = None;
         self.oldest_new.clear();
         self.to_tell.clear();
+        self.round = Round::BEGINNING;
         // what the clock had moved is undone, too
         self.shown_us = i64::MAX;
         if !self.connection.is_autocommit() {

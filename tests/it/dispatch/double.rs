@@ -352,10 +352,14 @@ impl Queue for MemoryQueue {
         })
     }
 
-    fn purge(&self, ended_before_us: i64) -> Answer<'_, u64> {
+    fn purge_entry(&self, _: walhook::queue::EntryRef, _: bool) -> Answer<'_, walhook::queue::EntryPurged> {
+        not_here()
+    }
+
+    fn purge_each(&self, before: walhook::queue::EndedBefore) -> Answer<'_, u64> {
         Box::pin(async move {
             let mut state = self.state.lock().unwrap();
-            state.purges.push(ended_before_us);
+            state.purges.push(before.us);
             let step = state.purgeable.min(100);
             state.purgeable -= step;
             self.changed.notify_waiters();
@@ -436,6 +440,15 @@ impl Queue for MemoryQueue {
     }
 
     fn deliveries(&self, _: Filter, _: usize) -> Answer<'_, Vec<DeliverySummary>> {
+        not_here()
+    }
+
+    fn page(
+        &self,
+        _: Filter,
+        _: Option<walhook::queue::Place>,
+        _: usize,
+    ) -> Answer<'_, walhook::queue::Page> {
         not_here()
     }
 

@@ -402,6 +402,7 @@ async fn upkeep_purges_in_steps_every_hour() {
         queue: Arc::clone(&queue) as Arc<dyn walhook::queue::Queue>,
         clock: clock(),
         retention: Duration::from_micros(7 * day_us as u64),
+        webhooks: tokio::sync::watch::channel(Arc::default()).1,
         pause: walhook::upkeep::PAUSE,
     };
     let shutdown = tokio_util::sync::CancellationToken::new();

@@ -17,60 +17,60 @@ use walhook::webhook::WebhookId;
 
 /// A clock that a test turns.
 #[derive(Clone)]
-pub(super) struct Turned(Arc<AtomicI64>);
+pub(crate) struct Turned(Arc<AtomicI64>);
 
 impl Turned {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicI64::new(1_700_000_000_000_000)))
     }
 
-    pub(super) fn now_us(&self) -> i64 {
+    pub(crate) fn now_us(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
     }
 
-    pub(super) fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
     }
 
-    pub(super) fn set_back(&self, by: Duration) {
+    pub(crate) fn set_back(&self, by: Duration) {
         self.0.fetch_sub(by.as_micros() as i64, Ordering::SeqCst);
     }
 
-    pub(super) fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         let this = self.clone();
         Clock::new(move || this.now_us())
     }
 }
 
 /// Numbers events and deliveries as capture does.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     commit_lsn: u64,
     sequences: std::collections::BTreeMap<u64, u64>,
-    pub(super) body_bytes: usize,
+    pub(crate) body_bytes: usize,
 }
 
 impl Feed {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { commit_lsn: 0, sequences: std::collections::BTreeMap::new(), body_bytes: 100 }
     }
 
     /// Goes on where the queue stands.
-    pub(super) fn after(commit_lsn: u64, next_sequences: &[(u64, u64)]) -> Self {
+    pub(crate) fn after(commit_lsn: u64, next_sequences: &[(u64, u64)]) -> Self {
         let sequences = next_sequences.iter().map(|&(webhook, next)| (webhook, next - 1)).collect();
         Self { commit_lsn, sequences, body_bytes: 100 }
     }
 
-    pub(super) fn sequence(&self, webhook: u64) -> u64 {
+    pub(crate) fn sequence(&self, webhook: u64) -> u64 {
         self.sequences.get(&webhook).copied().unwrap_or_default()
     }
 
     /// A transaction of one change of an entry for each pair; `(lane, webhooks)`.
-    pub(super) fn transaction(&mut self, changes: &[(u64, &[u64])]) -> Batch {
+    pub(crate) fn transaction(&mut self, changes: &[(u64, &[u64])]) -> Batch {
         self.part(changes, 0, true)
     }
 
     /// A part of a transaction.
-    pub(super) fn part(&mut self, changes: &[(u64, &[u64])], ordinal: u64, last: bool) -> Batch {
+    pub(crate) fn part(&mut self, changes: &[(u64, &[u64])], ordinal: u64, last: bool) -> Batch {
         if ordinal == 0 {
             self.commit_lsn += 100;
         }
@@ -82,7 +82,7 @@ impl Feed {
         Batch { events, progress: last.then(|| self.progress()), ..Batch::default() }
     }
 
-    pub(super) fn event(&mut self, lane: u64, webhooks: &[u64], ordinal: u64) -> NewEvent {
+    pub(crate) fn event(&mut self, lane: u64, webhooks: &[u64], ordinal: u64) -> NewEvent {
         let position = Position { epoch: 0, commit_lsn: Lsn(self.commit_lsn), ordinal };
         let deliveries = webhooks.iter().map(|&webhook| {
             let sequence = self.sequences.entry(webhook).or_insert(0);
@@ -114,12 +114,12 @@ impl Feed {
     }
 
     /// A transaction of one held event for each pair; `(lane, webhooks that are broken)`.
-    pub(super) fn holding(&mut self, events: &[(u64, &[u64])]) -> Batch {
+    pub(crate) fn holding(&mut self, events: &[(u64, &[u64])]) -> Batch {
         self.holding_part(events, 0, true)
     }
 
     /// A part of such a transaction.
-    pub(super) fn holding_part(&mut self, events: &[(u64, &[u64])], ordinal: u64, last: bool) -> Batch {
+    pub(crate) fn holding_part(&mut self, events: &[(u64, &[u64])], ordinal: u64, last: bool) -> Batch {
         if ordinal == 0 {
             self.commit_lsn += 100;
         }
@@ -131,7 +131,7 @@ impl Feed {
         Batch { held, progress: last.then(|| self.progress()), ..Batch::default() }
     }
 
-    pub(super) fn held(&self, lane: u64, holders: Vec<Holder>, ordinal: u64) -> NewHeld {
+    pub(crate) fn held(&self, lane: u64, holders: Vec<Holder>, ordinal: u64) -> NewHeld {
         NewHeld {
             position: Position { epoch: 0, commit_lsn: Lsn(self.commit_lsn), ordinal },
             form: "Incident".into(),
@@ -145,7 +145,7 @@ impl Feed {
     }
 
     /// The delivery of what was held, for a webhook whose condition is true.
-    pub(super) fn judged(&mut self, held: &walhook::delivery::Held) -> NewEvent {
+    pub(crate) fn judged(&mut self, held: &walhook::delivery::Held) -> NewEvent {
         let walhook::delivery::HeldWhat::Event { lane, committed_at_us, .. } = held.what else {
             panic!("{held:?} is a range")
         };
@@ -153,12 +153,12 @@ impl Feed {
         NewEvent { position: held.position, committed_at_us, was_held: true, ..event }
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         Progress { commit_lsn: Lsn(self.commit_lsn), end_lsn: Lsn(self.commit_lsn + 50) }
     }
 }
 
-pub(super) fn record(id: u64) -> WebhookRecord {
+pub(crate) fn record(id: u64) -> WebhookRecord {
     WebhookRecord {
         id: WebhookId(id),
         name: format!("webhook {id}"),
@@ -167,20 +167,20 @@ pub(super) fn record(id: u64) -> WebhookRecord {
     }
 }
 
-pub(super) async fn register(queue: &dyn Queue, ids: &[u64]) {
+pub(crate) async fn register(queue: &dyn Queue, ids: &[u64]) {
     queue.register(ids.iter().copied().map(record).collect()).await.unwrap();
 }
 
-pub(super) async fn claim(queue: &dyn Queue, claims_max: usize) -> Vec<Claim> {
+pub(crate) async fn claim(queue: &dyn Queue, claims_max: usize) -> Vec<Claim> {
     queue.claim(claims_max, &|_| usize::MAX).await.unwrap()
 }
 
-pub(super) fn numbers(claims: &[Claim]) -> Vec<(u64, u64)> {
+pub(crate) fn numbers(claims: &[Claim]) -> Vec<(u64, u64)> {
     claims.iter().map(|claim| (claim.number.webhook.0, claim.number.sequence)).collect()
 }
 
 /// A claim with the end that an answer brings.
-pub(super) fn end(claim: Claim, status: u16, settlement: Settlement) -> Settled {
+pub(crate) fn end(claim: Claim, status: u16, settlement: Settlement) -> Settled {
     let attempt = Attempt {
         number: claim.attempt,
         started_at_us: 1_700_000_000_000_000,
@@ -190,16 +190,16 @@ pub(super) fn end(claim: Claim, status: u16, settlement: Settlement) -> Settled 
     Settled { claim, attempt, settlement, suspend: None }
 }
 
-pub(super) fn delivered(claim: Claim) -> Settled {
+pub(crate) fn delivered(claim: Claim) -> Settled {
     end(claim, 200, Settlement::Delivered)
 }
 
-pub(super) fn dead(claim: Claim) -> Settled {
+pub(crate) fn dead(claim: Claim) -> Settled {
     end(claim, 400, Settlement::Dead)
 }
 
 /// Claims what is due and delivers it until nothing is left. Returns the numbers in the order of claiming.
-pub(super) async fn drain(queue: &dyn Queue) -> Vec<(u64, u64)> {
+pub(crate) async fn drain(queue: &dyn Queue) -> Vec<(u64, u64)> {
     let mut all = Vec::new();
     loop {
         let claims = claim(queue, 1000).await;

@@ -9,11 +9,11 @@
 //! ```
 
 use super::file::{CaseOfFile, ContextOfFile, Expect, FieldOfFile, File, Operation};
-use super::rows::{self, Values};
 use super::{draw_failure, made};
 use crate::change::{OldRow, Row};
 use crate::event::Verb;
 use crate::form::BoundForm;
+use crate::format::{Values, rows};
 use crate::qualification::{Case as LetterCase, Dialect, Facts, Phase, Purpose, Qualification, Truth};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

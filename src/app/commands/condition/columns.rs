@@ -63,7 +63,7 @@ const OTHERS: [(&str, Kind); 7] = [
 ];
 
 /// Reads the columns.
-pub(super) fn read(text: &str) -> Result<Vec<MadeField>, Failure> {
+pub(crate) fn read(text: &str) -> Result<Vec<MadeField>, Failure> {
     let mut fields: Vec<MadeField> = Vec::new();
     for column in split(text, ',').map_err(wrong)? {
         let parts = split(column, ':').map_err(wrong)?;

@@ -2,7 +2,7 @@
 
 use super::cases::{Value, When};
 use super::made::MadeField;
-use super::rows::Values;
+use crate::format::Values;
 use crate::value::{Kind, Moment, Selection};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};

@@ -1,38 +1,16 @@
 //! `walhook condition --sample`: the events captured last, as far as the bodies in the queue tell of them.
 
-use super::deciding::deciding;
-use super::{Asked, bound, form, one_line, refuse, rows};
+use super::{Asked, bound, form, refuse};
+use crate::admin::sample::{Judged, Sampled, judge, last_events};
 use crate::app::cli;
 use crate::app::commands::{Context, times};
 use crate::app::failure::{Exit, Failure};
 use crate::app::output::Output;
-use crate::change::{OldRow, Row};
 use crate::event::Verb;
 use crate::form::BoundForm;
-use crate::format::{self, Told};
-use crate::lsn::Position;
-use crate::qualification::{BoundQualification, Facts, Truth};
-use crate::queue::{DeliveryRef, DeliverySummary, Filter, Queue};
+use crate::qualification::{BoundQualification, Truth};
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// How many deliveries are looked at, whatever is asked for: an event has as many as webhooks wanted it.
-const DELIVERIES_MAX: usize = 20_000;
-
-/// An event, put together from its deliveries.
-struct Sampled {
-    summary: DeliverySummary,
-    told: Told,
-}
-
-/// An event with what the condition came to.
-struct Judged<'a> {
-    summary: &'a DeliverySummary,
-    verdict: Option<Truth>,
-    why: String,
-    /// Whether it could not be judged, and a body with more fields might have helped.
-    lacks_values: bool,
-}
 
 /// Judges the last events of the queue.
 pub(super) async fn perform(
@@ -43,9 +21,13 @@ pub(super) async fn perform(
     let config = context.load()?;
     let queue = context.open_queue(&config).await?;
     let asked = form::asked(context, command).await?;
+    let wanted = |verb: Verb| {
+        command.event.is_none_or(|wanted| wanted == verb)
+            && asked.verbs.as_ref().is_none_or(|verbs| verbs.contains(&verb))
+    };
     let mut events = Vec::new();
     for form in &asked.forms {
-        events.extend(last_events(&*queue, &form.form.name, &asked, command.event, count).await?);
+        events.extend(last_events(&*queue, &form.form.name, &wanted, count).await?);
     }
     events.sort_by_key(|event| std::cmp::Reverse(event.summary.position));
     events.truncate(count);
@@ -70,99 +52,6 @@ pub(super) async fn perform(
 fn verbs(events: &[Sampled], form: &str) -> Vec<Verb> {
     let of_form = |verb: &Verb| events.iter().any(|e| e.summary.form == form && e.summary.verb == *verb);
     Verb::ALL.into_iter().filter(of_form).collect()
-}
-
-/// The last events of a form, newest first, each once, with all that its bodies tell.
-async fn last_events(
-    queue: &dyn Queue,
-    form: &str,
-    asked: &Asked,
-    verb: Option<Verb>,
-    count: usize,
-) -> Result<Vec<Sampled>, Failure> {
-    let webhooks = queue.webhooks().await?.len().max(1);
-    // an event of which none is wanted takes the place of one that is
-    let limit = count.saturating_mul(webhooks).saturating_mul(Verb::ALL.len()).min(DELIVERIES_MAX);
-    let filter = Filter { form: Some(form.to_owned()), ..Filter::default() };
-    let identity = |summary: &DeliverySummary| -> (Position, Verb, String) {
-        (summary.position, summary.verb, summary.entry_id.clone())
-    };
-    let wanted = |summary: &DeliverySummary| {
-        verb.is_none_or(|verb| verb == summary.verb)
-            && asked.verbs.as_ref().is_none_or(|verbs| verbs.contains(&summary.verb))
-    };
-    let mut events: Vec<Sampled> = Vec::new();
-    for summary in queue.deliveries(filter, limit).await?.into_iter().filter(wanted) {
-        let same = events.iter().rposition(|event| identity(&event.summary) == identity(&summary));
-        if same.is_none() && events.len() == count {
-            continue;
-        }
-        // purged in the meantime
-        let Some(detail) = queue.delivery(DeliveryRef::Number(summary.number)).await? else { continue };
-        let body = [&detail.body.head[..], &detail.body.tail[..]].concat();
-        // which format it was is not kept with it: the one that says most is it
-        let told = format::FORMATS.iter().filter_map(|format| format.told(summary.verb, &body));
-        let told = told.max_by_key(told_fields).unwrap_or_default();
-        match same {
-            Some(at) => complete(&mut events[at].told, told),
-            None => events.push(Sampled { summary, told }),
-        }
-    }
-    Ok(events)
-}
-
-fn told_fields(told: &Told) -> usize {
-    told.new.len() + told.old.as_ref().map_or(0, |old| 1 + old.len())
-}
-
-/// The bodies of one event tell of the same rows.
-fn complete(told: &mut Told, other: Told) {
-    for (field, value) in other.new {
-        told.new.entry(field).or_insert(value);
-    }
-    match (&mut told.old, other.old) {
-        (Some(old), Some(other)) => {
-            for (field, value) in other {
-                old.entry(field).or_insert(value);
-            }
-        }
-        (old @ None, other) => *old = other,
-        (Some(_), None) => {}
-    }
-}
-
-fn judge<'a>(form: &BoundForm, bound: &BoundQualification, event: &'a Sampled) -> Judged<'a> {
-    let summary = &event.summary;
-    let new = (summary.verb != Verb::Delete).then(|| rows::known_part(form, &event.told.new));
-    let old = match &event.told.old {
-        Some(values) if summary.verb != Verb::Create => OldRow::Full(rows::known_part(form, values)),
-        _ => OldRow::Absent,
-    };
-    let facts = Facts {
-        form,
-        verb: summary.verb,
-        old: &old,
-        new: new.as_ref(),
-        committed_at_us: summary.committed_at_us,
-        user: None,
-    };
-    let text = bound.qualification().text();
-    match bound.judge(&facts) {
-        Ok(Truth::True) => {
-            Judged { summary, verdict: Some(Truth::True), why: String::new(), lacks_values: false }
-        }
-        Ok(truth) => {
-            let place = deciding(bound.qualification().root(), &bound.explain(&facts));
-            let why = place.map_or_else(String::new, |place| one_line(text, &place));
-            Judged { summary, verdict: Some(truth), why, lacks_values: false }
-        }
-        Err(failure) => {
-            let is_short = new.as_ref().is_some_and(Row::has_unchanged)
-                || old.row().map_or(summary.verb != Verb::Create, Row::has_unchanged);
-            let why = format!("{}: {failure}", one_line(text, &failure.place));
-            Judged { summary, verdict: None, why, lacks_values: is_short }
-        }
-    }
 }
 
 fn show(output: Output, asked: &Asked, judged: &[Judged<'_>]) -> Result<(), Failure> {
@@ -190,7 +79,7 @@ fn show(output: Output, asked: &Asked, judged: &[Judged<'_>]) -> Result<(), Fail
             "lacks_values": judged.lacks_values,
         })
     };
-    let matching = judged.iter().filter(|judged| judged.verdict == Some(Truth::True)).count();
+    let matching = judged.iter().filter(|judged| judged.is_true()).count();
     output.list(
         || {
             json!({

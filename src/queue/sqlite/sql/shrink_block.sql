@@ -1,1 +1,1 @@
-update block set deliveries = ?2, ended = 0 where id = ?1
+update block set deliveries = ?2, ended = ?3 where id = ?1

@@ -1,12 +1,11 @@
 //! Rows written as JSON objects: values by the names of fields or columns.
 
-use crate::app::config::suggestion;
+use super::Values;
 use crate::change::{Datum, Row};
 use crate::form::BoundForm;
+use crate::nearby::remedy as suggestion;
 use crate::value::Kind;
 use serde_json::value::RawValue;
-
-pub use crate::format::Values;
 
 /// A row of a form. A string is the column's text as it is or the label of a selection, a number its text, true and false are t and f, an object
 /// or an array is its JSON text. What `values` does not have is NULL.

@@ -56,9 +56,10 @@ fn place(condition: &Condition) -> Option<&Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::commands::condition::{bound, columns, made, rows};
+    use crate::app::commands::condition::{bound, columns, made};
     use crate::change::OldRow;
     use crate::event::Verb;
+    use crate::format::rows;
     use crate::qualification::Facts;
     use std::sync::Arc;
 

@@ -1,0 +1,66 @@
+//! The native API: of a running walhook on a real server, and with requests that nobody should send.
+
+#[path = "api/hostile.rs"]
+mod hostile;
+#[path = "api/running.rs"]
+mod running;
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+/// A client of an API.
+pub(crate) struct Caller {
+    base: String,
+    client: Client,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) json: Value,
+}
+
+impl Caller {
+    /// Of the API on a port of the loopback.
+    pub(crate) fn new(base: &str) -> Self {
+        Self { base: format!("{base}/api/v1"), client: Client::new() }
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let json: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{status} {error}: {text:?}"));
+        let kind = if status < 400 { "application/json" } else { "application/problem+json" };
+        assert_eq!(headers["content-type"], kind, "{status} {json}");
+        if status >= 400 {
+            assert_eq!(json["status"], status, "{json}");
+            assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()), "{json}");
+        }
+        Answer { status, headers, json }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        let request = self.request("POST", path).header("content-type", "application/json");
+        self.send(request.body(body.to_string())).await
+    }
+
+    /// The answer to a request that is well.
+    pub(crate) async fn well(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.json);
+        answer.json
+    }
+}

@@ -2,6 +2,7 @@
 
 mod connections;
 mod health;
+pub mod problem;
 
 use crate::observe::Observers;
 use crate::queue::{Queue, WebhookState};

@@ -5,6 +5,7 @@ use super::failure::{Exit, Failure};
 use super::signals::{Request, Requests};
 use super::supervise::{supervise, with_causes};
 use super::thread;
+use crate::admin::accounts::Access;
 use crate::admin::{Admin, Shown};
 use crate::capture;
 use crate::clock::Clock;
@@ -49,6 +50,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
+    let (access, _) = watch::channel(Arc::clone(&config.admin.access));
     let transport = Transport::new(&transport::Settings {
         allow: config.dispatch.allow.clone(),
         ..transport::Settings::default()
@@ -110,13 +112,27 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        let listen = config.admin.listen;
+        let (listen, access) = (config.admin.listen, access.subscribe());
         async move {
-            let start = || async { Admin::bind(listen).await?.serve(shown.clone(), shutdown.clone()).await };
-            supervise("admin", &observers, &shutdown, pending, start).await;
+            let start = || async {
+                let admin = Admin::bind(listen).await?;
+                admin.serve(shown.clone(), access.clone(), observers.clone(), shutdown.clone()).await
+            };
+            // a certificate that was of no use may be now
+            let reload = || {
+                let mut access = access.clone();
+                access.mark_unchanged();
+                async move {
+                    if access.changed().await.is_err() {
+                        pending::<()>().await;
+                    }
+                }
+            };
+            supervise("admin", &observers, &shutdown, reload, start).await;
         }
     });
-    tasks.spawn(follow_signals(requests, configs, webhooks, queue, observers, shutdown));
+    let handles = Handles { configs, webhooks, access };
+    tasks.spawn(follow_signals(requests, handles, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
             std::panic::resume_unwind(panicked.into_panic());
@@ -180,15 +196,22 @@ async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) 
     }
 }
 
+/// What the tasks follow, each its part of the configuration.
+struct Handles {
+    configs: watch::Sender<Arc<Config>>,
+    webhooks: watch::Sender<Arc<Webhooks>>,
+    access: watch::Sender<Arc<Access>>,
+}
+
 /// SIGHUP takes the configuration file over, SIGTERM and SIGINT end the process.
 async fn follow_signals(
     mut requests: Requests,
-    configs: watch::Sender<Arc<Config>>,
-    webhooks: watch::Sender<Arc<Webhooks>>,
+    handles: Handles,
     queue: Arc<dyn Queue>,
     observers: Observers,
     shutdown: CancellationToken,
 ) {
+    let Handles { configs, webhooks, access } = handles;
     let started = Arc::clone(&configs.borrow());
     while requests.next().await == Request::Reload {
         let path = configs.borrow().path.clone();
@@ -206,6 +229,9 @@ async fn follow_signals(
                 failpoint::reach("reload.before");
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
                 webhooks.send_replace(Arc::new(config.webhooks.clone()));
+                if config.admin.listen == started.admin.listen {
+                    access.send_replace(Arc::clone(&config.admin.access));
+                }
                 failpoint::reach("reload.between");
                 configs.send_replace(Arc::new(config));
                 failpoint::reach("reload.after");

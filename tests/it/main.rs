@@ -3,6 +3,7 @@
 // also in what the tests stand on, which clippy does not count among the tests
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod catalog;
 mod certificates;
 mod cli;

@@ -6,6 +6,7 @@ pub mod config;
 mod database;
 pub mod deliveries;
 pub mod demo;
+pub mod password;
 pub mod queue;
 pub mod resume;
 pub mod run;
@@ -14,6 +15,7 @@ pub mod setup;
 mod tail;
 pub mod teardown;
 mod times;
+pub mod token;
 pub mod webhooks;
 
 use super::cli::{Color, Common, LogFormat};

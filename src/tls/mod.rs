@@ -3,6 +3,8 @@
 //! The provider is always named (aws-lc-rs), never the process default: a second one somewhere in the
 //! dependencies would otherwise make the default ambiguous.
 
+pub mod server;
+
 use crate::webhook::CallbackTls;
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -58,7 +60,7 @@ pub enum Error {
         certificate.display(),
         key.display()
     )]
-    Client {
+    Pair {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's.
@@ -110,7 +112,7 @@ pub fn client_config(check: &Check, client: Option<(&Path, &Path)>) -> Result<Ar
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => builder
             .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(|source| Error::Client {
+            .map_err(|source| Error::Pair {
                 certificate: certificate.to_owned(),
                 key: key.to_owned(),
                 source: Box::new(source),

@@ -265,6 +265,25 @@ async fn without_a_certificate_that_can_be_used_it_does_not_listen_until_there_i
 }
 
 #[test]
+fn check_judges_the_certificate() {
+    let house = House::new();
+    house.configure(TLS, "");
+    let check = |wanted: &str| {
+        let (_, text) = house.run_with(&["check"], String::new());
+        assert!(text.contains(wanted), "{wanted} is not in {text}");
+    };
+    check("us.pem cannot be read");
+    certificate(house.folder(), 2020, 2090);
+    check("the certificate is good until 2090-01-01");
+    certificate(house.folder(), 2020, 2021);
+    check("the certificate has been over since 2021-01-01");
+    fs::write(house.folder().join("us.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    check("cannot be used together");
+    fs::set_permissions(house.folder().join("us.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    check("can be read by others");
+}
+
+#[test]
 fn a_password_comes_by_standard_input_and_never_by_argument() {
     let house = House::new();
     for (input, code, wanted) in [

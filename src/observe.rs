@@ -70,6 +70,23 @@ pub enum Observation {
         /// The problems, drawn.
         problems: String,
     },
+    /// Somebody could not log in to the HTTP surface.
+    LoginRefused {
+        /// The account, where there is one of that name.
+        account: Option<String>,
+        /// The address it came from.
+        peer: String,
+    },
+    /// The HTTP surface serves a certificate from now on.
+    CertificateTakenOver {
+        /// How many days it is still good, where that can be read.
+        days_left: Option<i64>,
+    },
+    /// A certificate of the HTTP surface cannot be used; the one before it stays.
+    CertificateRefused {
+        /// Why.
+        reason: String,
+    },
 
     // --- capture
     /// The slot is being created; that waits for every open transaction of the server.

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`: they need no account.
+//! `/healthz` and `/readyz`, which need no account, and `/metrics`.
 
 use super::Shown;
 use crate::report::QueueReading;
@@ -13,11 +13,11 @@ use axum::{Json, Router};
 use serde_json::json;
 
 pub(super) fn routes(shown: Shown) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(shown)
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(shown)
+}
+
+pub(super) fn metrics_routes(shown: Shown) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(shown)
 }
 
 /// The process is alive: it answers.

@@ -1,10 +1,19 @@
-//! The HTTP surface: health, readiness, metrics and the native API. Further interfaces are a folder and a `merge` each.
+//! The HTTP surface: health, readiness, metrics and the native API. Further interfaces are a folder and a `merge` each,
+//! behind the [`Gate`](gate::Gate).
 
+pub mod accounts;
 pub mod api;
+mod attempts;
+mod certificates;
 mod connections;
+pub mod gate;
+pub mod hashes;
 mod health;
+mod login;
 pub mod problem;
 pub mod sample;
+
+pub use connections::Peer;
 
 use crate::catalog::Latest;
 use crate::observe::Observers;
@@ -14,7 +23,12 @@ use crate::report::health::Health;
 use crate::report::metrics::Metrics;
 use crate::report::{QueueReading, WebhookReading};
 use crate::webhook::Webhooks;
+use crate::tls;
+use accounts::Access;
 use axum::Router;
+use certificates::Certificates;
+use gate::Gate;
+use login::Logins;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +55,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// There is no certificate to listen with.
+    #[error("the admin interface has no certificate that it could use")]
+    Certificate(#[source] tls::Error),
     /// The server broke off.
     #[error("the admin interface broke off")]
     Serve(#[source] io::Error),
@@ -51,7 +68,7 @@ impl Remediable for Error {
         match self {
             // another process may let the port go
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Remedy::Wait,
-            Self::Listen { .. } => Remedy::CallOperator,
+            Self::Listen { .. } | Self::Certificate(_) => Remedy::CallOperator,
             Self::Serve(_) => Remedy::Wait,
         }
     }
@@ -59,6 +76,9 @@ impl Remediable for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Listen { .. } => Some("set [admin] listen to a free address of this machine".into()),
+            Self::Certificate(_) => Some(
+                "name in [admin] tls PEM files that walhook may read, and a key that nobody else may".into(),
+            ),
             Self::Serve(_) => None,
         }
     }
@@ -131,30 +151,37 @@ impl Admin {
         self.local
     }
 
-    /// What the operator should know of the address: others than this machine can reach it, and nothing here
-    /// asks who they are.
-    pub fn warning(&self) -> Option<String> {
-        (!self.local.ip().is_loopback()).then(|| {
-            format!("[admin] listen = \"{}\" can be reached by others, and needs no account: metrics show the names of webhooks", self.local)
-        })
-    }
-
-    /// Answers until `shutdown`, then finishes what is under way.
-    pub async fn serve(self, shown: Shown, shutdown: CancellationToken) -> Result<(), Error> {
-        let listener = connections::Limited::new(self.listener);
+    /// Answers until `shutdown`, then finishes what is under way. What `access` says holds at once.
+    pub async fn serve(
+        self,
+        shown: Shown,
+        access: watch::Receiver<Arc<Access>>,
+        observers: Observers,
+        shutdown: CancellationToken,
+    ) -> Result<(), Error> {
+        let (certificates, served) =
+            Certificates::load(access.clone(), observers.clone()).map_err(Error::Certificate)?;
+        let gate = Gate::new(Logins::new(access, observers), self.local);
+        let listener = connections::Limited::new(self.listener, served);
+        let service = routes(&shown, &gate).into_make_service_with_connect_info::<Peer>();
         let graceful =
-            axum::serve(listener, routes(shown)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+            axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let overdue = async {
             shutdown.cancelled().await;
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
             served = async { graceful.await } => served.map_err(Error::Serve),
+            () = certificates.follow() => Ok(()),
             () = overdue => Ok(()),
         }
     }
 }
 
-fn routes(shown: Shown) -> Router {
-    Router::new().merge(health::routes(shown.clone())).merge(api::routes(shown))
+/// Health is open to all, everything else stands behind the gate.
+fn routes(shown: &Shown, gate: &Gate) -> Router {
+    Router::new()
+        .merge(health::routes(shown.clone()))
+        .merge(gate.guard_if_accounts(health::metrics_routes(shown.clone())))
+        .merge(api::routes(shown, gate))
 }

@@ -85,6 +85,10 @@ pub enum Command {
     /// Print the documented example, the effective configuration, or its JSON schema
     #[command(subcommand)]
     Config(Config),
+    /// Make the hash of a password, for a user of the HTTP surface
+    Password,
+    /// Make a token and its hash, for a program that uses the HTTP surface
+    Token,
 }
 
 /// `run`.

@@ -80,6 +80,8 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
             Command::Webhooks(webhooks) => commands::webhooks::perform(&context, &webhooks).await,
             Command::Queue(queue) => commands::queue::perform(&context, &queue).await,
             Command::Config(config) => commands::config::perform(&context, &config),
+            Command::Password => commands::password::perform(&context).await,
+            Command::Token => commands::token::perform(&context),
         }
     });
     // what still runs has been told to end; a blocked thread must not hold the process

@@ -5,6 +5,7 @@ use super::failure::{Exit, Failure};
 use super::signals::{Request, Requests};
 use super::supervise::{supervise, with_causes};
 use super::thread;
+use crate::admin::accounts::Access;
 use crate::admin::{Admin, Shown};
 use crate::capture;
 use crate::catalog::Latest;
@@ -60,6 +61,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
     let registered = Registered::default();
     let (interpreter, _) = watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config)));
+    let (access, _) = watch::channel(Arc::clone(&config.admin.access));
     let transport = Transport::new(&transport::Settings {
         allow: config.dispatch.allow.clone(),
         ..transport::Settings::default()
@@ -132,10 +134,23 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        let listen = config.admin.listen;
+        let (listen, access) = (config.admin.listen, access.subscribe());
         async move {
-            let start = || async { Admin::bind(listen).await?.serve(shown.clone(), shutdown.clone()).await };
-            supervise("admin", &observers, &shutdown, pending, start).await;
+            let start = || async {
+                let admin = Admin::bind(listen).await?;
+                admin.serve(shown.clone(), access.clone(), observers.clone(), shutdown.clone()).await
+            };
+            // a certificate that was of no use may be now
+            let reload = || {
+                let mut access = access.clone();
+                access.mark_unchanged();
+                async move {
+                    if access.changed().await.is_err() {
+                        pending::<()>().await;
+                    }
+                }
+            };
+            supervise("admin", &observers, &shutdown, reload, start).await;
         }
     });
     tasks.spawn({
@@ -159,8 +174,8 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         Arc::clone(&webhooks),
         shutdown.clone(),
     ));
-    let followed = Followed { configs, webhooks, registered, interpreter };
-    tasks.spawn(follow_signals(requests, followed, queue, observers, shutdown));
+    let handles = Handles { configs, webhooks, registered, interpreter, access };
+    tasks.spawn(follow_signals(requests, handles, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
             std::panic::resume_unwind(panicked.into_panic());
@@ -232,13 +247,14 @@ async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) 
     }
 }
 
-/// What follows a new configuration.
-struct Followed {
+/// What the tasks follow, each its part of the configuration.
+struct Handles {
     configs: watch::Sender<Arc<Config>>,
     /// Those that are sent to.
     webhooks: Arc<watch::Sender<Arc<Webhooks>>>,
     registered: Registered,
     interpreter: watch::Sender<Arc<dyn Interpreter>>,
+    access: watch::Sender<Arc<Access>>,
 }
 
 /// Whoever sends has the webhooks of the file and those that are registered, as they are now.
@@ -265,12 +281,12 @@ async fn follow_registrations(
 /// SIGHUP takes the configuration file over, SIGTERM and SIGINT end the process.
 async fn follow_signals(
     mut requests: Requests,
-    followed: Followed,
+    handles: Handles,
     queue: Arc<dyn Queue>,
     observers: Observers,
     shutdown: CancellationToken,
 ) {
-    let Followed { configs, webhooks, registered, interpreter } = followed;
+    let Handles { configs, webhooks, registered, interpreter, access } = handles;
     let started = Arc::clone(&configs.borrow());
     while requests.next().await == Request::Reload {
         let path = configs.borrow().path.clone();
@@ -289,6 +305,10 @@ async fn follow_signals(
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
                 webhooks.send_replace(Arc::new(registered.merged(&config.webhooks)));
                 interpreter.send_replace(Arc::new(Registrations::by(&config)));
+                webhooks.send_replace(Arc::new(config.webhooks.clone()));
+                if config.admin.listen == started.admin.listen {
+                    access.send_replace(Arc::clone(&config.admin.access));
+                }
                 failpoint::reach("reload.between");
                 configs.send_replace(Arc::new(config));
                 failpoint::reach("reload.after");

@@ -8,6 +8,7 @@
 //! So a table without one goes into a second publication that publishes inserts alone, and no table is altered
 //! unless the operator said so.
 
+pub mod certificate;
 pub mod check;
 pub mod conditions;
 pub mod endpoints;

@@ -90,6 +90,8 @@ pub struct Log {
     /// And an endpoint may refuse every delivery.
     failed_attempts: Rationed,
     dead_letters: Rationed,
+    /// And somebody may try passwords.
+    refused_logins: Spaced,
 }
 
 impl Observer for Log {
@@ -98,6 +100,9 @@ impl Observer for Log {
             Observation::TaskFailed { .. }
             | Observation::ConfigurationTakenOver { .. }
             | Observation::ConfigurationRefused { .. } => process(observation),
+            Observation::LoginRefused { .. }
+            | Observation::CertificateTakenOver { .. }
+            | Observation::CertificateRefused { .. } => self.surface(observation),
             Observation::QueueFilling { percent } => {
                 tracing::warn!(percent, "the queue is filling");
             }
@@ -122,6 +127,32 @@ impl Observer for Log {
 }
 
 impl Log {
+    fn surface(&self, observation: &Observation) {
+        match observation {
+            Observation::LoginRefused { account, peer } => {
+                let Some(left_out) = self.refused_logins.says(peer, Instant::now()) else { return };
+                let unsaid = (left_out > 0).then_some(left_out);
+                let account = account.as_deref();
+                tracing::warn!(account, peer, unsaid, "a login to the admin interface was refused");
+            }
+            Observation::CertificateTakenOver { days_left: Some(days_left) } if *days_left < 14 => {
+                tracing::warn!(days_left, "the certificate of the admin interface is in use and ends soon");
+            }
+            Observation::CertificateTakenOver { days_left } => {
+                tracing::info!(days_left, "the certificate of the admin interface is in use");
+            }
+            Observation::CertificateRefused { reason } => {
+                let hint = "mend the files of [admin] tls; they are read again when they change";
+                tracing::error!(
+                    reason,
+                    hint,
+                    "the certificate of the admin interface cannot be used; the one before it stays"
+                );
+            }
+            _ => {}
+        }
+    }
+
     fn attempt(&self, observation: &Observation) {
         let Observation::Attempted {
             number,

@@ -103,6 +103,7 @@ pub struct Metrics {
     queue: Queue,
     task_failures: Family<ByTask, Counter>,
     condition_failures: Family<ByWebhook, Counter>,
+    logins_refused: Counter,
     moments: Mutex<Moments>,
 }
 
@@ -189,6 +190,9 @@ impl Metrics {
         let condition_failures = Family::default();
         let help = "How often a condition could not be judged for an event";
         registered(&mut registry, "condition_failures", help, &condition_failures);
+        let logins_refused = Counter::default();
+        let help = "How often a login to the admin interface was refused";
+        registry.register("logins_refused", help, logins_refused.clone());
         Self {
             registry,
             stream,
@@ -196,6 +200,7 @@ impl Metrics {
             queue,
             task_failures,
             condition_failures,
+            logins_refused,
             moments: Mutex::default(),
         }
     }
@@ -342,6 +347,9 @@ impl Observer for Metrics {
                 if *task == "capture" {
                     self.moments.lock().unwrap_or_else(PoisonError::into_inner).started = false;
                 }
+            }
+            Observation::LoginRefused { .. } => {
+                self.logins_refused.inc();
             }
             Observation::StreamStarted { .. } => {
                 self.heard(None);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::time::Duration;
+use walhook::admin::accounts::Role;
 use walhook::app::config::{Config, Problems};
 use walhook::event::Verb;
 use walhook::form::{Fold, Meaning, OldValues};
@@ -280,7 +281,6 @@ fn what_is_planned_is_refused_and_not_ignored() {
     }
     check("[images]\nx = 1", "\"images\" is not yet supported");
     check("[mail]\nx = 1", "\"mail\" is not yet supported");
-    check("[admin]\nusers = []", "\"users\" is not yet supported");
     check("[source]\nplugin = \"wal2json\"", "\"wal2json\" is not yet supported");
 }
 
@@ -416,6 +416,87 @@ fn certificates_of_an_endpoint_are_files_beside_the_configuration() {
     check(&tls("key = \"us.key\""), "there is a key and no certificate -> add `certificate`");
     check(&tls("ca = \"ca.pem\""), "unknown key");
     check(&all.replace("https://", "http://"), "`tls` is for https, and the URL says http");
+}
+
+const PASSWORD_HASH: &str =
+    "$argon2id$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$GpZ3sK/oH9p7VIiV56G/64Zo/8GaUw434IimaPqxwCo";
+const TOKEN_HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/// `[admin]` with these keys, a user and a token.
+fn admin(keys: &str) -> String {
+    format!(
+        "[admin]\n{keys}\n[[admin.users]]\nname = \"ann\"\npassword = \"{PASSWORD_HASH}\"\nrole = \"admin\"\n\
+         [[admin.tokens]]\nname = \"ci\"\ntoken = \"{TOKEN_HASH}\"\nrole = \"viewer\"\n"
+    )
+}
+
+#[test]
+fn accounts_and_the_listener_are_read_and_shown_masked() {
+    let keys = "listen = \"0.0.0.0:8640\"\ntls = { certificate = \"us.pem\", key = \"/etc/us.key\" }";
+    let config = parse(&admin(keys)).unwrap();
+    let tls = config.admin.access.tls.as_ref().unwrap();
+    assert_eq!(
+        (tls.certificate.as_path(), tls.key.as_path()),
+        (Path::new("etc/us.pem"), Path::new("/etc/us.key"))
+    );
+    let accounts = &config.admin.access.accounts;
+    assert_eq!((accounts.users[0].name.as_str(), accounts.users[0].role), ("ann", Role::Admin));
+    assert_eq!((accounts.tokens[0].name.as_str(), accounts.tokens[0].role), ("ci", Role::Viewer));
+    let shown = walhook::app::config::show(&config);
+    assert!(!shown.contains("argon2") && !shown.contains("sha256"), "{shown}");
+    let again = shown
+        .replace("password = \"********\"", &format!("password = \"{PASSWORD_HASH}\""))
+        .replace("token = \"********\"", &format!("token = \"{TOKEN_HASH}\""));
+    // relative paths have been completed once already
+    assert_eq!(parse(&again.replace("etc/us.pem", "us.pem")).unwrap().admin, config.admin, "{shown}");
+    assert!(!format!("{config:?}").contains("argon2"));
+}
+
+#[test]
+fn accounts_are_checked() {
+    let wrong = |from: &str, to: &str| admin("").replace(from, to);
+    check(
+        &wrong(PASSWORD_HASH, "geheim12"),
+        "5:12 admin.users[1].password: this is no hash of a password -> `walhook password`",
+    );
+    check(&wrong("argon2id", "argon2i"), "this hash is not argon2id -> `walhook password`");
+    check(
+        &wrong("m=65536", "m=4194304"),
+        "this hash takes more than 256 MiB, 64 rounds or 64 lanes for each login",
+    );
+    check(
+        &wrong(TOKEN_HASH, "wht_geheim"),
+        "this is no hash of a token, which is sha256: and 64 hexadecimal digits -> `walhook token`",
+    );
+    check(&wrong("\"ci\"", "\"ann\""), "\"ann\" is the name of another user or token");
+    check(&wrong("\"ann\"", "\"a:n\""), "a user's name has no colon");
+    check(&wrong("\"ann\"", "\"\""), "a name has 1 to 255 bytes");
+    check(&wrong("\"viewer\"", "\"root\""), "does not know \"root\"");
+    check(&wrong("role = \"admin\"", ""), "\"role\" is missing");
+    check("[admin]\ntls = { certificate = \"a.pem\" }", "\"key\" is missing");
+    let said = problems(&wrong(PASSWORD_HASH, "geheim12").replace(TOKEN_HASH, "wht_geheim")).join("\n");
+    assert!(!said.contains("geheim"), "{said}");
+}
+
+#[test]
+fn an_address_that_others_reach_needs_tls_and_accounts() {
+    let tls = "tls = { certificate = \"us.pem\", key = \"us.key\" }";
+    for listen in ["0.0.0.0:8640", "192.0.2.1:8640", "[::]:8640"] {
+        let listen = format!("listen = {listen:?}\n");
+        let lone = |keys: &str| format!("[admin]\n{listen}{keys}");
+        check(
+            &lone(""),
+            "2:10 admin.listen: others can reach this address, and there is neither TLS nor an account -> add `tls",
+        );
+        check(
+            &lone(tls),
+            "there is no account -> add [[admin.users]] or [[admin.tokens]]; or listen on 127.0.0.1",
+        );
+        check(&admin(&listen), "there is no TLS -> add `tls = { certificate = …, key = … }`");
+        assert!(parse(&admin(&format!("{listen}{tls}"))).is_ok());
+        assert!(parse(&lone("allow_insecure = true")).is_ok());
+    }
+    assert!(parse("[admin]\nlisten = \"[::1]:8640\"").is_ok());
 }
 
 #[test]
@@ -605,6 +686,8 @@ fn what_a_new_version_of_the_file_cannot_change_at_run_time_is_named() {
         .unwrap();
     assert_eq!(old.restart_needed_for(&new), ["[dispatch] allow"], "the source is taken over");
     assert_eq!(old.restart_needed_for(&parse(&with("", "")).unwrap()), [""; 0]);
+    assert_eq!(old.restart_needed_for(&parse(&admin("")).unwrap()), [""; 0]);
+    assert_eq!(old.restart_needed_for(&parse(&admin("listen = \"127.0.0.1:1\"")).unwrap()), ["[admin]"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod accounts;
 mod catalog;
 mod certificates;
 mod cli;

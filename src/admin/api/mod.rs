@@ -19,9 +19,11 @@ pub use delivery::{Delivery, DeliveryDetail};
 pub use given::BODY_BYTES_MAX;
 
 use super::Shown;
+use super::gate::{Administrator, Gate};
 use super::problem::Problem;
 use crate::remedy::Remediable as _;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_extractor;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -66,29 +68,25 @@ pub(super) fn changing() -> OpenApiRouter<Shown> {
         .routes(routes!(entries::purge))
 }
 
-/// All routes, below their base.
-pub(super) fn routes(shown: Shown) -> Router {
-    let (routes, document) = assemble();
-    let document = Json(document);
-    let routes = routes
+/// All routes, below their base and behind the gate; what changes something is for administrators.
+pub(super) fn routes(shown: &Shown, gate: &Gate) -> Router {
+    let document = Json(document());
+    let routes = Router::from(reading())
+        .merge(Router::from(changing()).route_layer(from_extractor::<Administrator>()))
         .route("/openapi.json", get(|| async move { document }))
         .fallback(|uri: Uri| async move { nothing_at(uri.path()) })
         .method_not_allowed_fallback(|method: Method| async move {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "there is no such method here")
                 .detail(format!("{method} is none of those that the header `allow` names"))
         });
-    Router::new().nest(BASE, routes.with_state(shown))
+    gate.guard(Router::new().nest(BASE, routes.with_state(shown.clone())))
 }
 
 /// The OpenAPI document.
 pub fn document() -> OpenApi {
-    assemble().1
-}
-
-fn assemble() -> (Router<Shown>, OpenApi) {
     let document: OpenApiBuilder = Described::openapi().into();
     let document = document.servers(Some([ServerBuilder::new().url(BASE).build()])).build();
-    OpenApiRouter::with_openapi(document).merge(reading()).merge(changing()).split_for_parts()
+    OpenApiRouter::with_openapi(document).merge(reading()).merge(changing()).split_for_parts().1
 }
 
 /// What went wrong, as `application/problem+json` (RFC 9457).

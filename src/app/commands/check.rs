@@ -5,7 +5,8 @@ use crate::app::config::Config;
 use crate::app::failure::{Exit, Failure};
 use crate::doctor::endpoints::{self, Endpoint};
 use crate::doctor::facts::Facts;
-use crate::doctor::{Finding, Mend, Report, Severity, check, conditions, standing, wanted};
+use crate::doctor::{Finding, Mend, Report, Severity, certificate, check, conditions, standing, wanted};
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// How long an endpoint may take to accept a connection.
@@ -24,6 +25,9 @@ pub async fn perform(context: &Context) -> Result<Exit, Failure> {
         Err(failure) => unreachable = Some(failure),
     }
     report.findings.extend(endpoints?);
+    if let Some(files) = &config.admin.access.tls {
+        report.findings.push(certificate::check(files, Timestamp::now()));
+    }
     report.findings.extend(of_queue(context, &config).await);
     if context.output.json {
         let mut json = report.to_json();
@@ -117,13 +121,26 @@ fn of_configuration(config: &Config) -> Vec<Finding> {
         let object = format!("webhook {:?}", webhook.name);
         findings.push(Finding::new(Severity::Note, object, "is disabled in the configuration"));
     }
-    if !config.admin.listen.ip().is_loopback() {
-        let what = format!("{} can be reached from other machines, without an account", config.admin.listen);
-        let finding = Finding::new(Severity::Warning, "[admin] listen", what);
-        findings.push(finding.mended_by(Mend::Key("[admin] listen = \"127.0.0.1:8640\"".into())));
-    }
+    findings.extend(of_listener(config));
     if findings.is_empty() {
         findings.push(Finding::new(Severity::Ok, file, "is complete"));
     }
     findings
+}
+
+/// What protects the HTTP surface.
+fn of_listener(config: &Config) -> Option<Finding> {
+    let admin = &config.admin;
+    let lacks = match (&admin.access.tls, admin.access.accounts.is_empty()) {
+        _ if admin.listen.ip().is_loopback() => return None,
+        (Some(_), false) => return None,
+        (None, false) => "without TLS: passwords and tokens can be read on the way",
+        (_, true) => "without an account: whoever reaches it sees the metrics",
+    };
+    let what = format!("{} can be reached from other machines, {lacks}", admin.listen);
+    let finding = Finding::new(Severity::Warning, "[admin] listen", what);
+    Some(
+        finding
+            .mended_by(Mend::Key("[admin] tls and [[admin.users]]; or listen = \"127.0.0.1:8640\"".into())),
+    )
 }

@@ -7,6 +7,7 @@ mod database;
 pub mod deliveries;
 pub mod demo;
 mod purge;
+pub mod password;
 pub mod queue;
 pub mod resume;
 pub mod run;
@@ -15,6 +16,7 @@ pub mod setup;
 mod tail;
 pub mod teardown;
 mod times;
+pub mod token;
 pub mod webhooks;
 
 use super::cli::{Color, Common, LogFormat};

@@ -2,6 +2,7 @@
 
 use super::field;
 use super::keys::{Key, Kind, Words};
+use crate::admin::accounts::Role;
 use crate::event::Verb;
 use crate::format;
 
@@ -127,11 +128,45 @@ static ADMIN: &[Key] = &[
         "listen",
         Kind::Text,
         r#""127.0.0.1:8640""#,
-        "The address of /healthz, /readyz and /metrics.",
+        "The address of /healthz, /readyz, /metrics and the interfaces.",
     ),
-    Key::later("tls", "Certificates of the HTTP surface."),
-    Key::later("users", "Who may log in."),
-    Key::later("tokens", "Which programs may log in."),
+    Key::default(
+        "allow_insecure",
+        Kind::Flag,
+        "false",
+        "Whether `listen` may be an address that others can reach although `tls` or accounts are missing.",
+    ),
+    Key::optional(
+        "tls",
+        Kind::Table(ADMIN_TLS),
+        "Certificate and key of the listener; relative paths start at the folder of the configuration file.",
+    ),
+    Key::optional("users", Kind::Tables(USER), "Who may log in with a password."),
+    Key::optional("tokens", Kind::Tables(TOKEN), "Which programs may come with a token."),
+];
+
+static ADMIN_TLS: &[Key] = &[
+    Key::required("certificate", Kind::Text, "A PEM file with the certificate and its chain."),
+    Key::required("key", Kind::Text, "A PEM file with its key, which only its owner may read."),
+];
+
+const ROLE: Kind =
+    Kind::Word(Words { known: || Role::ALL.into_iter().map(Role::as_str).collect(), later: &[] });
+
+static USER: &[Key] = &[
+    Key::required("name", Kind::Text, "The name to log in with."),
+    Key::required(
+        "password",
+        Kind::Secret,
+        "The argon2id hash of the password, as `walhook password` makes it.",
+    ),
+    Key::required("role", ROLE, "Whether the user may change things (admin) or look only (viewer)."),
+];
+
+static TOKEN: &[Key] = &[
+    Key::required("name", Kind::Text, "What it is called in logs."),
+    Key::required("token", Kind::Secret, "The SHA-256 hash of the token, as `walhook token` makes it."),
+    Key::required("role", ROLE, "Whether the program may change things (admin) or look only (viewer)."),
 ];
 
 /// A form.

@@ -4,6 +4,7 @@
 //! units, words, unknown keys), then its parts are checked against each other. Both passes go on after a
 //! problem, so that all of them are told at once.
 
+mod admin;
 mod authentication;
 mod callback;
 mod condition;
@@ -34,6 +35,7 @@ pub use show::show;
 pub(in crate::app) use suggest::remedy as suggestion;
 pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
 
+use crate::admin::accounts::Access;
 use crate::form::Form;
 use crate::postgres::{self, Address};
 use crate::proxy::Proxy;
@@ -147,6 +149,10 @@ pub struct Dispatch {
 pub struct Admin {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Whether others may reach it without TLS or accounts.
+    pub allow_insecure: bool,
+    /// Who may ask, and the certificate.
+    pub access: Arc<Access>,
 }
 
 /// Why there is no configuration.
@@ -208,7 +214,8 @@ impl Config {
             ("[dispatch] in_flight_max", self.dispatch.in_flight_max != new.dispatch.in_flight_max),
             ("[dispatch] allow", self.dispatch.allow != new.dispatch.allow),
             ("[dispatch] grace", self.dispatch.grace != new.dispatch.grace),
-            ("[admin]", self.admin != new.admin),
+            // with another address nothing of it is taken over: what fits that one may not fit this one
+            ("[admin]", self.admin.listen != new.admin.listen),
         ];
         parts.into_iter().filter(|(_, changed)| *changed).map(|(part, _)| part).collect()
     }
@@ -242,7 +249,7 @@ impl Config {
                 value_bytes_max: capture.size("value_bytes_max").copied().unwrap_or_default(),
             },
             dispatch,
-            admin: Admin { listen: listen(reader, &part("admin")) },
+            admin: admin::read(reader, &part("admin"), path.parent().unwrap_or(Path::new(""))),
         }
     }
 }
@@ -329,21 +336,6 @@ fn dispatch(reader: &mut Reader<'_>, table: &Table) -> Dispatch {
         grace: table.duration("grace").copied().unwrap_or_default(),
         proxy: callback::proxy(reader, table, Origin::File),
     }
-}
-
-fn listen(reader: &mut Reader<'_>, table: &Table) -> SocketAddr {
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let Some(text) = table.text("listen") else { return nowhere };
-    text.parse().unwrap_or_else(|_| {
-        let remedy = "write an IP address and a port: \"127.0.0.1:8640\", \"[::1]:8640\"".to_owned();
-        reader.refuse(
-            table.place("listen"),
-            &join(&table.path, "listen"),
-            "this is no address to listen on",
-            remedy,
-        );
-        nowhere
-    })
 }
 
 /// Names are printed in lists, logs and headers.

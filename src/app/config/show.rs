@@ -1,12 +1,14 @@
 //! The configuration as it takes effect, in TOML, secrets masked.
 
 use super::field::MEANINGS;
-use super::{Config, write_duration, write_size};
+use super::{Admin, Config, write_duration, write_size};
+use crate::admin::accounts::Role;
 use crate::form::{Field, Fold, Form, OldValues};
 use crate::proxy::{self, Proxy};
 use crate::qualification::{Case, Dialect};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
+use crate::tls::server::Files;
 use crate::webhook::{CallbackTls, OnExhausted, Pem, Webhook};
 use std::fmt::Write as _;
 use url::Url;
@@ -37,7 +39,7 @@ pub fn show(config: &Config) -> String {
     let proxy = config.dispatch.proxy.as_ref();
     out.maybe("proxy", proxy.map(|proxy| text(&proxy.to_string())));
     out.header("[admin]");
-    out.key("listen", text(&config.admin.listen.to_string()));
+    out.admin(&config.admin);
     for form in &config.forms {
         out.form(form);
     }
@@ -75,6 +77,31 @@ impl Toml {
         // a zone that was read by its name has one
         self.maybe("time_zone", dialect.time_zone.iana_name().map(text));
         self.key("date_formats", list(dialect.date_formats.iter().cloned()));
+    }
+
+    fn admin(&mut self, admin: &Admin) {
+        self.key("listen", text(&admin.listen.to_string()));
+        self.key("allow_insecure", admin.allow_insecure.to_string());
+        self.maybe(
+            "tls",
+            admin.access.tls.as_ref().map(|Files { certificate, key }| {
+                let [certificate, key] = [certificate, key].map(|path| Pem::File(path.clone()));
+                files([("certificate", Some(&certificate)), ("key", Some(&key))])
+            }),
+        );
+        for user in &admin.access.accounts.users {
+            self.account("[[admin.users]]", &user.name, "password", user.role);
+        }
+        for token in &admin.access.accounts.tokens {
+            self.account("[[admin.tokens]]", &token.name, "token", token.role);
+        }
+    }
+
+    fn account(&mut self, header: &str, name: &str, secret: &str, role: Role) {
+        let _ = writeln!(self.0, "{header}");
+        self.key("name", text(name));
+        self.key(secret, text(MASK));
+        self.key("role", text(role.as_str()));
     }
 
     fn form(&mut self, form: &Form) {
@@ -192,7 +219,10 @@ fn authentication(webhook: &Webhook) -> String {
 fn tls(tls: &CallbackTls) -> String {
     let CallbackTls { authorities, client } = tls;
     let (certificate, key) = client.as_ref().map_or((None, None), |(one, other)| (Some(one), Some(other)));
-    let files = [("authorities", authorities.as_ref()), ("certificate", certificate), ("key", key)];
+    files([("authorities", authorities.as_ref()), ("certificate", certificate), ("key", key)])
+}
+
+fn files<const N: usize>(files: [(&str, Option<&Pem>); N]) -> String {
     let shown = |(name, pem): (&str, Option<&Pem>)| {
         let shown = match pem? {
             Pem::File(path) => path.display().to_string(),

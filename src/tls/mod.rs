@@ -3,6 +3,8 @@
 //! The provider is always named (aws-lc-rs), never the process default: a second one somewhere in the
 //! dependencies would otherwise make the default ambiguous.
 
+pub mod server;
+
 use crate::secret::Secret;
 use crate::webhook::{CallbackTls, Pem};
 use aws_lc_rs::digest;
@@ -55,7 +57,7 @@ pub enum Error {
     },
     /// A certificate and a key cannot be used, or not together.
     #[error("certificate {certificate} and key {key} cannot be used together")]
-    Client {
+    Pair {
         /// The certificate.
         certificate: Pem,
         /// The key.
@@ -124,7 +126,7 @@ fn config(check: &Check, client: Option<&(Pem, Pem)>) -> Result<Arc<ClientConfig
     let config = match client {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let unusable = |source| Error::Client {
+            let unusable = |source| Error::Pair {
                 certificate: certificate.clone(),
                 key: key.clone(),
                 source: Box::new(source),

@@ -31,6 +31,8 @@ create table walhook.webhook (
                           constraint webhook_authentication_has_a_type
                           check (jsonb_typeof(authentication) = 'object' and authentication ? 'type'),
     tls                   jsonb constraint webhook_tls_is_an_object check (jsonb_typeof(tls) = 'object'),
+    headers               jsonb constraint webhook_headers_is_an_object check (jsonb_typeof(headers) = 'object'),
+    proxy                 text,
     signing_secrets       text[],
     schedule              text[],
     on_exhausted          text not null default 'skip'
@@ -38,6 +40,7 @@ create table walhook.webhook (
     in_flight_max         integer constraint webhook_in_flight_max_fits check (in_flight_max between 1 and 65536),
     per_second_max        integer constraint webhook_per_second_max_fits check (per_second_max between 1 and 1000000),
     timeout               text,
+    retention             text,
     backlog_bytes_max     bigint constraint webhook_backlog_bytes_max_fits check (backlog_bytes_max > 0),
     version               bigint not null default 1,
     created_at            timestamptz not null default now(),
@@ -69,6 +72,9 @@ comment on column walhook.webhook.authentication is
     'How walhook authenticates there: {"type": "BASIC", "username": …, "password": …}. Secrets are sealed on first sight; plain text stays in old WAL, so seal it before (`walhook seal`) or register over the API.';
 comment on column walhook.webhook.tls is
     'Certificates of its own, as PEM texts: {"authorities": …, "certificate": …, "key": …}. The key is sealed on first sight.';
+comment on column walhook.webhook.headers is 'Further headers of its requests: {"X-Team": "desk"}. Not for secrets: those are shown.';
+comment on column walhook.webhook.proxy is
+    'The proxy to go through: http://user:password@proxy.example:3128; sealed on first sight. NULL means that of [dispatch].';
 comment on column walhook.webhook.signing_secrets is
     'The secrets that deliveries are signed with (whsec_ and base64), newest first; sealed on first sight.';
 comment on column walhook.webhook.schedule is 'The pauses between attempts: {5s,30s,2m}. NULL means those of [dispatch].';
@@ -77,6 +83,8 @@ comment on column walhook.webhook.on_exhausted is
 comment on column walhook.webhook.in_flight_max is 'How many attempts may be under way at once. NULL means 16.';
 comment on column walhook.webhook.per_second_max is 'How many attempts may start in a second. NULL means no limit.';
 comment on column walhook.webhook.timeout is 'How long an attempt may take: 15s. NULL means that of [dispatch].';
+comment on column walhook.webhook.retention is
+    'How long what is delivered or dropped stays listed, with bodies: 7d. NULL means that of [queue].';
 comment on column walhook.webhook.backlog_bytes_max is
     'How much the bodies that wait for it may take, in bytes. NULL means a quarter of the queue.';
 comment on column walhook.webhook.version is 'Counts the versions of the row; kept by a trigger.';

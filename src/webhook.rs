@@ -13,7 +13,7 @@ use std::time::Duration;
 use url::Url;
 
 /// A webhook's number; it names the webhook for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WebhookId(pub u64);
 
 impl fmt::Display for WebhookId {

@@ -4,6 +4,7 @@ select jsonb_build_object(
     'mine', pg_has_role(c.relowner, 'usage'),
     'role_may', coalesce((
         select has_schema_privilege(r.oid, n.oid, 'usage')
+            and has_sequence_privilege(r.oid, pg_get_serial_sequence('walhook.webhook', 'id'), 'usage')
             and has_table_privilege(r.oid, c.oid, 'select')
             and has_table_privilege(r.oid, c.oid, 'insert')
             and has_table_privilege(r.oid, c.oid, 'update')

@@ -14,6 +14,8 @@ use tokio_postgres::types::{Json, ToSql};
 const EXISTS: &str = include_str!("../../sql/registry/exists.sql");
 const ALL: &str = include_str!("../../sql/registry/all.sql");
 const SOME: &str = include_str!("../../sql/registry/some.sql");
+const PAGE: &str = include_str!("../../sql/registry/page.sql");
+const NEXT_ID: &str = include_str!("../../sql/registry/next_id.sql");
 const DELETE: &str = include_str!("../../sql/registry/delete.sql");
 const SEAL: &str = include_str!("../../sql/registry/seal.sql");
 const TELL: &str = include_str!("../../sql/registry/tell.sql");
@@ -155,10 +157,23 @@ impl Door {
         rows.map(|rows| rows.iter().map(row_of).collect()).transpose()
     }
 
+    /// The rows behind a number, at most so many, by number.
+    pub async fn page(&self, after: WebhookId, limit: u32) -> Result<Vec<Row>, Error> {
+        let (after, limit) = (after.0.cast_signed(), i64::from(limit));
+        self.ask("list its rows", PAGE, &[&after, &limit]).await?.iter().map(row_of).collect()
+    }
+
     /// Those rows that exist, by number.
     pub async fn some(&self, ids: &[WebhookId]) -> Result<Vec<Row>, Error> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0.cast_signed()).collect();
         self.ask("find a row", SOME, &[&ids]).await?.iter().map(row_of).collect()
+    }
+
+    /// A number for a new row.
+    pub async fn next_id(&self) -> Result<WebhookId, Error> {
+        let rows = self.ask("give a number", NEXT_ID, &[]).await?;
+        let id: i64 = rows.first().map_or(0, |row| row.get(0));
+        Ok(WebhookId(id.cast_unsigned()))
     }
 
     /// Writes a new row; columns that are NULL have their defaults.

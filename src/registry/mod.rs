@@ -6,9 +6,12 @@
 
 mod door;
 mod registered;
+mod registrar;
 mod row;
+pub mod secrets;
 
 pub use door::{Answer, Door, Error, Notices, Stored};
+pub use registrar::{Refusal, Registrar, shown};
 pub use registered::{Registered, Standing};
 pub use row::{Row, Unreadable, is_table};
 

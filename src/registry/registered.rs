@@ -1,9 +1,10 @@
 //! The registrations as walhook knows them now, for everybody who asks: live, and without a question to the database.
 
-use super::{Fault, Row};
+use super::{Fault, Row, in_one_line};
 use crate::webhook::{Webhook, WebhookId, Webhooks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// A registration and what became of it.
@@ -15,6 +16,28 @@ pub struct Standing {
     pub webhook: Option<Arc<Webhook>>,
     /// What is wrong with the row, if it cannot work.
     pub faults: Arc<[Fault]>,
+}
+
+impl Standing {
+    /// In one word how it stands, and why: the most serious first.
+    pub fn verdict(
+        &self,
+        is_suspended: bool,
+        broken: Option<String>,
+        last_error: Option<String>,
+    ) -> (&'static str, Option<String>) {
+        if !self.faults.is_empty() {
+            return ("refused", Some(in_one_line(&self.faults)));
+        }
+        if !self.row.is_enabled() {
+            return ("disabled", last_error);
+        }
+        match broken {
+            _ if is_suspended => ("suspended", last_error),
+            Some(_) => ("broken", broken),
+            None => ("enabled", last_error),
+        }
+    }
 }
 
 /// What reaches those who send before the log tells of it.
@@ -104,6 +127,15 @@ impl Registered {
             false
         });
         deleted
+    }
+
+    /// Waits until the log has told of a version of a registration, or too long.
+    pub async fn wait_for(&self, id: WebhookId, version: u64, patience: Duration) {
+        let mut known = self.known.subscribe();
+        let is_there = |known: &Known| {
+            known.standings.get(&id).is_some_and(|standing| standing.row.version() >= version)
+        };
+        let _ = tokio::time::timeout(patience, known.wait_for(is_there)).await;
     }
 
     /// One registration.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 const TEXT_ARRAY: u32 = 1009;
 
 /// The columns that stand in the native model under their own name.
-const PLAIN: [&str; 17] = [
+const PLAIN: [&str; 18] = [
     "name",
     "description",
     "form",
@@ -28,11 +28,12 @@ const PLAIN: [&str; 17] = [
     "in_flight_max",
     "per_second_max",
     "timeout",
+    "retention",
     "backlog_bytes_max",
 ];
 
 /// Those that stand in its `callback`.
-const CALLBACK: [&str; 3] = ["url", "authentication", "tls"];
+const CALLBACK: [&str; 5] = ["url", "authentication", "tls", "headers", "proxy"];
 
 /// Whether a relation is the registration table.
 pub fn is_table(relation: &Relation) -> bool {

@@ -3,7 +3,7 @@
 use super::STEP_PAUSE;
 use crate::observe::{Observation, Observers};
 use crate::queue::{self, Queue, WebhookStanding, WebhookState};
-use crate::registry::{self, Door, Interpreter, Notices, Registered, Standing, Stored, in_one_line};
+use crate::registry::{self, Door, Interpreter, Notices, Registered, Standing, Stored};
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::WebhookId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -186,16 +186,13 @@ async fn noticed(listening: &mut Option<Notices>) -> Option<WebhookId> {
     }
 }
 
-/// What is said of a webhook, the most serious first.
+/// What is said of a webhook.
 fn stored(id: WebhookId, standing: &Standing, book: Option<&WebhookStanding>) -> Stored {
-    let broken = book.and_then(|book| book.broken.clone());
-    let (state, last_error) = match book.map(|book| book.state) {
-        _ if !standing.faults.is_empty() => ("refused", Some(in_one_line(&standing.faults))),
-        _ if !standing.row.is_enabled() => ("disabled", book.and_then(|book| book.last_error.clone())),
-        Some(WebhookState::Suspended) => ("suspended", book.and_then(|book| book.last_error.clone())),
-        _ if broken.is_some() => ("broken", broken),
-        _ => ("enabled", book.and_then(|book| book.last_error.clone())),
-    };
+    let (state, last_error) = standing.verdict(
+        book.is_some_and(|book| book.state == WebhookState::Suspended),
+        book.and_then(|book| book.broken.clone()),
+        book.and_then(|book| book.last_error.clone()),
+    );
     Stored {
         webhook: id.0,
         version: standing.row.version(),

@@ -87,6 +87,16 @@ pub enum Observation {
         /// Why.
         reason: String,
     },
+    /// A file with a new sealing key was made.
+    KeyFileMade {
+        /// The file.
+        path: String,
+    },
+    /// Others than its owner may read the file with the sealing keys.
+    KeyFileReadable {
+        /// The file.
+        path: String,
+    },
 
     // --- capture
     /// The slot is being created; that waits for every open transaction of the server.

@@ -16,13 +16,16 @@ pub mod sample;
 pub use connections::Peer;
 
 use crate::catalog::Latest;
+use crate::delivery::Outcome;
 use crate::observe::Observers;
+use crate::registry::Registrar;
 use crate::queue::{Queue, WebhookState};
 use crate::remedy::{Remediable, Remedy};
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
 use crate::report::{QueueReading, WebhookReading};
-use crate::webhook::Webhooks;
+use crate::webhook::{Origin, Webhook, WebhookId, Webhooks};
+use futures_util::future::BoxFuture;
 use crate::tls;
 use accounts::Access;
 use axum::Router;
@@ -84,6 +87,9 @@ impl Remediable for Error {
     }
 }
 
+/// Tries a webhook: sends one request and says what became of it.
+pub type Tester = Arc<dyn Fn(Arc<Webhook>) -> BoxFuture<'static, Outcome> + Send + Sync>;
+
 /// What the HTTP surface shows.
 #[derive(Clone)]
 pub struct Shown {
@@ -95,6 +101,10 @@ pub struct Shown {
     pub queue: Arc<dyn Queue>,
     /// The webhooks as they are registered now.
     pub webhooks: watch::Receiver<Arc<Webhooks>>,
+    /// What registers webhooks in the source database.
+    pub registrar: Registrar,
+    /// Tries a webhook.
+    pub tester: Tester,
     /// The forms as they are bound now.
     pub forms: Latest,
 }
@@ -108,6 +118,16 @@ impl Shown {
         let own: [Arc<dyn crate::observe::Observer>; 2] =
             [Arc::clone(&self.health) as _, Arc::clone(&self.metrics) as _];
         Observers::new(own.into_iter().chain(further).collect())
+    }
+
+    /// The webhooks of the configuration file, by number.
+    pub(crate) fn webhooks_of_file(&self) -> Vec<Arc<Webhook>> {
+        self.webhooks.borrow().iter().filter(|one| one.origin == Origin::File).cloned().collect()
+    }
+
+    /// A webhook of the configuration file.
+    pub(crate) fn webhook_of_file(&self, id: WebhookId) -> Option<Arc<Webhook>> {
+        self.webhooks.borrow().find(id).filter(|one| one.origin == Origin::File).cloned()
     }
 
     /// How full the queue is now.

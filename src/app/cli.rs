@@ -89,6 +89,11 @@ pub enum Command {
     Password,
     /// Make a token and its hash, for a program that uses the HTTP surface
     Token,
+    /// Make keys that seal secrets
+    #[command(subcommand)]
+    Key(Key),
+    /// Seal a secret of a registered webhook, read from standard input, for use in SQL
+    Seal(Seal),
 }
 
 /// `run`.
@@ -388,6 +393,24 @@ pub enum Config {
     Show,
     /// Print a JSON schema of the file, for editors
     Schema,
+}
+
+/// `key`.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Print a new key
+    New,
+}
+
+/// `seal`.
+#[derive(Args, Debug)]
+pub struct Seal {
+    /// The webhook that it is for, by number
+    #[arg(long, value_name = "ID")]
+    pub webhook: u64,
+    /// The field that it is for: authentication.password
+    #[arg(long, value_name = "FIELD")]
+    pub field: String,
 }
 
 fn verbs() -> impl TypedValueParser<Value = Verb> {

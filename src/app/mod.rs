@@ -4,11 +4,13 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod failure;
+mod keys;
 mod memory;
 pub mod output;
 mod run;
 pub mod signals;
 mod supervise;
+mod tester;
 mod thread;
 
 use clap::Parser as _;
@@ -82,6 +84,8 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
             Command::Config(config) => commands::config::perform(&context, &config),
             Command::Password => commands::password::perform(&context).await,
             Command::Token => commands::token::perform(&context),
+            Command::Key(key) => commands::key::perform(&context, &key),
+            Command::Seal(seal) => commands::seal::perform(&context, &seal).await,
         }
     });
     // what still runs has been told to end; a blocked thread must not hold the process

@@ -2,8 +2,10 @@
 
 use super::config::{Config, Problems, Registrations};
 use super::failure::{Exit, Failure};
+use super::keys::{self, Absent};
 use super::signals::{Request, Requests};
 use super::supervise::{supervise, with_causes};
+use super::tester::tester;
 use super::thread;
 use crate::admin::accounts::Access;
 use crate::admin::{Admin, Shown};
@@ -16,9 +18,10 @@ use crate::failpoint;
 use crate::observe::{Observation, Observers};
 use crate::postgres;
 use crate::queue::Queue;
-use crate::registry::{Door, Interpreter, Registered};
+use crate::registry::{Door, Interpreter, Registered, Registrar};
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
+use crate::sealing::Keys;
 use crate::transport::{self, Transport, Trust};
 use crate::upkeep::{self, Upkeep};
 use crate::webhook::Webhooks;
@@ -45,6 +48,8 @@ pub(super) struct Parts {
     pub(super) adopt_slot: bool,
     /// The queue.
     pub(super) queue: Arc<dyn Queue>,
+    /// What seals secrets.
+    pub(super) keys: Arc<Keys>,
     /// Who listens.
     pub(super) observers: Observers,
     /// Whether walhook does its work; listens, too.
@@ -55,18 +60,15 @@ pub(super) struct Parts {
 
 /// Runs until SIGTERM or SIGINT. Trouble of one task does not end the others.
 pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
-    let Parts { requests, config, adopt_slot, queue, observers, health, metrics } = parts;
+    let Parts { requests, config, adopt_slot, queue, keys, observers, health, metrics } = parts;
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
     let registered = Registered::default();
-    let (interpreter, _) = watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config)));
+    let (interpreter, _) = watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config, &keys)));
+    let (keys, _) = watch::channel(keys);
     let (access, _) = watch::channel(Arc::clone(&config.admin.access));
-    let transport = Transport::new(&transport::Settings {
-        allow: config.dispatch.allow.clone(),
-        ..transport::Settings::default()
-    });
-    let transport = transport.map_err(Failure::of)?;
+    let transport = transport(&config)?;
     let dispatch = Dispatch {
         queue: Arc::clone(&queue),
         webhooks: webhooks.subscribe(),
@@ -80,7 +82,17 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         },
         jitter: rand::random,
     };
+    let registrar = Registrar {
+        door: Door::new(config.source.address().map_err(Failure::of)?, capture::APPLICATION_NAME),
+        interpreter: interpreter.subscribe(),
+        keys: keys.subscribe(),
+        registered: registered.clone(),
+    };
+    // connections of its own: those of dispatch are of its thread
+    let courier = Arc::new(HttpCourier::new(self::transport(&config)?, Trust::of));
     let shown = Shown {
+        registrar: registrar.clone(),
+        tester: tester(courier, Clock::system()),
         health,
         metrics,
         queue: Arc::clone(&queue),
@@ -98,13 +110,15 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        let (queue, configs, registered) = (Arc::clone(&queue), configs.subscribe(), registered.clone());
-        let latest = shown.forms.clone();
+        let (queue, configs) = (Arc::clone(&queue), configs.subscribe());
+        let shares = Shares {
+            interpreter: interpreter.subscribe(),
+            registered: registered.clone(),
+            latest: shown.forms.clone(),
+        };
         async move {
-            let start = || {
-                let handles = (&registered, &latest);
-                capture_until_reload(&configs, adopt_slot, handles, &*queue, &observers, &shutdown)
-            };
+            let start =
+                || capture_until_reload(&configs, adopt_slot, &shares, &*queue, &observers, &shutdown);
             let reload = || {
                 let mut configs = configs.clone();
                 configs.mark_unchanged();
@@ -156,9 +170,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         let answers = upkeep::Registrations {
-            door: Door::new(config.source.address().map_err(Failure::of)?, capture::APPLICATION_NAME),
-            registered: registered.clone(),
-            interpreter: interpreter.subscribe(),
+            registrar,
             queue: Arc::clone(&queue),
             observers: observers.clone(),
         };
@@ -174,7 +186,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         Arc::clone(&webhooks),
         shutdown.clone(),
     ));
-    let handles = Handles { configs, webhooks, registered, interpreter, access };
+    let handles = Handles { configs, webhooks, registered, interpreter, keys, access };
     tasks.spawn(follow_signals(requests, handles, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
@@ -184,11 +196,17 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What sends, as a configuration says.
+fn transport(config: &Config) -> Result<Transport, Failure> {
+    let settings =
+        transport::Settings { allow: config.dispatch.allow.clone(), ..transport::Settings::default() };
+    Transport::new(&settings).map_err(Failure::of)
+}
+
 /// What a configuration says to capture.
 pub(super) fn capture_settings(
     config: &Config,
     adopt_slot: bool,
-    registered: &Registered,
 ) -> Result<capture::Settings, postgres::Error> {
     let publication = &config.source.publication;
     Ok(capture::Settings {
@@ -197,10 +215,7 @@ pub(super) fn capture_settings(
         publications: [publication.clone(), doctor::inserts_publication(publication)],
         forms: config.forms.clone(),
         webhooks: Arc::new(config.webhooks.clone()),
-        registry: capture::Registry {
-            interpreter: Arc::new(Registrations::by(config)),
-            registered: registered.clone(),
-        },
+        registry: capture::Registry::default(),
         staging_bytes_max: config.capture.staging_bytes_max,
         adopt_slot,
         bounds: capture::Bounds::default(),
@@ -208,19 +223,30 @@ pub(super) fn capture_settings(
     })
 }
 
+/// What capture shares with others, whatever the configuration.
+struct Shares {
+    interpreter: watch::Receiver<Arc<dyn Interpreter>>,
+    registered: Registered,
+    latest: Latest,
+}
+
 /// Runs capture with the configuration of now, until there is another one.
 async fn capture_until_reload(
     configs: &watch::Receiver<Arc<Config>>,
     adopt_slot: bool,
-    (registered, latest): (&Registered, &Latest),
+    shares: &Shares,
     queue: &dyn Queue,
     observers: &Observers,
     shutdown: &CancellationToken,
 ) -> Result<(), capture::Error> {
     let mut configs = configs.clone();
     let config = Arc::clone(&configs.borrow_and_update());
-    let mut settings = capture_settings(&config, adopt_slot, registered)?;
-    settings.latest = latest.clone();
+    let mut settings = capture_settings(&config, adopt_slot)?;
+    settings.latest = shares.latest.clone();
+    settings.registry = capture::Registry {
+        interpreter: Arc::clone(&shares.interpreter.borrow()),
+        registered: shares.registered.clone(),
+    };
     let stop = shutdown.child_token();
     let capture = capture::run(&settings, queue, observers, &stop);
     tokio::pin!(capture);
@@ -234,7 +260,7 @@ async fn capture_until_reload(
 /// What keeps capture from taking the forms of a configuration into service; nothing where the database does not
 /// say so at once.
 async fn misfits(config: &Config, before: Option<&Webhooks>, queue: &dyn Queue) -> Option<String> {
-    let settings = capture_settings(config, false, &Registered::default()).ok()?;
+    let settings = capture_settings(config, false).ok()?;
     let judged =
         tokio::time::timeout(MISFITS_TIME_MAX, capture::refuse_unfit_settings(&settings, before, queue))
             .await
@@ -254,6 +280,7 @@ struct Handles {
     webhooks: Arc<watch::Sender<Arc<Webhooks>>>,
     registered: Registered,
     interpreter: watch::Sender<Arc<dyn Interpreter>>,
+    keys: watch::Sender<Arc<Keys>>,
     access: watch::Sender<Arc<Access>>,
 }
 
@@ -286,7 +313,7 @@ async fn follow_signals(
     observers: Observers,
     shutdown: CancellationToken,
 ) {
-    let Handles { configs, webhooks, registered, interpreter, access } = handles;
+    let Handles { configs, webhooks, registered, interpreter, keys, access } = handles;
     let started = Arc::clone(&configs.borrow());
     while requests.next().await == Request::Reload {
         let path = configs.borrow().path.clone();
@@ -297,6 +324,17 @@ async fn follow_signals(
                     observers.tell(Observation::ConfigurationRefused { problems });
                     continue;
                 }
+                // where the queue moves at the next start, the key file beside it does, too
+                if config.queue.path == started.queue.path {
+                    match keys::load(&config.secrets, Absent::Refuse, &observers) {
+                        Ok(new) => keys.send_replace(new),
+                        Err(error) => {
+                            let problems = with_causes(&error);
+                            observers.tell(Observation::ConfigurationRefused { problems });
+                            continue;
+                        }
+                    };
+                }
                 observers.tell(Observation::ConfigurationTakenOver {
                     webhooks: config.webhooks.len(),
                     restart_needed_for: started.restart_needed_for(&config),
@@ -304,8 +342,8 @@ async fn follow_signals(
                 failpoint::reach("reload.before");
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
                 webhooks.send_replace(Arc::new(registered.merged(&config.webhooks)));
-                interpreter.send_replace(Arc::new(Registrations::by(&config)));
-                webhooks.send_replace(Arc::new(config.webhooks.clone()));
+                let new: Arc<dyn Interpreter> = Arc::new(Registrations::by(&config, &keys.borrow()));
+                interpreter.send_replace(new);
                 if config.admin.listen == started.admin.listen {
                     access.send_replace(Arc::clone(&config.admin.access));
                 }

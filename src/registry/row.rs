@@ -1,6 +1,7 @@
 //! A row of the registration table, and the native model that it holds.
 
-use super::{SCHEMA, TABLE};
+use super::{SCHEMA, TABLE, secrets};
+use crate::sealing::Keys;
 use crate::change::{self, Datum, Relation};
 use crate::value::{Type, write_json};
 use crate::webhook::WebhookId;
@@ -146,6 +147,18 @@ impl Row {
             _ => {}
         }
         Value::Object(native)
+    }
+
+    /// Whether a secret stands in it that is not sealed by the newest key.
+    pub fn wants_sealing(&self, keys: &Keys) -> bool {
+        let Value::Object(mut native) = self.native() else { return false };
+        secrets::wants_sealing(&mut native, keys)
+    }
+
+    /// The columns with its secrets sealed by the newest key; none where they are already, or cannot be opened.
+    pub fn sealed(&self, keys: &Keys) -> Option<Map<String, Value>> {
+        let Value::Object(mut native) = self.native() else { return None };
+        secrets::seal(&mut native, self.id()?, keys).then(|| Self::columns_of(&native))
     }
 
     /// The columns that a registration in the shape of the native model fills; those that it does not name are NULL,

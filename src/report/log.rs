@@ -99,7 +99,9 @@ impl Observer for Log {
         match observation {
             Observation::TaskFailed { .. }
             | Observation::ConfigurationTakenOver { .. }
-            | Observation::ConfigurationRefused { .. } => process(observation),
+            | Observation::ConfigurationRefused { .. }
+            | Observation::KeyFileMade { .. }
+            | Observation::KeyFileReadable { .. } => process(observation),
             Observation::LoginRefused { .. }
             | Observation::CertificateTakenOver { .. }
             | Observation::CertificateRefused { .. } => self.surface(observation),
@@ -255,6 +257,14 @@ fn process(observation: &Observation) {
         }
         Observation::ConfigurationRefused { problems } => {
             tracing::error!(problems, "the configuration was refused; the one before it stays in use");
+        }
+        Observation::KeyFileMade { path } => {
+            let hint = "keep a copy of it: what it sealed is lost without it";
+            tracing::info!(path, hint, "a file with a new sealing key was made");
+        }
+        Observation::KeyFileReadable { path } => {
+            let hint = format!("make it private with: chmod 0600 {path}");
+            tracing::warn!(path, hint, "the file with the sealing keys can be read by others");
         }
         _ => {}
     }

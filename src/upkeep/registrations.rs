@@ -3,14 +3,14 @@
 use super::STEP_PAUSE;
 use crate::observe::{Observation, Observers};
 use crate::queue::{self, Queue, WebhookStanding, WebhookState};
-use crate::registry::{self, Door, Interpreter, Notices, Registered, Standing, Stored};
+use crate::registry::{self, Notices, Registrar, Standing, Stored};
 use crate::remedy::{Remediable, Remedy};
+use crate::sealing::Keys;
 use crate::webhook::WebhookId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -54,12 +54,8 @@ impl Remediable for Error {
 
 /// The task that answers registrations.
 pub struct Registrations {
-    /// The way to the table.
-    pub door: Door,
-    /// What capture knows of it.
-    pub registered: Registered,
-    /// What makes webhooks of rows now.
-    pub interpreter: watch::Receiver<Arc<dyn Interpreter>>,
+    /// What registers: the way to the table, what makes webhooks of its rows, what seals, what capture knows.
+    pub registrar: Registrar,
     /// The queue.
     pub queue: Arc<dyn Queue>,
     /// Who listens.
@@ -69,9 +65,9 @@ pub struct Registrations {
 impl Registrations {
     /// Answers until the shutdown. Ends with an error if the database or the queue fails; then it is to be started anew.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), Error> {
-        let mut news = self.registered.news();
+        let mut news = self.registrar.registered.news();
         let mut listening = self.listen().await?;
-        let mut told = BTreeMap::new();
+        let (mut told, mut sealed) = (BTreeMap::new(), BTreeMap::new());
         let mut looks_at = Instant::now();
         let mut second_look = false;
         loop {
@@ -89,6 +85,7 @@ impl Registrations {
                 }
                 () = sleep_until(looks_at) => {
                     self.drop_deleted().await?;
+                    self.seal(&mut sealed).await?;
                     self.tell(&mut told).await?;
                     let pause = if std::mem::take(&mut second_look) { SECOND_LOOK } else { LOOK_PAUSE };
                     looks_at = Instant::now() + pause;
@@ -100,11 +97,11 @@ impl Registrations {
 
     /// Begins to listen, where there is a table, and catches up with what was told before.
     async fn listen(&self) -> Result<Option<Notices>, Error> {
-        if !self.door.exists().await? {
+        if !self.registrar.door.exists().await? {
             return Ok(None);
         }
-        let notices = self.door.listen().await?;
-        let known: Vec<WebhookId> = self.registered.all().into_iter().map(|(id, _)| id).collect();
+        let notices = self.registrar.door.listen().await?;
+        let known: Vec<WebhookId> = self.registrar.registered.all().into_iter().map(|(id, _)| id).collect();
         self.compare(&known).await?;
         Ok(Some(notices))
     }
@@ -117,7 +114,7 @@ impl Registrations {
         }
         // new ones come by the log
         let known: Vec<WebhookId> =
-            ids.into_iter().filter(|id| self.registered.find(*id).is_some()).collect();
+            ids.into_iter().filter(|id| self.registrar.registered.find(*id).is_some()).collect();
         self.compare(&known).await
     }
 
@@ -125,32 +122,31 @@ impl Registrations {
         if known.is_empty() {
             return Ok(());
         }
-        let rows = self.door.some(known).await?;
-        let interpreter = Arc::clone(&self.interpreter.borrow());
+        let rows = self.registrar.door.some(known).await?;
         let mut gone: BTreeSet<WebhookId> = known.iter().copied().collect();
         for row in rows {
             let Some(id) = row.id() else { continue };
             gone.remove(&id);
-            let webhook = match interpreter.interpret(id, &row.native()) {
+            let webhook = match self.registrar.read(&row) {
                 Ok(webhook) => webhook,
                 // what cannot work changes nothing, unless it says stop
                 Err(_) if row.is_enabled() => continue,
-                Err(_) => match self.registered.find(id).and_then(|standing| standing.webhook) {
+                Err(_) => match self.registrar.registered.find(id).and_then(|standing| standing.webhook) {
                     Some(in_force) => crate::webhook::Webhook { enabled: false, ..(*in_force).clone() },
                     None => continue,
                 },
             };
-            self.registered.go_ahead(id, row.version(), Some(webhook));
+            self.registrar.registered.go_ahead(id, row.version(), Some(webhook));
         }
         for id in gone {
-            self.registered.go_ahead(id, 0, None);
+            self.registrar.registered.go_ahead(id, 0, None);
         }
         Ok(())
     }
 
     /// Drops what is queued for webhooks that were deleted.
     async fn drop_deleted(&self) -> Result<(), Error> {
-        for id in self.registered.take_deleted() {
+        for id in self.registrar.registered.take_deleted() {
             let dropped = self.queue.delete_webhook(id).await?;
             self.observers.tell(Observation::DeletedDropped { id, dropped });
             tokio::time::sleep(STEP_PAUSE).await;
@@ -158,9 +154,34 @@ impl Registrations {
         Ok(())
     }
 
+    /// Seals secrets that came as plain text, and those that a former key sealed.
+    /// `sealed` are the rows that have been looked at, with their versions and the keys that were newest then.
+    async fn seal(&self, sealed: &mut BTreeMap<WebhookId, (u64, Arc<Keys>)>) -> Result<(), Error> {
+        let keys = Arc::clone(&self.registrar.keys.borrow());
+        let all = self.registrar.registered.all();
+        sealed.retain(|id, _| all.binary_search_by_key(id, |(id, _)| *id).is_ok());
+        for (id, standing) in all {
+            let version = standing.row.version();
+            let looked_at = |(known, by): &(u64, Arc<Keys>)| *known == version && Arc::ptr_eq(by, &keys);
+            if sealed.get(&id).is_some_and(looked_at) {
+                continue;
+            }
+            sealed.insert(id, (version, Arc::clone(&keys)));
+            if !standing.row.wants_sealing(&keys) {
+                continue;
+            }
+            // the row as it is now: the log may be behind
+            let Some(row) = self.registrar.door.some(&[id]).await?.pop() else { continue };
+            if let Some(columns) = row.sealed(&keys) {
+                self.registrar.door.seal(id, row.version(), &columns).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what has changed since it was told last.
     async fn tell(&self, told: &mut BTreeMap<WebhookId, Stored>) -> Result<(), Error> {
-        let all = self.registered.all();
+        let all = self.registrar.registered.all();
         told.retain(|id, _| all.binary_search_by_key(id, |(id, _)| *id).is_ok());
         if all.is_empty() {
             return Ok(());
@@ -172,7 +193,7 @@ impl Registrations {
             states.filter(|(id, state)| told.get(id) != Some(state)).collect();
         for some in news.chunks(STATES_MAX) {
             let states: Vec<Stored> = some.iter().map(|(_, state)| state.clone()).collect();
-            self.door.tell(&states).await?;
+            self.registrar.door.tell(&states).await?;
             told.extend(some.iter().cloned());
         }
         Ok(())

@@ -3,16 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 use walhook::admin::accounts::Role;
-use walhook::app::config::{Config, Problems};
+use walhook::app::config::{Config, Problems, Secrets};
 use walhook::event::Verb;
 use walhook::form::{Fold, Meaning, OldValues};
 use walhook::qualification::{Case, Dialect};
 use walhook::webhook::{OnExhausted, Pem, WebhookId};
 
+/// A sealing key.
+const KEY: &str = "whk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 fn environment(name: &str) -> Option<String> {
     match name {
         "PASSWORD" => Some("geheim\"\\".to_owned()),
         "SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        "WALHOOK_KEY" => Some(KEY.to_owned()),
         "HOST" => Some("receiver.example".to_owned()),
         _ => None,
     }
@@ -577,6 +581,29 @@ fn signing_secrets_are_checked() {
 }
 
 #[test]
+fn sealing_keys_are_said_or_stand_in_a_file() {
+    let secrets = |text: &str| parse(text).unwrap().secrets;
+    assert_eq!(secrets(""), Secrets::File("etc/walhook.key".into()));
+    let beside_the_queue = secrets("queue.path = \"/var/lib/walhook/q.db\"");
+    assert_eq!(beside_the_queue, Secrets::File("/var/lib/walhook/walhook.key".into()));
+    assert_eq!(secrets("secrets.key_file = \"keys/a\""), Secrets::File("etc/keys/a".into()));
+    let Secrets::Keys(keys) = secrets("secrets.key = \"${WALHOOK_KEY}\"") else { panic!("no keys") };
+    assert!(keys.ids().eq(["66687aad"]));
+    let other = "whk_AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let text = format!("secrets.key = [\"{other}\", \"${{WALHOOK_KEY}}\"]");
+    let Secrets::Keys(keys) = secrets(&text) else { panic!("no keys") };
+    assert_eq!(keys.ids().nth(1), Some("66687aad"));
+    check(
+        "secrets.key = \"Demo123\"",
+        "a sealing key is whk_ and 43 characters of base64url -> `walhook key new`",
+    );
+    check("secrets.key = []", "there is no key to seal with");
+    let both = format!("secrets.key = \"{other}\"\nsecrets.key_file = \"a\"");
+    check(&both, "there is either `key` or `key_file` -> keep one of the two");
+    assert!(!parse("secrets.key = \"Demo123\"").unwrap_err().to_string().contains("Demo123"));
+}
+
+#[test]
 fn what_conditions_need_of_the_source_is_checked() {
     let source = |line: &str| format!("[source]\n{line}\n");
     check(&source("case = \"sensitiv\""), "did you mean \"sensitive\"?");
@@ -721,9 +748,15 @@ fn uncommented() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The same without what cannot stand beside something else in it.
+fn uncommented_choice() -> String {
+    uncommented().replace("key_file = \"walhook.key\"\n", "")
+}
+
 fn example_environment(name: &str) -> Option<String> {
     match name {
         "RECEIVER_SIGNING_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
+        "WALHOOK_KEY" => Some(KEY.into()),
         "RECEIVER_PASSWORD" | "RECEIVER_TOKEN" => Some("geheim".into()),
         _ => None,
     }
@@ -764,7 +797,8 @@ fn check_example(keys: &[walhook::app::config::keys::Key], tables: &[&toml::Valu
 #[test]
 fn the_example_has_every_key_with_its_real_default_and_no_other() {
     let text = uncommented();
-    let config = match Config::parse(Path::new("config.example.toml"), &text, &example_environment) {
+    let choice = uncommented_choice();
+    let config = match Config::parse(Path::new("config.example.toml"), &choice, &example_environment) {
         Ok(config) => config,
         Err(problems) => panic!("{problems}"),
     };
@@ -807,9 +841,9 @@ fn what_is_shown_masks_secrets_and_can_be_read_again() {
     };
     assert_eq!(again, config, "{shown}");
 
-    let example = Config::parse(Path::new("w.toml"), &uncommented(), &example_environment).unwrap();
+    let example = Config::parse(Path::new("w.toml"), &uncommented_choice(), &example_environment).unwrap();
     let shown = walhook::app::config::show(&example);
-    assert!(!shown.contains("geheim") && !shown.contains("whsec"), "{shown}");
+    assert!(!shown.contains("geheim") && !shown.contains("whsec") && !shown.contains("whk_"), "{shown}");
     assert!(shown.contains(r#"headers = { "X-Api-Key" = "********" }"#), "{shown}");
 }
 
@@ -834,6 +868,7 @@ fn full_of_secrets() -> String {
     uncommented()
         .replace("postgres://walhook@", "postgres://walhook:geheim@")
         .replace("${RECEIVER_SIGNING_SECRET}", "whsec_geheim")
+        .replace("${WALHOOK_KEY}", "whk_geheim")
         .replace("${RECEIVER_PASSWORD}", "geheim")
         .replace("${RECEIVER_TOKEN}", "geheim")
 }

@@ -31,6 +31,7 @@ mod receiver;
 mod registration;
 mod report;
 mod running;
+mod sealing;
 mod side;
 mod source;
 mod tail;

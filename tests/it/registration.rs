@@ -5,7 +5,11 @@ use crate::running::{PATIENCE, Running, Site};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use walhook::postgres::Session;
+use std::sync::Arc;
+use tokio::sync::watch;
+use walhook::postgres::{Address, Session};
+use walhook::registry::{Door, Registered, Registrar};
+use walhook::sealing::{Keys, SealingKey};
 
 const TICKETS: &str = "create table ticket (id bigint generated always as identity primary key, state text)";
 
@@ -16,6 +20,17 @@ schedule = ["200ms", "200ms", "200ms"]
 [[forms]]
 table = "ticket"
 "#;
+
+/// What registers webhooks where no database answers.
+pub(crate) fn registrar_of_nobody() -> Registrar {
+    let address = Address::parse("postgres://nobody@127.0.0.1:1/nowhere").unwrap();
+    Registrar {
+        door: Door::new(address, "walhook"),
+        interpreter: watch::channel(walhook::capture::Registry::default().interpreter).1,
+        keys: watch::channel(Arc::new(Keys::new(vec![SealingKey::generate()]).unwrap())).1,
+        registered: Registered::default(),
+    }
+}
 
 /// A site with the registration table, and walhook on it.
 async fn start(config: &str) -> (Site, Running) {

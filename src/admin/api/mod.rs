@@ -14,6 +14,8 @@ mod given;
 mod selection;
 mod status;
 pub mod time;
+mod webhook;
+mod webhooks;
 
 pub use delivery::{Delivery, DeliveryDetail};
 pub use given::BODY_BYTES_MAX;
@@ -52,6 +54,8 @@ pub(super) fn reading() -> OpenApiRouter<Shown> {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::show_by_id))
         .routes(routes!(deliveries::show))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::show))
         .routes(routes!(status::show))
         .routes(routes!(forms::list))
         .routes(routes!(forms::show))
@@ -66,6 +70,13 @@ pub(super) fn changing() -> OpenApiRouter<Shown> {
         .routes(routes!(deliveries::replay_all))
         .routes(routes!(deliveries::drop_all))
         .routes(routes!(entries::purge))
+        .routes(routes!(webhooks::create))
+        .routes(routes!(webhooks::replace))
+        .routes(routes!(webhooks::change))
+        .routes(routes!(webhooks::delete))
+        .routes(routes!(webhooks::enable))
+        .routes(routes!(webhooks::disable))
+        .routes(routes!(webhooks::test))
 }
 
 /// All routes, below their base and behind the gate; what changes something is for administrators.

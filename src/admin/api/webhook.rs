@@ -78,7 +78,7 @@ pub(super) struct WebhookBody {
 #[allow(dead_code, reason = "described")]
 struct CallbackBody {
     /// The URL, absolute, http or https, without credentials.
-    #[schema(format = Uri)]
+    #[schema(example = "https://receiver.example/hook")]
     url: String,
     /// How walhook authenticates there; secrets are masked when shown, and the mask sent back keeps them.
     #[schema(nullable = false, value_type = Option<Object>, example = json!({"type": "BEARER", "token": "…"}))]

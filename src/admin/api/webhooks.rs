@@ -7,12 +7,13 @@ use super::given::{Asked, Given, Named};
 use super::webhook::{WebhookBody, WebhookShown, describe, describe_own};
 use super::{Answer, ProblemBody, out_of_order};
 use crate::admin::Shown;
+use crate::admin::accounts::Account;
 use crate::admin::problem::Problem;
 use crate::delivery::Outcome;
 use crate::queue::WebhookStanding;
 use crate::registry::{self, Refusal, Row};
 use crate::remedy::{Remediable as _, Remedy};
-use crate::webhook::{Webhook, WebhookId};
+use crate::webhook::WebhookId;
 use axum::Json;
 use axum::extract::State as On;
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_MATCH, LINK, LOCATION};
@@ -365,7 +366,8 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for By {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(super::webhook::account_of(parts)))
+        let account = parts.extensions.get::<Account>();
+        Ok(Self(account.map_or_else(String::new, |account| account.name.clone())))
     }
 }
 
@@ -427,7 +429,7 @@ fn changeable(shown: &Shown, id: u64) -> Answer<WebhookId> {
     let id = numbered(id)?;
     match shown.webhook_of_file(id) {
         None => Ok(id),
-        Some(Webhook { .. }) => Err(of_file().detail("change it there, and reload (SIGHUP)")),
+        Some(_) => Err(of_file().detail("change it there, and reload (SIGHUP)")),
     }
 }
 

@@ -1,11 +1,15 @@
 //! `walhook check`.
 
 use super::{Context, database};
-use crate::app::config::Config;
+use crate::app::config::{Config, Secrets};
 use crate::app::failure::{Exit, Failure};
+use crate::app::keys::{self, Absent};
+use crate::app::supervise::with_causes;
 use crate::doctor::endpoints::{self, Endpoint};
 use crate::doctor::facts::Facts;
 use crate::doctor::{Finding, Mend, Report, Severity, certificate, check, conditions, standing, wanted};
+use crate::observe::Observers;
+use crate::remedy::Remediable as _;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -122,6 +126,7 @@ fn of_configuration(config: &Config) -> Vec<Finding> {
         findings.push(Finding::new(Severity::Note, object, "is disabled in the configuration"));
     }
     findings.extend(of_listener(config));
+    findings.extend(of_keys(&config.secrets));
     if findings.is_empty() {
         findings.push(Finding::new(Severity::Ok, file, "is complete"));
     }
@@ -143,4 +148,21 @@ fn of_listener(config: &Config) -> Option<Finding> {
         finding
             .mended_by(Mend::Key("[admin] tls and [[admin.users]]; or listen = \"127.0.0.1:8640\"".into())),
     )
+}
+
+/// A key file that is not there yet has nothing to say: `run` makes it.
+fn of_keys(secrets: &Secrets) -> Option<Finding> {
+    let Secrets::File(path) = secrets else { return None };
+    let object = format!("key file {}", path.display());
+    match keys::load(secrets, Absent::Refuse, &Observers::default()) {
+        Ok(_) if keys::readable_by_others(path) => {
+            let finding = Finding::new(Severity::Warning, object, "can be read by others");
+            Some(finding.mended_by(Mend::Do(format!("chmod 0600 {}", path.display()))))
+        }
+        Ok(_) | Err(keys::Error::Absent(_)) => None,
+        Err(error) => {
+            let finding = Finding::new(Severity::Error, object, with_causes(&error));
+            Some(finding.mended_by(Mend::Do(error.hint().unwrap_or_default())))
+        }
+    }
 }

@@ -6,13 +6,12 @@ use crate::app::failure::{Exit, Failure};
 use crate::app::run::capture_settings;
 use crate::capture::{self, Accepted};
 use crate::clock::Clock;
-use crate::registry::Registered;
 
 /// Goes on after a gap that the operator accepts. A walhook that runs meanwhile does so by itself, soon.
 pub async fn perform(context: &Context, _arguments: &Resume) -> Result<Exit, Failure> {
     let config = context.load()?;
     let queue = context.open_queue(&config).await?;
-    let settings = capture_settings(&config, false, &Registered::default()).map_err(Failure::of)?;
+    let settings = capture_settings(&config, false).map_err(Failure::of)?;
     let accepted =
         capture::accept_gap(&settings, &*queue, Clock::system().now_us()).await.map_err(Failure::of)?;
     let Some(Accepted { gap, slot_is_to_be_made }) = accepted else {

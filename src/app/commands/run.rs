@@ -3,6 +3,7 @@
 use super::Context;
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
+use crate::app::keys::{self, Absent};
 use crate::app::run::{Parts, run};
 use crate::app::signals::Requests;
 use crate::observe::{Observer, Observers};
@@ -26,8 +27,10 @@ pub async fn perform(context: &Context, arguments: &cli::Run) -> Result<Exit, Fa
     let options =
         Options { bytes_max: config.queue.bytes_max, observers: observers.clone(), ..Options::default() };
     let queue: Arc<dyn Queue> = SqliteQueue::open(&config.queue.path, options)?;
+    // behind the queue: where another walhook has it, nothing is made
+    let keys = keys::load(&config.secrets, Absent::Make, &observers).map_err(Failure::of)?;
     let adopt_slot = arguments.adopt_slot;
-    run(Parts { requests, config, adopt_slot, queue, observers, health, metrics }).await?;
+    run(Parts { requests, config, adopt_slot, queue, keys, observers, health, metrics }).await?;
     Ok(Exit::Well)
 }
 

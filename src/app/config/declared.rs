@@ -15,6 +15,7 @@ pub static FILE: &[Key] = &[
     Key::default("capture", Kind::Table(CAPTURE), "{}", "Limits of reading."),
     Key::default("dispatch", Kind::Table(DISPATCH), "{}", "Limits and defaults of sending."),
     Key::default("admin", Kind::Table(ADMIN), "{}", "What walhook says about itself over HTTP."),
+    Key::default("secrets", Kind::Table(SECRETS), "{}", "The keys that seal secrets."),
     Key::later("images", "Last known rows of tables whose old values are not in the log."),
     Key::later("mail", "A relay for mail about exceptions."),
 ];
@@ -167,6 +168,20 @@ static TOKEN: &[Key] = &[
     Key::required("name", Kind::Text, "What it is called in logs."),
     Key::required("token", Kind::Secret, "The SHA-256 hash of the token, as `walhook token` makes it."),
     Key::required("role", ROLE, "Whether the program may change things (admin) or look only (viewer)."),
+];
+
+static SECRETS: &[Key] = &[
+    Key::optional(
+        "key",
+        Kind::OneOrList(&Kind::Secret),
+        "The key that seals secrets (whk_ and base64url); several while they are being changed, the newest first.",
+    ),
+    Key::optional(
+        "key_file",
+        Kind::Text,
+        "A file with the keys, a line each, the newest first; absent, walhook.key beside the queue, which `walhook \
+         run` makes.",
+    ),
 ];
 
 /// A form.

@@ -20,6 +20,7 @@ mod problem;
 mod reader;
 mod registration;
 mod schema;
+mod secrets;
 mod show;
 mod suggest;
 mod table;
@@ -31,6 +32,7 @@ pub use interpolate::Environment;
 pub use problem::{Problem, Problems};
 pub use registration::Registrations;
 pub use schema::schema;
+pub use secrets::Secrets;
 pub use show::show;
 pub(in crate::app) use suggest::remedy as suggestion;
 pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
@@ -83,6 +85,8 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// The HTTP surface.
     pub admin: Admin,
+    /// The keys that seal secrets.
+    pub secrets: Secrets,
 }
 
 /// `[source]`.
@@ -238,6 +242,8 @@ impl Config {
         };
         let webhooks = webhook::read(reader, file, &forms, &defaults).into_iter().collect();
         let capture = part("capture");
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let secrets = secrets::read(reader, &part("secrets"), folder, &queue.path);
         Self {
             path: path.to_owned(),
             source,
@@ -250,6 +256,7 @@ impl Config {
             },
             dispatch,
             admin: admin::read(reader, &part("admin"), path.parent().unwrap_or(Path::new(""))),
+            secrets,
         }
     }
 }

@@ -5,7 +5,8 @@ use super::problem::Problem;
 use super::reader::Reader;
 use super::{Config, identity, webhook};
 use crate::form::Form;
-use crate::registry::{Fault, Interpreter};
+use crate::registry::{Fault, Interpreter, secrets};
+use crate::sealing::Keys;
 use crate::webhook::{Callback, CallbackTls, Origin, Pem, Webhook, WebhookId, Webhooks};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -18,11 +19,13 @@ pub struct Registrations {
     defaults: webhook::Defaults,
     /// Those of the file: their numbers are taken.
     file: Webhooks,
+    /// What opens sealed secrets.
+    keys: Arc<Keys>,
 }
 
 impl Registrations {
     /// By that configuration.
-    pub fn by(config: &Config) -> Self {
+    pub fn by(config: &Config, keys: &Arc<Keys>) -> Self {
         Self {
             forms: config.forms.clone(),
             defaults: webhook::Defaults {
@@ -34,6 +37,7 @@ impl Registrations {
                 folder: config.path.parent().unwrap_or(std::path::Path::new("")).to_owned(),
             },
             file: config.webhooks.clone(),
+            keys: Arc::clone(keys),
         }
     }
 }
@@ -50,6 +54,9 @@ impl Interpreter for Registrations {
                 Some(remedy),
             )]);
         }
+        let mut native = native.clone();
+        secrets::open(&mut native, id, &self.keys)?;
+        let native = &native;
         let (keys, custom_json) = keys_of(id, native);
         // a registration is no file: what stands in it stands for itself, and `${NAME}` is text
         let mut reader = Reader::literal();
@@ -128,6 +135,10 @@ mod tests {
     use serde_json::json;
     use std::path::Path;
 
+    fn keys() -> Arc<Keys> {
+        Arc::new(Keys::new(vec![crate::sealing::SealingKey::generate()]).unwrap())
+    }
+
     fn registrations() -> Registrations {
         let file = r#"
             [[forms]]
@@ -140,7 +151,7 @@ mod tests {
             events = ["create"]
             callback = { url = "https://receiver.example/" }
         "#;
-        Registrations::by(&Config::parse(Path::new("walhook.toml"), file, &|_| None).unwrap())
+        Registrations::by(&Config::parse(Path::new("walhook.toml"), file, &|_| None).unwrap(), &keys())
     }
 
     fn native() -> Value {
@@ -172,7 +183,7 @@ mod tests {
         let proxy = |proxy: Option<&str>| {
             let mut native = native();
             native["callback"]["proxy"] = json!(proxy);
-            let webhook = Registrations::by(&config).interpret(WebhookId(3), &native).unwrap();
+            let webhook = Registrations::by(&config, &keys()).interpret(WebhookId(3), &native).unwrap();
             assert_eq!(webhook.origin, Origin::Table);
             webhook.callback.proxy.map(|proxy| (proxy.to_string(), proxy.named_by))
         };

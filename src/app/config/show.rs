@@ -1,7 +1,7 @@
 //! The configuration as it takes effect, in TOML, secrets masked.
 
 use super::field::MEANINGS;
-use super::{Admin, Config, write_duration, write_size};
+use super::{Admin, Config, Secrets, write_duration, write_size};
 use crate::admin::accounts::Role;
 use crate::form::{Field, Fold, Form, OldValues};
 use crate::proxy::{self, Proxy};
@@ -40,6 +40,14 @@ pub fn show(config: &Config) -> String {
     out.maybe("proxy", proxy.map(|proxy| text(&proxy.to_string())));
     out.header("[admin]");
     out.admin(&config.admin);
+    out.header("[secrets]");
+    match &config.secrets {
+        Secrets::Keys(keys) => out.key("key", list(keys.ids().map(|_| MASK.to_owned()))),
+        Secrets::File(path) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            out.key("key_file", text(&path.display().to_string()));
+        }
+    }
     for form in &config.forms {
         out.form(form);
     }

@@ -12,6 +12,7 @@ use walhook::catalog::Latest;
 use walhook::queue::Queue;
 use walhook::queue::sqlite::{Options, SqliteQueue};
 use walhook::report::health::Health;
+use walhook::observe::Observers;
 use walhook::report::metrics::Metrics;
 
 /// The surface on a queue of its own, without a database.
@@ -30,12 +31,15 @@ async fn surface() -> Surface {
         metrics: Arc::new(Metrics::new()),
         queue: Arc::clone(&queue) as Arc<dyn Queue>,
         webhooks: tokio::sync::watch::channel(Arc::default()).1,
+        registrar: crate::registration::registrar_of_nobody(),
+        tester: Arc::new(|_| Box::pin(std::future::pending())),
         forms: Latest::default(),
     };
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let api = Caller::new(&format!("http://{}", admin.local_addr()));
     let mut server = JoinSet::new();
-    server.spawn(admin.serve(shown, CancellationToken::new()));
+    let access = tokio::sync::watch::channel(Arc::default()).1;
+    server.spawn(admin.serve(shown, access, Observers::default(), CancellationToken::new()));
     Surface { api, queue, _folder: folder, _server: server }
 }
 

@@ -305,7 +305,6 @@ async fn follow_signals(
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
                 webhooks.send_replace(Arc::new(registered.merged(&config.webhooks)));
                 interpreter.send_replace(Arc::new(Registrations::by(&config)));
-                webhooks.send_replace(Arc::new(config.webhooks.clone()));
                 if config.admin.listen == started.admin.listen {
                     access.send_replace(Arc::clone(&config.admin.access));
                 }

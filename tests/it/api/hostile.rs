@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use walhook::admin::{Admin, Shown};
 use walhook::catalog::Latest;
+use walhook::observe::Observers;
 use walhook::queue::Queue;
 use walhook::queue::sqlite::{Options, SqliteQueue};
 use walhook::report::health::Health;
@@ -35,7 +36,8 @@ async fn surface() -> Surface {
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let api = Caller::new(&format!("http://{}", admin.local_addr()));
     let mut server = JoinSet::new();
-    server.spawn(admin.serve(shown, CancellationToken::new()));
+    let (_, access) = tokio::sync::watch::channel(Arc::default());
+    server.spawn(admin.serve(shown, access, Observers::default(), CancellationToken::new()));
     Surface { api, queue, _folder: folder, _server: server }
 }
 

@@ -77,10 +77,10 @@ async fn accepted(
     places: &Arc<Semaphore>,
     is_plain: bool,
 ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    let place = match is_plain {
-        true => Some(Arc::clone(places).acquire_owned().await.expect("nobody closes the semaphore")),
-        false => None,
-    };
+    let mut place = None;
+    if is_plain {
+        place = Some(Arc::clone(places).acquire_owned().await.expect("nobody closes the semaphore"));
+    }
     let (stream, peer) = Listener::accept(listener).await;
     (stream, peer, place)
 }

@@ -1,11 +1,11 @@
 //! Our own certificate and key, for those who connect to us.
 
 use super::{Error, SEQUENCE, certificates, element, private_key, provider};
+use crate::webhook::Pem;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use rustls::ServerConfig;
 use std::path::PathBuf;
-use crate::webhook::Pem;
 use std::sync::Arc;
 
 /// The PEM files: the certificate with those between it and the authority, and its key.

@@ -63,6 +63,43 @@ async fn who_has_an_account_sees_the_metrics_and_who_has_not_sees_health_alone()
     }
 }
 
+const CHANGE: &str = "POST /api/v1/deliveries/drop";
+
+#[tokio::test]
+async fn a_viewer_looks_and_an_administrator_changes() {
+    let house = House::new();
+    let (looks, viewer) = token(&house, "looks", "viewer");
+    let (changes, admin) = token(&house, "changes", "admin");
+    house.configure("", &format!("{viewer}{admin}"));
+    let _running = house.start().await;
+    let status = async |request: &str, headers: String| house.ask(request, &headers).await.status;
+    for request in ["/api/v1/status", "/api/v1/deliveries", "/api/v1/openapi.json", CHANGE] {
+        assert_eq!(status(request, String::new()).await, 401, "{request}");
+        assert_eq!(status(request, bearer("wht_wrong")).await, 401, "{request}");
+    }
+    assert_eq!(status("/api/v1/deliveries", bearer(&looks)).await, 200);
+    let refused = house.ask(CHANGE, &bearer(&looks)).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("has the role viewer, and this needs the role admin"), "{}", refused.body);
+    assert_eq!(status("/api/v1/deliveries", bearer(&changes)).await, 200);
+    let changed = house.ask(CHANGE, &bearer(&changes)).await;
+    assert!(![401, 403].contains(&changed.status), "{changed:?}");
+    let foreign = bearer(&changes) + "Origin: https://evil.example\r\n";
+    assert_eq!(status(CHANGE, foreign).await, 403);
+}
+
+#[tokio::test]
+async fn without_accounts_a_page_of_another_site_cannot_reach_the_loopback() {
+    let house = House::new();
+    let _running = house.start().await;
+    let status = async |headers: &str| house.ask("/api/v1/deliveries", headers).await.status;
+    assert_eq!(status("").await, 200);
+    assert_eq!(status("Host: 127.0.0.1\r\n").await, 200);
+    assert_eq!(status("Host: evil.example\r\n").await, 421);
+    assert_eq!(status("Sec-Fetch-Site: cross-site\r\n").await, 403);
+    assert_eq!(status("Origin: http://localhost:3000\r\n").await, 403);
+}
+
 #[tokio::test]
 async fn wrong_passwords_are_slowed_down_and_right_ones_that_are_known_are_not() {
     let house = House::new();
@@ -140,7 +177,7 @@ async fn bytes_that_are_no_request_or_no_login_harm_nobody() {
         let status = house.ask("/metrics", &wrong).await.status;
         assert!([400, 401].contains(&status), "{status} for {}", &wrong[..40.min(wrong.len())]);
     }
-    let many: String = (0..10_000).map(|number| format!("X-{number}: y\r\n")).collect();
+    let many = "X-Many: y\r\n".repeat(10_000);
     let endless = format!("X-Endless: {}\r\n", "y".repeat(4 << 20));
     for huge in [many, endless] {
         // the answer may be lost where the connection ends with bytes unread

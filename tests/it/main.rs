@@ -3,8 +3,8 @@
 // also in what the tests stand on, which clippy does not count among the tests
 #![allow(clippy::unwrap_used)]
 
-mod api;
 mod accounts;
+mod api;
 mod catalog;
 mod certificates;
 mod cli;

@@ -22,13 +22,16 @@ pub(super) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
-/// Sends a request on a connection and reads to the end; nothing where no answer came.
+/// Sends a request on a connection and reads to the end; nothing where no answer came. Without a method before the path
+/// it is a GET, without a host among the headers it is for localhost.
 pub(super) async fn ask(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     path: &str,
     headers: &str,
 ) -> Option<Answer> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    let (method, path) = path.split_once(' ').unwrap_or(("GET", path));
+    let host = if headers.starts_with("Host: ") { "" } else { "Host: localhost\r\n" };
+    let request = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");
     // a refusal may come before all is sent
     let _ = stream.write_all(request.as_bytes()).await;
     let mut bytes = Vec::new();

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use walhook::admin::{Admin, Shown};
 use walhook::catalog::Latest;
+use walhook::observe::Observers;
 use walhook::queue::Queue;
 use walhook::queue::sqlite::{Options, SqliteQueue};
 use walhook::report::health::Health;

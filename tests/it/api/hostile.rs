@@ -35,7 +35,9 @@ async fn surface() -> Surface {
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let api = Caller::new(&format!("http://{}", admin.local_addr()));
     let mut server = JoinSet::new();
-    server.spawn(admin.serve(shown, CancellationToken::new()));
+    let access = tokio::sync::watch::channel(Arc::default()).1;
+    let observers = shown.observers([]);
+    server.spawn(admin.serve(shown, access, observers, CancellationToken::new()));
     Surface { api, queue, _folder: folder, _server: server }
 }
 

@@ -16,6 +16,8 @@ IDLE ?= 3600
 # What is fuzzed (nothing means everything in turn), and for how long each.
 TARGET ?=
 SECONDS ?= 60
+# How many requests are invented for each operation of the API.
+EXAMPLES ?= 100
 # Which deliberate bugs are tried (nothing means all), and with how many plays of the simulation each.
 MUTANTS ?=
 SEEDS ?= 600
@@ -44,6 +46,7 @@ help:
 	@echo "make bench-side  the whole path beside its limits: make bench-side MODE=drain ROWS=60000 ROUNDS=3 (docs/PERFORMANCE.md)"
 	@echo "make counts  instructions of each step of a change's path, against benches/counts/expected.toml: make counts STEP=match"
 	@echo "make counts-accept  writes them down there"
+	@echo "make schemathesis  requests to the API, invented by its document: make schemathesis EXAMPLES=500"
 	@echo "make openapi  writes docs/openapi.json anew, from the code of the API's routes"
 	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
 
@@ -51,6 +54,7 @@ demo: postgres
 	$(CARGO) run --quiet --profile fast -- demo $(DEMO)
 
 test: postgres fault-tools
+	@scripts/schemathesis
 	$(CARGO) test --all-targets
 	$(CARGO) test --doc
 
@@ -96,6 +100,10 @@ counts-accept: valgrind
 
 fuzz:
 	CARGO="$(CARGO)" nice scripts/fuzz $(SECONDS) $(TARGET)
+
+schemathesis: postgres
+	@scripts/schemathesis
+	EXAMPLES=$(EXAMPLES) $(CARGO) test --test it -- --nocapture invented::
 
 openapi:
 	WRITE_OPENAPI=1 $(CARGO) test --quiet --lib the_openapi_document_is_written_down

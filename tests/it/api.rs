@@ -2,6 +2,8 @@
 
 #[path = "api/hostile.rs"]
 mod hostile;
+#[path = "api/invented.rs"]
+mod invented;
 #[path = "api/running.rs"]
 mod running;
 

@@ -32,7 +32,6 @@ pub(super) struct PreviewRequest {
     #[schema(example = "'Status' != \"Closed\"")]
     condition: String,
     /// `create`, `update`, `merge` or `delete`; update if nothing is said. With `recent`: only these.
-    #[schema(nullable = false)]
     event: Option<String>,
     /// The row before, by field; fields that are not there are NULL. None where it is not known.
     #[schema(value_type = Option<Object>)]
@@ -41,13 +40,12 @@ pub(super) struct PreviewRequest {
     #[schema(value_type = Option<Object>)]
     new: Option<Box<RawValue>>,
     /// Who changed it, for `$USER$`.
-    #[schema(nullable = false)]
     user: Option<String>,
     /// When it was committed, for `$TIMESTAMP$` and relative times; now if nothing is said.
-    #[schema(nullable = false, format = DateTime)]
+    #[schema(format = DateTime)]
     committed_at: Option<String>,
     /// Judges so many of the events that came last instead, as far as the bodies in the queue tell of them.
-    #[schema(nullable = false, minimum = 1, maximum = 1000)]
+    #[schema(minimum = 1, maximum = 1000)]
     recent: Option<u16>,
 }
 

@@ -18,7 +18,6 @@ pub(super) struct PurgeRequest {
     /// The entry.
     entry_id: String,
     /// Its form, where entries of other forms have the same id.
-    #[schema(nullable = false)]
     form: Option<String>,
     /// Gives up what is not delivered yet, is dead or held; otherwise nothing is done where there is such.
     #[serde(default)]

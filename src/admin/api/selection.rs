@@ -17,22 +17,19 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub(super) struct Selection {
     /// Only this webhook's, by number or name.
-    #[schema(nullable = false)]
     pub(super) webhook: Option<String>,
     /// Only those of this form.
-    #[schema(nullable = false)]
     pub(super) form: Option<String>,
     /// Only those of this entry.
-    #[schema(nullable = false)]
     pub(super) entry: Option<String>,
     /// Only those in these states.
     #[serde(default)]
     pub(super) states: Vec<String>,
     /// Only those committed at or after.
-    #[schema(nullable = false, format = DateTime)]
+    #[schema(format = DateTime)]
     pub(super) since: Option<String>,
     /// Only those committed before.
-    #[schema(nullable = false, format = DateTime)]
+    #[schema(format = DateTime)]
     pub(super) until: Option<String>,
     /// Says that all are meant, where nothing else is said.
     #[serde(default)]

@@ -60,7 +60,14 @@ fn every_statement_of_a_block_goes_straight_to_its_rows() {
     let deliveries = "SEARCH delivery USING PRIMARY KEY (webhook=? AND sequence>? AND sequence<?)";
     check(sql!("rows_of_share"), &[deliveries]);
     check(sql!("delete_share"), &["SEARCH share USING PRIMARY KEY (webhook=? AND first=?)"]);
-    check(sql!("ended_blocks"), &["SEARCH block USING INDEX block_ended (since_us<?)"]);
+    check(sql!("ended_blocks"), &["SEARCH block USING INDEX block_ended (since_us>? AND since_us<?)"]);
+    let share = "SEARCH s USING PRIMARY KEY (webhook=? AND first>?)";
+    let one = "SEARCH b USING INTEGER PRIMARY KEY (rowid=?)";
+    check(sql!("ended_blocks_of"), &[share, one]);
+    check(sql!("blocks_of_all"), &["SEARCH block USING INTEGER PRIMARY KEY (rowid<?)"]);
+    check(sql!("blocks_of_webhook"), &["SEARCH share USING PRIMARY KEY (webhook=?)"]);
+    let upwards = "SEARCH block USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+    check(sql!("blocks_upwards"), &[upwards, "SCAN position"]);
     check(sql!("open_blocks"), &["SEARCH block USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]);
     check(sql!("blocks_after"), &["SEARCH block USING INTEGER PRIMARY KEY (rowid>?)"]);
 }

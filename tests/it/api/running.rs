@@ -32,14 +32,14 @@ authentication = { type = "HEADERS", headers = { X-Key = "geheim-4711" } }
 secret = "whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA="
 "#;
 
-struct Running {
-    site: Site,
+pub(super) struct Running {
+    pub(super) site: Site,
     endpoint: Endpoint,
     api: Caller,
-    walhook: crate::running::Running,
+    pub(super) walhook: crate::running::Running,
 }
 
-async fn start() -> Running {
+pub(super) async fn start() -> Running {
     let endpoint = Endpoint::start().await;
     let site = Site::new(SCHEMA).await;
     site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
@@ -49,12 +49,12 @@ async fn start() -> Running {
 }
 
 impl Running {
-    async fn sql(&self, text: &str) {
+    pub(super) async fn sql(&self, text: &str) {
         self.site.session().await.batch_execute(text).await.unwrap();
     }
 
     /// Waits until a delivery stands so.
-    async fn wait_for(&self, number: &str, state: &str) -> Value {
+    pub(super) async fn wait_for(&self, number: &str, state: &str) -> Value {
         let started = Instant::now();
         loop {
             let answer = self.api.get(&format!("/deliveries/{number}")).await;

@@ -4,6 +4,8 @@
 mod hostile;
 #[path = "api/invented.rs"]
 mod invented;
+#[path = "api/registering.rs"]
+mod registering;
 #[path = "api/running.rs"]
 mod running;
 

@@ -13,7 +13,7 @@ use walhook::sealing::{Keys, SealingKey};
 
 const TICKETS: &str = "create table ticket (id bigint generated always as identity primary key, state text)";
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [dispatch]
 allow = ["127.0.0.0/8"]
 schedule = ["200ms", "200ms", "200ms"]
@@ -33,7 +33,7 @@ pub(crate) fn registrar_of_nobody() -> Registrar {
 }
 
 /// A site with the registration table, and walhook on it.
-async fn start(config: &str) -> (Site, Running) {
+pub(crate) async fn start(config: &str) -> (Site, Running) {
     let site = Site::new(TICKETS).await;
     site.configure(config);
     let (code, output) = site.run(&["setup", "--apply", "--registration"]);
@@ -43,7 +43,7 @@ async fn start(config: &str) -> (Site, Running) {
 }
 
 /// Each statement in a transaction of its own: several in one call would share one.
-async fn one_by_one(session: &Session, statements: &[&str]) {
+pub(crate) async fn one_by_one(session: &Session, statements: &[&str]) {
     for statement in statements {
         session.batch_execute(statement).await.unwrap();
     }
@@ -72,7 +72,7 @@ async fn status(session: &Session, id: i64, state: &str) -> String {
 }
 
 /// Waits until a receiver has had so many requests.
-async fn arrived(receiver: &Receiver, count: usize) {
+pub(crate) async fn arrived(receiver: &Receiver, count: usize) {
     let started = Instant::now();
     while receiver.count() < count {
         assert!(started.elapsed() < PATIENCE, "{} of {count} have arrived", receiver.count());
@@ -80,7 +80,7 @@ async fn arrived(receiver: &Receiver, count: usize) {
     }
 }
 
-fn entries(receiver: &Receiver) -> Vec<String> {
+pub(crate) fn entries(receiver: &Receiver) -> Vec<String> {
     receiver.requests().iter().map(|one| one.json()["entry_id"].as_str().unwrap().to_owned()).collect()
 }
 

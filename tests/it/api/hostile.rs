@@ -13,7 +13,6 @@ use walhook::observe::Observers;
 use walhook::queue::Queue;
 use walhook::queue::sqlite::{Options, SqliteQueue};
 use walhook::report::health::Health;
-use walhook::observe::Observers;
 use walhook::report::metrics::Metrics;
 
 /// The surface on a queue of its own, without a database.

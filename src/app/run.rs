@@ -65,7 +65,8 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
     let registered = Registered::default();
-    let (interpreter, _) = watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config, &keys)));
+    let (interpreter, _) =
+        watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config, &keys)));
     let (keys, _) = watch::channel(keys);
     let (access, _) = watch::channel(Arc::clone(&config.admin.access));
     let transport = transport(&config)?;
@@ -169,11 +170,8 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     });
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
-        let answers = upkeep::Registrations {
-            registrar,
-            queue: Arc::clone(&queue),
-            observers: observers.clone(),
-        };
+        let answers =
+            upkeep::Registrations { registrar, queue: Arc::clone(&queue), observers: observers.clone() };
         async move {
             let start = || answers.run(shutdown.clone());
             supervise("registrations", &observers, &shutdown, pending, start).await;

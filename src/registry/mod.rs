@@ -11,8 +11,8 @@ mod row;
 pub mod secrets;
 
 pub use door::{Answer, Door, Error, Notices, Stored};
-pub use registrar::{Refusal, Registrar, shown};
 pub use registered::{Registered, Standing};
+pub use registrar::{Refusal, Registrar, shown};
 pub use row::{Row, Unreadable, is_table};
 
 use crate::webhook::{Webhook, WebhookId};

@@ -1,8 +1,8 @@
 //! A row of the registration table, and the native model that it holds.
 
 use super::{SCHEMA, TABLE, secrets};
-use crate::sealing::Keys;
 use crate::change::{self, Datum, Relation};
+use crate::sealing::Keys;
 use crate::value::{Type, write_json};
 use crate::webhook::WebhookId;
 use serde_json::{Map, Value, json};

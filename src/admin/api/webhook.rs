@@ -12,7 +12,10 @@ use utoipa::ToSchema;
 
 /// A registration. Fields that are left out have the defaults of the configuration.
 #[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "described; read by the keys of the configuration, which say more of what is wrong")]
+#[allow(
+    dead_code,
+    reason = "described; read by the keys of the configuration, which say more of what is wrong"
+)]
 pub(super) struct WebhookBody {
     /// What people call it; left out, `webhook` and its number.
     #[schema(nullable = false, min_length = 1, max_length = 255)]
@@ -237,7 +240,8 @@ fn native_of(webhook: &Webhook) -> Map<String, Value> {
         "backlog_bytes_max": sending.backlog_bytes_max,
     });
     let Some(native) = native.as_object_mut() else { return Map::new() };
-    let mut maybe = |name: &str, value: Option<Value>| native.extend(value.map(|value| (name.to_owned(), value)));
+    let mut maybe =
+        |name: &str, value: Option<Value>| native.extend(value.map(|value| (name.to_owned(), value)));
     maybe("description", webhook.description.clone().map(Value::from));
     maybe("condition", webhook.condition.as_ref().map(|condition| condition.text().into()));
     maybe("per_second_max", sending.per_second_max.map(Value::from));

@@ -152,7 +152,8 @@ pub(super) async fn create(
     let row = shown.registrar.create(native, &by.0).await.map_err(|refusal| refused(&refusal))?;
     let mut response = answer(&shown, &row).await?;
     *response.status_mut() = StatusCode::CREATED;
-    let location = row.id().and_then(|id| HeaderValue::try_from(format!("{}/webhooks/{id}", super::BASE)).ok());
+    let location =
+        row.id().and_then(|id| HeaderValue::try_from(format!("{}/webhooks/{id}", super::BASE)).ok());
     response.headers_mut().extend(location.map(|location| (LOCATION, location)));
     Ok(response)
 }
@@ -259,7 +260,11 @@ pub(super) async fn change(
         (status = 503, description = "The database does not answer.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn delete(On(shown): On<Shown>, Named(id): Named<u64>, headers: HeaderMap) -> Answer<StatusCode> {
+pub(super) async fn delete(
+    On(shown): On<Shown>,
+    Named(id): Named<u64>,
+    headers: HeaderMap,
+) -> Answer<StatusCode> {
     let id = changeable(&shown, id)?;
     shown.registrar.delete(id, expected(&headers)?).await.map_err(|refusal| refused(&refusal))?;
     shown.registrar.registered.go_ahead(id, 0, None);
@@ -365,7 +370,10 @@ pub(super) struct By(String);
 impl<S: Sync> axum::extract::FromRequestParts<S> for By {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
         let account = parts.extensions.get::<Account>();
         Ok(Self(account.map_or_else(String::new, |account| account.name.clone())))
     }
@@ -378,7 +386,8 @@ fn expected(headers: &HeaderMap) -> Answer<Option<u64>> {
     if text == "*" {
         return Ok(None);
     }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    let version =
+        text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     let version = version.filter(|version: &u64| i64::try_from(*version).is_ok());
     version.map(Some).ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "a header is wrong").at(
@@ -470,7 +479,8 @@ fn said(error: &registry::Error) -> String {
 
 fn problem_of(status: StatusCode, title: &str, faults: &[registry::Fault]) -> Problem {
     faults.iter().fold(Problem::new(status, title), |problem, fault| {
-        let place = fault.place.as_ref().map_or_else(String::new, |place| format!(" (at byte {})", place.start));
+        let place =
+            fault.place.as_ref().map_or_else(String::new, |place| format!(" (at byte {})", place.start));
         problem.at(pointer(&fault.field), fault.message.clone() + &place, fault.remedy.clone())
     })
 }

@@ -37,10 +37,16 @@ async fn a_webhook_is_registered_changed_tried_and_deleted() {
     let (session, receiver, api) = (site.session().await, Receiver::start().await, Caller::new(&site.base()));
     let made = api.post("/webhooks", native(&receiver)).await;
     assert_eq!(made.status, 201, "{}", made.json);
-    assert_eq!((&made.headers["location"], &made.headers["etag"]), (&"/api/v1/webhooks/1".parse().unwrap(), &"\"1\"".parse().unwrap()));
+    assert_eq!(
+        (&made.headers["location"], &made.headers["etag"]),
+        (&"/api/v1/webhooks/1".parse().unwrap(), &"\"1\"".parse().unwrap())
+    );
     // the log has told of it before the answer came
     assert_eq!(made.json["status"]["state"], "enabled", "{}", made.json);
-    assert_eq!(made.json["callback"]["authentication"], json!({"type": "BASIC", "username": "walhook", "password": "********"}));
+    assert_eq!(
+        made.json["callback"]["authentication"],
+        json!({"type": "BASIC", "username": "walhook", "password": "********"})
+    );
     assert_eq!(made.json["signature"]["secret"], json!(["********"]));
 
     one_by_one(&session, &["insert into ticket (state) values ('old'), ('new')"]).await;
@@ -54,12 +60,16 @@ async fn a_webhook_is_registered_changed_tried_and_deleted() {
     // in the table, in the queue and in what walhook writes its secrets are sealed
     let row: String =
         session.query_one("select to_jsonb(w)::text from walhook.webhook w", &[]).await.unwrap().get(0);
-    assert!(row.contains("sealed:v1:") && !row.contains("grass-and-heather") && !row.contains("c2VjcmV0"), "{row}");
+    assert!(
+        row.contains("sealed:v1:") && !row.contains("grass-and-heather") && !row.contains("c2VjcmV0"),
+        "{row}"
+    );
 
     // who has read an older version changes nothing
     let shown = api.get("/webhooks/1").await;
     let version = shown.headers["etag"].to_str().unwrap().to_owned();
-    let changed = send(&api, "PATCH", "/webhooks/1", Some(&version), &json!({"condition": null, "name": "all"})).await;
+    let changed =
+        send(&api, "PATCH", "/webhooks/1", Some(&version), &json!({"condition": null, "name": "all"})).await;
     assert_eq!((changed.status, &changed.json["name"]), (200, &json!("all")), "{}", changed.json);
     assert!(changed.json.get("condition").is_none(), "{}", changed.json);
     let late = send(&api, "PUT", "/webhooks/1", Some(&version), &native(&receiver)).await;
@@ -71,18 +81,31 @@ async fn a_webhook_is_registered_changed_tried_and_deleted() {
     assert_eq!((put.status, &put.json["events"]), (200, &json!(["create", "update"])), "{}", put.json);
     one_by_one(&session, &["update ticket set state = 'newer' where id = 1"]).await;
     arrived(&receiver, 2).await;
-    assert_eq!(receiver.requests()[1].header("authorization"), Some("Basic d2FsaG9vazpncmFzcy1hbmQtaGVhdGhlcg=="));
+    assert_eq!(
+        receiver.requests()[1].header("authorization"),
+        Some("Basic d2FsaG9vazpncmFzcy1hbmQtaGVhdGhlcg==")
+    );
 
     let tried = api.post("/webhooks/1/test", json!(null)).await;
     assert_eq!((tried.status, &tried.json["success"]), (200, &json!(true)), "{}", tried.json);
     assert_eq!(receiver.requests()[2].json()["test"], json!(true));
     receiver.reply(Reply::status(503).body("closed for lunch"));
     let tried = api.post("/webhooks/1/test", json!(null)).await;
-    assert_eq!((&tried.json["success"], &tried.json["status"]), (&json!(false), &json!(503)), "{}", tried.json);
+    assert_eq!(
+        (&tried.json["success"], &tried.json["status"]),
+        (&json!(false), &json!(503)),
+        "{}",
+        tried.json
+    );
     assert_eq!(tried.json["excerpt"], "closed for lunch");
 
     let off = api.post("/webhooks/1/disable", json!(null)).await;
-    assert_eq!((&off.json["enabled"], &off.json["status"]["state"]), (&json!(false), &json!("disabled")), "{}", off.json);
+    assert_eq!(
+        (&off.json["enabled"], &off.json["status"]["state"]),
+        (&json!(false), &json!("disabled")),
+        "{}",
+        off.json
+    );
     let on = api.post("/webhooks/1/enable", json!(null)).await;
     assert_eq!(on.json["status"]["state"], "enabled", "{}", on.json);
 
@@ -130,7 +153,15 @@ callback.url = \"http://127.0.0.1:9/\"
         "/webhooks",
         wrong,
         422,
-        &["/form", "/events/1", "/condition", "/callback/url", "/callback/authentication/password", "/colour", "/timeout"],
+        &[
+            "/form",
+            "/events/1",
+            "/condition",
+            "/callback/url",
+            "/callback/authentication/password",
+            "/colour",
+            "/timeout",
+        ],
     )
     .await;
     assert!(!said.to_string().contains("grass-and-heather"), "{said}");
@@ -160,7 +191,11 @@ callback.url = \"http://127.0.0.1:9/\"
     // pages
     let first = api.well("/webhooks?limit=3").await;
     let second = api.well(&format!("/webhooks?limit=3&cursor={}", first["next"].as_str().unwrap())).await;
-    assert_eq!((second["webhooks"].as_array().unwrap().len(), &second["next"]), (1, &Value::Null), "{second}");
+    assert_eq!(
+        (second["webhooks"].as_array().unwrap().len(), &second["next"]),
+        (1, &Value::Null),
+        "{second}"
+    );
     assert_eq!(walhook.stop(), 0);
 }
 
@@ -173,7 +208,11 @@ async fn without_a_table_the_api_says_why_it_only_reads() {
     assert_eq!(api.well("/webhooks").await["webhooks"], json!([]));
     let refused = api.post("/webhooks", native(&receiver)).await;
     assert_eq!(refused.status, 409, "{}", refused.json);
-    assert!(refused.json["detail"].as_str().unwrap().contains("walhook setup --registration"), "{}", refused.json);
+    assert!(
+        refused.json["detail"].as_str().unwrap().contains("walhook setup --registration"),
+        "{}",
+        refused.json
+    );
     assert_eq!(walhook.stop(), 0);
 }
 
@@ -191,7 +230,10 @@ async fn plain_secrets_are_sealed_on_first_sight_and_keys_can_be_changed() {
     let sealed = async |than: &str| {
         let started = Instant::now();
         loop {
-            let row = session.query_one("select authentication ->> 'token' from walhook.webhook", &[]).await.unwrap();
+            let row = session
+                .query_one("select authentication ->> 'token' from walhook.webhook", &[])
+                .await
+                .unwrap();
             let token: String = row.get(0);
             if token.starts_with("sealed:v1:") && token != than {
                 return token;

@@ -76,7 +76,7 @@ pub enum Command {
     /// See, replay and drop deliveries
     #[command(subcommand)]
     Deliveries(Deliveries),
-    /// See webhooks and their books, enable and delete them
+    /// See, register, change, try, switch and delete webhooks
     #[command(subcommand)]
     Webhooks(Webhooks),
     /// Look after the queue's file
@@ -335,12 +335,31 @@ pub enum Webhooks {
         /// Its number or name
         webhook: String,
     },
+    /// Register a webhook in the database
+    Add(Add),
+    /// Change some fields of a registered webhook
+    Edit {
+        /// Its number or name
+        webhook: String,
+        /// A file with the fields to change as JSON, null for the default; - is standard input
+        file: PathBuf,
+    },
     /// Serve a suspended or disabled webhook again
     Enable {
         /// Its number or name
         webhook: String,
     },
-    /// Delete the books of a webhook that is no longer registered, and drop what it had queued
+    /// Take no new changes for a registered webhook; what is queued waits
+    Disable {
+        /// Its number or name
+        webhook: String,
+    },
+    /// Send one request to its endpoint, to try it
+    Test {
+        /// Its number or name
+        webhook: String,
+    },
+    /// Delete a registered webhook, or the books of one that left the file, and drop what it had queued
     Delete {
         /// Its number or name
         webhook: String,
@@ -348,6 +367,29 @@ pub enum Webhooks {
         #[arg(long, short)]
         yes: bool,
     },
+}
+
+/// `webhooks add`.
+#[derive(Args, Debug)]
+pub struct Add {
+    /// A file with the registration as JSON, as the API takes it; - is standard input. Secrets come this way alone
+    #[arg(conflicts_with_all = ["form", "event", "url", "name", "condition"])]
+    pub file: Option<PathBuf>,
+    /// The form it listens to
+    #[arg(long, value_name = "FORM")]
+    pub form: Option<String>,
+    /// An event it listens to; may be said several times
+    #[arg(long, value_name = "EVENT")]
+    pub event: Vec<String>,
+    /// Where its deliveries go
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// What people call it
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Which of these events it wants
+    #[arg(long, value_name = "CONDITION")]
+    pub condition: Option<String>,
 }
 
 /// `queue`.

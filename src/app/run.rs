@@ -195,7 +195,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
 }
 
 /// What sends, as a configuration says.
-fn transport(config: &Config) -> Result<Transport, Failure> {
+pub(super) fn transport(config: &Config) -> Result<Transport, Failure> {
     let settings =
         transport::Settings { allow: config.dispatch.allow.clone(), ..transport::Settings::default() };
     Transport::new(&settings).map_err(Failure::of)

@@ -193,7 +193,7 @@ fn native_of(row: &Row) -> Map<String, Value> {
 }
 
 fn without_told(mut native: Map<String, Value>) -> Map<String, Value> {
-    TOLD.iter().for_each(|name| drop(native.remove(*name)));
+    native.retain(|name, _| !TOLD.contains(&name.as_str()));
     native
 }
 

@@ -2,7 +2,7 @@
 
 use super::Fault;
 use crate::sealing::{self, Keys};
-use crate::secret::MASK;
+use crate::secret::{MASK, Secret};
 use crate::webhook::WebhookId;
 use serde_json::{Map, Value};
 
@@ -83,9 +83,10 @@ pub fn seal(native: &mut Map<String, Value>, id: WebhookId, keys: &Keys) -> bool
             return;
         }
         let context = sealing::context(id.0, field);
-        let plain = match sealing::is_sealed(text) {
-            false => Some(crate::secret::Secret::from(text.as_str())),
-            true => keys.open(text, &context).ok(),
+        let plain = if sealing::is_sealed(text) {
+            keys.open(text, &context).ok()
+        } else {
+            Some(Secret::from(text.as_str()))
         };
         if let Some(plain) = plain {
             *text = keys.seal(plain.expose(), &context);

@@ -260,6 +260,65 @@ async fn a_deleted_webhook_stops_at_once_and_a_disabled_one_keeps_its_queue() {
     assert_eq!(walhook.stop(), 0);
 }
 
+// the receiver answers while a command is waited for
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_are_registered_changed_tried_and_deleted_from_the_command_line() {
+    let (site, walhook) = start(CONFIG).await;
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    let url = receiver.url();
+    let well = |arguments: &[&str]| {
+        let (code, output) = site.run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {output}");
+        output
+    };
+    let added = well(&[
+        "webhooks", "add", "--form", "ticket", "--event", "create", "--url", &url, "--name", "pager",
+        "--json",
+    ]);
+    assert_eq!(serde_json::from_str::<Value>(&added).unwrap()["id"], 1, "{added}");
+    status(&session, 1, "enabled").await;
+    one_by_one(&session, &["insert into ticket (state) values ('1')"]).await;
+    arrived(&receiver, 1).await;
+
+    let patch = site.folder.path().join("patch.json");
+    std::fs::write(&patch, "{\"condition\": \"'state' = \\\"wanted\\\"\", \"description\": \"nights\"}")
+        .unwrap();
+    let patch = patch.to_str().unwrap();
+    assert!(well(&["webhooks", "edit", "pager", patch]).contains("version 2"));
+    one_by_one(
+        &session,
+        &["insert into ticket (state) values ('2')", "insert into ticket (state) values ('wanted')"],
+    )
+    .await;
+    arrived(&receiver, 2).await;
+    assert_eq!(entries(&receiver), ["1", "3"]);
+
+    assert!(well(&["webhooks", "test", "1"]).contains("200"));
+    receiver.reply(Reply::status(401));
+    assert_eq!(site.run(&["webhooks", "test", "pager"]).0, 1);
+    receiver.reply(Reply::ok());
+    well(&["webhooks", "disable", "pager"]);
+    status(&session, 1, "disabled").await;
+    well(&["webhooks", "enable", "pager"]);
+    status(&session, 1, "enabled").await;
+    well(&["webhooks", "delete", "pager", "--yes"]);
+    walhook.wait_until_logged("was deleted").await;
+
+    for (arguments, says) in [
+        (
+            vec!["webhooks", "add", "--form", "tickets", "--event", "create", "--url", &url],
+            "did you mean \"ticket\"?",
+        ),
+        (vec!["webhooks", "add", "--form", "ticket"], "needs a form, an event and a URL"),
+        (vec!["webhooks", "edit", "77", patch], "there is no registered webhook 77"),
+        (vec!["webhooks", "disable", "nobody"], "there is no webhook \"nobody\""),
+    ] {
+        let (code, output) = site.run(&arguments);
+        assert!(code != 0 && output.contains(says), "{arguments:?}: {output}");
+    }
+    assert_eq!(walhook.stop(), 0);
+}
+
 /// Promise P6: registered in one transaction among data changes, a webhook gets exactly the changes that are committed
 /// after it. Every registration has a ticket in its transaction, so the log itself says what is after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

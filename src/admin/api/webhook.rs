@@ -179,7 +179,7 @@ pub(super) fn describe(shown: &Shown, row: &Row, book: Option<&WebhookStanding>)
         None => ("new", None),
     };
     let mut registered = registry::shown(row);
-    ["id", "name", "version"].iter().for_each(|name| drop(registered.remove(*name)));
+    registered.retain(|name, _| !matches!(name.as_str(), "id" | "name" | "version"));
     WebhookShown {
         id: id.0,
         name: row.name(),

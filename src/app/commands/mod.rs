@@ -10,6 +10,7 @@ pub mod key;
 pub mod password;
 mod purge;
 pub mod queue;
+mod registering;
 pub mod resume;
 pub mod run;
 pub mod seal;

@@ -1,21 +1,62 @@
 //! `walhook webhooks`.
 
-use super::{Context, selection, times};
+use super::{Context, registering, selection, times};
 use crate::app::cli;
 use crate::app::config::write_size;
 use crate::app::failure::{Exit, Failure};
 use crate::app::output::{Output, printable};
 use crate::queue::{Queue, WebhookStanding, WebhookState};
+use crate::webhook::WebhookId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Lists, shows, enables and deletes webhooks.
+/// Lists, shows, registers, changes, tries, switches and deletes webhooks.
 pub async fn perform(context: &Context, command: &cli::Webhooks) -> Result<Exit, Failure> {
     let config = context.load()?;
+    if let cli::Webhooks::Add(arguments) = command {
+        registering::add(context, &config, arguments).await?;
+        return Ok(Exit::Well);
+    }
     let queue = context.open_queue(&config).await?;
     let standings = queue.webhooks().await?;
+    let registrations = queue.registrations().await?;
+    // what neither the file nor the queue knows can only be in the table
+    let is_registered = |id: WebhookId| {
+        let is_known = config.webhooks.find(id).is_some() || standings.iter().any(|one| one.id == id);
+        !is_known || registrations.all.iter().any(|one| one.id == id)
+    };
+    // one that no walhook has seen yet is known by its number
+    let id_of = |text: &str| match (selection::webhook(&standings, text), text.parse()) {
+        (Ok(standing), _) => Ok(standing.id),
+        (Err(_), Ok(number)) => Ok(WebhookId(number)),
+        (Err(failure), Err(_)) => Err(failure),
+    };
+    let of_file = |id: WebhookId| match config.webhooks.find(id) {
+        None => Ok(id),
+        Some(own) => Err(Failure::no(format!("webhook {:?} is in the configuration", own.name))
+            .hint(format!("change it in {}", config.path.display()))),
+    };
     match command {
+        cli::Webhooks::Add(_) => {}
+        cli::Webhooks::Edit { webhook, file } => {
+            registering::edit(context, &config, of_file(id_of(webhook)?)?, file).await?;
+        }
+        cli::Webhooks::Disable { webhook } => {
+            registering::switch(context, &config, of_file(id_of(webhook)?)?, false).await?;
+        }
+        cli::Webhooks::Test { webhook } => {
+            return registering::test(context, &config, id_of(webhook)?).await;
+        }
+        cli::Webhooks::Enable { webhook } if is_registered(id_of(webhook)?) => {
+            registering::switch(context, &config, id_of(webhook)?, true).await?;
+        }
+        cli::Webhooks::Delete { webhook, yes } if is_registered(id_of(webhook)?) => {
+            let id = id_of(webhook)?;
+            let standing = standings.iter().find(|standing| standing.id == id);
+            confirm(context.output, standing, *yes)?;
+            registering::delete(context, &config, id).await?;
+        }
         cli::Webhooks::List => list(context.output, &standings)?,
         cli::Webhooks::Show { webhook } => {
             show(context.output, selection::webhook(&standings, webhook)?)?;
@@ -65,20 +106,26 @@ fn enabled(output: Output, standing: &WebhookStanding) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn delete(
-    output: Output,
-    queue: &dyn Queue,
-    standing: &WebhookStanding,
-    yes: bool,
-) -> Result<(), Failure> {
-    let lost = standing.pending + standing.dead + standing.held;
-    if lost > 0 && !yes {
+/// Asks before something is lost.
+fn confirm(output: Output, standing: Option<&WebhookStanding>, yes: bool) -> Result<(), Failure> {
+    let Some(standing) = standing else { return Ok(()) };
+    if standing.pending + standing.dead + standing.held > 0 && !yes {
         let question = format!(
             "delete webhook {:?} and drop {} waiting deliveries, {} dead letters and {} held events?",
             standing.name, standing.pending, standing.dead, standing.held
         );
         output.confirm(&question)?;
     }
+    Ok(())
+}
+
+async fn delete(
+    output: Output,
+    queue: &dyn Queue,
+    standing: &WebhookStanding,
+    yes: bool,
+) -> Result<(), Failure> {
+    confirm(output, Some(standing), yes)?;
     let dropped = queue.delete_webhook(standing.id).await?;
     let said =
         format!("webhook {:?} is deleted; {dropped} deliveries and held events were dropped", standing.name);

@@ -97,6 +97,15 @@ pub enum Observation {
         /// The file.
         path: String,
     },
+    /// A mail about a webhook was not taken by the relay.
+    MailFailed {
+        /// The webhook's name.
+        webhook: String,
+        /// Why.
+        error: String,
+        /// The pause; none where it is given up.
+        retry_in: Option<Duration>,
+    },
 
     // --- capture
     /// The slot is being created; that waits for every open transaction of the server.

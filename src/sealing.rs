@@ -129,7 +129,7 @@ impl SealingKey {
 
     fn of(bytes: SecretBox<[u8; KEY_BYTES]>) -> Self {
         let hash = digest::digest(&digest::SHA256, bytes.expose_secret());
-        let id = hash.as_ref()[..4].iter().fold(String::new(), |id, byte| id + &format!("{byte:02x}"));
+        let id = hash.as_ref().iter().take(4).fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
         Self { id, bytes: Arc::new(bytes) }
     }
 

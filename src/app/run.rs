@@ -20,6 +20,7 @@ use crate::postgres;
 use crate::queue::Queue;
 use crate::registry::{Door, Interpreter, Registered, Registrar};
 use crate::report::health::Health;
+use crate::report::mail::{self, Carrier, Post};
 use crate::report::metrics::Metrics;
 use crate::sealing::Keys;
 use crate::transport::{self, Transport, Trust};
@@ -56,11 +57,13 @@ pub(super) struct Parts {
     pub(super) health: Arc<Health>,
     /// Counts and sizes; likewise.
     pub(super) metrics: Arc<Metrics>,
+    /// What is worth a mail, where there is a relay.
+    pub(super) post: Option<Post>,
 }
 
 /// Runs until SIGTERM or SIGINT. Trouble of one task does not end the others.
 pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
-    let Parts { requests, config, adopt_slot, queue, keys, observers, health, metrics } = parts;
+    let Parts { requests, config, adopt_slot, queue, keys, observers, health, metrics, post } = parts;
     let shutdown = CancellationToken::new();
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
@@ -168,6 +171,11 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
             supervise("admin", &observers, &shutdown, reload, start).await;
         }
     });
+    if let (Some(settings), Some(post)) = (config.mail.clone(), post) {
+        let carrier = Carrier::new(settings, backlog_of(Arc::clone(&queue)), observers.clone());
+        let carrier = carrier.map_err(|error| Failure::new(Exit::Unreachable, error))?;
+        tasks.spawn(carrier.run(post, shutdown.clone()));
+    }
     tasks.spawn({
         let (observers, shutdown) = (observers.clone(), shutdown.clone());
         let answers =
@@ -199,6 +207,18 @@ pub(super) fn transport(config: &Config) -> Result<Transport, Failure> {
     let settings =
         transport::Settings { allow: config.dispatch.allow.clone(), ..transport::Settings::default() };
     Transport::new(&settings).map_err(Failure::of)
+}
+
+/// What mails tell of a webhook's deliveries.
+fn backlog_of(queue: Arc<dyn Queue>) -> mail::Lookup {
+    Box::new(move |name| {
+        let queue = Arc::clone(&queue);
+        Box::pin(async move {
+            let standings = queue.webhooks().await.ok()?;
+            let standing = standings.into_iter().find(|standing| standing.name == name)?;
+            Some(mail::Backlog { number: standing.id.0, pending: standing.pending })
+        })
+    })
 }
 
 /// What a configuration says to capture.

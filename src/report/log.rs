@@ -101,7 +101,8 @@ impl Observer for Log {
             | Observation::ConfigurationTakenOver { .. }
             | Observation::ConfigurationRefused { .. }
             | Observation::KeyFileMade { .. }
-            | Observation::KeyFileReadable { .. } => process(observation),
+            | Observation::KeyFileReadable { .. }
+            | Observation::MailFailed { .. } => process(observation),
             Observation::LoginRefused { .. }
             | Observation::CertificateTakenOver { .. }
             | Observation::CertificateRefused { .. } => self.surface(observation),
@@ -257,6 +258,13 @@ fn process(observation: &Observation) {
         }
         Observation::ConfigurationRefused { problems } => {
             tracing::error!(problems, "the configuration was refused; the one before it stays in use");
+        }
+        Observation::MailFailed { webhook, error, retry_in: Some(pause) } => {
+            let retry_in_s = in_seconds(*pause);
+            tracing::warn!(webhook, error, retry_in_s, "a mail was not taken and is tried again");
+        }
+        Observation::MailFailed { webhook, error, retry_in: None } => {
+            tracing::error!(webhook, error, "a mail was not taken for a day and is given up");
         }
         Observation::KeyFileMade { path } => {
             let hint = "keep a copy of it: what it sealed is lost without it";

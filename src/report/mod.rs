@@ -5,6 +5,7 @@
 
 pub mod health;
 pub mod log;
+pub mod mail;
 pub mod metrics;
 mod spaced;
 mod writer;

@@ -284,7 +284,6 @@ fn what_is_planned_is_refused_and_not_ignored() {
         check(&with(form, webhook), &format!("\"{key}\" is not yet supported"));
     }
     check("[images]\nx = 1", "\"images\" is not yet supported");
-    check("[mail]\nx = 1", "\"mail\" is not yet supported");
     check("[source]\nplugin = \"wal2json\"", "\"wal2json\" is not yet supported");
 }
 
@@ -604,6 +603,23 @@ fn sealing_keys_are_said_or_stand_in_a_file() {
 }
 
 #[test]
+fn a_mail_relay_is_checked() {
+    let mail = |rest: &str| format!("[mail]\nfrom = \"w@example.org\"\nto = \"ops@example.org\"\n{rest}");
+    let relay = |rest: &str| {
+        let mail = parse(&mail(rest)).unwrap().mail.unwrap();
+        (mail.host, mail.port)
+    };
+    assert_eq!(relay("relay = \"smtp.example.org\""), ("smtp.example.org".to_owned(), 587));
+    assert_eq!(relay("relay = \"smtp.example.org\"\ntls = \"tls\"").1, 465);
+    assert_eq!(relay("relay = \"[::1]:2525\"\ntls = \"none\""), ("::1".to_owned(), 2525));
+    check(&mail("relay = \"smtp://a\""), "this is no relay -> write a host");
+    check(&mail("relay = \"a\"\nusername = \"u\""), "a login has a `username` and a `password`");
+    let login = "relay = \"a\"\ntls = \"none\"\nusername = \"u\"\npassword = \"geheim\"";
+    check(&mail(login), "a password is not sent over a connection that is not private");
+    check("[mail]\nrelay = \"a\"\nfrom = \"x\"\nto = \"a@b.c\"", "this is no address of mail");
+}
+
+#[test]
 fn what_conditions_need_of_the_source_is_checked() {
     let source = |line: &str| format!("[source]\n{line}\n");
     check(&source("case = \"sensitiv\""), "did you mean \"sensitive\"?");
@@ -757,7 +773,7 @@ fn example_environment(name: &str) -> Option<String> {
     match name {
         "RECEIVER_SIGNING_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
         "WALHOOK_KEY" => Some(KEY.into()),
-        "RECEIVER_PASSWORD" | "RECEIVER_TOKEN" => Some("geheim".into()),
+        "MAIL_PASSWORD" | "RECEIVER_PASSWORD" | "RECEIVER_TOKEN" => Some("geheim".into()),
         _ => None,
     }
 }
@@ -869,6 +885,7 @@ fn full_of_secrets() -> String {
         .replace("postgres://walhook@", "postgres://walhook:geheim@")
         .replace("${RECEIVER_SIGNING_SECRET}", "whsec_geheim")
         .replace("${WALHOOK_KEY}", "whk_geheim")
+        .replace("${MAIL_PASSWORD}", "geheim")
         .replace("${RECEIVER_PASSWORD}", "geheim")
         .replace("${RECEIVER_TOKEN}", "geheim")
 }

@@ -19,6 +19,7 @@ mod doctor;
 mod endpoints;
 mod fuzzed;
 mod guarantees;
+mod mail;
 mod matching;
 mod operations;
 mod patterns;

@@ -21,7 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// where something is, with 69 where the database could not be asked.
 pub async fn perform(context: &Context) -> Result<Exit, Failure> {
     let config = context.load()?;
-    let (database, endpoints) = tokio::join!(of_database(&config), of_endpoints(&config));
+    let (database, endpoints, mail) =
+        tokio::join!(of_database(&config), of_endpoints(&config), of_mail(&config));
     let mut report = Report { findings: of_configuration(&config) };
     let mut unreachable = None;
     match database {
@@ -32,6 +33,7 @@ pub async fn perform(context: &Context) -> Result<Exit, Failure> {
     if let Some(files) = &config.admin.access.tls {
         report.findings.push(certificate::check(files, Timestamp::now()));
     }
+    report.findings.extend(mail);
     report.findings.extend(of_queue(context, &config).await);
     if context.output.json {
         let mut json = report.to_json();
@@ -148,6 +150,19 @@ fn of_listener(config: &Config) -> Option<Finding> {
         finding
             .mended_by(Mend::Key("[admin] tls and [[admin.users]]; or listen = \"127.0.0.1:8640\"".into())),
     )
+}
+
+/// Whether the mail relay answers and lets us in; nothing is sent.
+async fn of_mail(config: &Config) -> Option<Finding> {
+    let mail = config.mail.as_ref()?;
+    let object = format!("mail relay {}:{}", mail.host, mail.port);
+    Some(match mail.probe().await {
+        Ok(()) => Finding::new(Severity::Ok, object, "answers"),
+        Err(error) => {
+            let finding = Finding::new(Severity::Error, object, with_causes(&error));
+            finding.mended_by(Mend::Key("[mail] relay, tls, username and password".into()))
+        }
+    })
 }
 
 /// A key file that is not there yet has nothing to say: `run` makes it.

@@ -17,7 +17,7 @@ pub static FILE: &[Key] = &[
     Key::default("admin", Kind::Table(ADMIN), "{}", "What walhook says about itself over HTTP."),
     Key::default("secrets", Kind::Table(SECRETS), "{}", "The keys that seal secrets."),
     Key::later("images", "Last known rows of tables whose old values are not in the log."),
-    Key::later("mail", "A relay for mail about exceptions."),
+    Key::optional("mail", Kind::Table(MAIL), "A relay for mail about suspended and broken webhooks."),
 ];
 
 static SOURCE: &[Key] = &[
@@ -182,6 +182,21 @@ static SECRETS: &[Key] = &[
         "A file with the keys, a line each, the newest first; absent, walhook.key beside the queue, which `walhook \
          run` makes.",
     ),
+];
+
+static MAIL: &[Key] = &[
+    Key::required("relay", Kind::Text, "The SMTP relay, as \"host\" or \"host:port\"."),
+    Key::default(
+        "tls",
+        Kind::Word(Words { known: || vec!["starttls", "tls", "none"], later: &[] }),
+        r#""starttls""#,
+        "How the connection is kept private: STARTTLS (port 587 where none is said), TLS from the start (465), or not (25).",
+    ),
+    Key::optional("username", Kind::Text, "The user, where the relay wants one."),
+    Key::optional("password", Kind::Secret, "The user's password."),
+    Key::required("from", Kind::Text, "The sender."),
+    Key::required("to", Kind::OneOrList(&Kind::Text), "Who gets the mails."),
+    Key::default("every", Kind::Duration, r#""20m""#, "At most one mail per webhook in this time."),
 ];
 
 /// A form.

@@ -15,6 +15,7 @@ mod form;
 mod identity;
 mod interpolate;
 pub mod keys;
+mod mail;
 mod masking;
 mod problem;
 mod reader;
@@ -27,6 +28,7 @@ mod table;
 mod units;
 mod webhook;
 
+use crate::report::mail::Settings as Mail;
 pub use declared::FILE;
 pub use interpolate::Environment;
 pub use problem::{Problem, Problems};
@@ -87,6 +89,8 @@ pub struct Config {
     pub admin: Admin,
     /// The keys that seal secrets.
     pub secrets: Secrets,
+    /// The mail relay.
+    pub mail: Option<Mail>,
 }
 
 /// `[source]`.
@@ -220,6 +224,7 @@ impl Config {
             ("[dispatch] grace", self.dispatch.grace != new.dispatch.grace),
             // with another address nothing of it is taken over: what fits that one may not fit this one
             ("[admin]", self.admin.listen != new.admin.listen),
+            ("[mail]", self.mail != new.mail),
         ];
         parts.into_iter().filter(|(_, changed)| *changed).map(|(part, _)| part).collect()
     }
@@ -257,6 +262,7 @@ impl Config {
             dispatch,
             admin: admin::read(reader, &part("admin"), path.parent().unwrap_or(Path::new(""))),
             secrets,
+            mail: file.table("mail").and_then(|table| mail::read(reader, table)),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::admin::accounts::Role;
 use crate::form::{Field, Fold, Form, OldValues};
 use crate::proxy::{self, Proxy};
 use crate::qualification::{Case, Dialect};
+use crate::report::mail::{Privacy, Settings as Mail};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
 use crate::tls::server::Files;
@@ -47,6 +48,9 @@ pub fn show(config: &Config) -> String {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             out.key("key_file", text(&path.display().to_string()));
         }
+    }
+    if let Some(mail) = &config.mail {
+        out.mail(mail);
     }
     for form in &config.forms {
         out.form(form);
@@ -110,6 +114,23 @@ impl Toml {
         self.key("name", text(name));
         self.key(secret, text(MASK));
         self.key("role", text(role.as_str()));
+    }
+
+    fn mail(&mut self, mail: &Mail) {
+        self.header("[mail]");
+        let host = if mail.host.contains(':') { format!("[{}]", mail.host) } else { mail.host.clone() };
+        self.key("relay", text(&format!("{host}:{}", mail.port)));
+        let privacy = match mail.privacy {
+            Privacy::StartTls => "starttls",
+            Privacy::Tls => "tls",
+            Privacy::None => "none",
+        };
+        self.key("tls", text(privacy));
+        self.maybe("username", mail.login.as_ref().map(|(user, _)| text(user)));
+        self.maybe("password", mail.login.as_ref().map(|_| text(MASK)));
+        self.key("from", text(&mail.from.to_string()));
+        self.key("to", list(mail.to.iter().map(ToString::to_string)));
+        self.key("every", duration(mail.every));
     }
 
     fn form(&mut self, form: &Form) {

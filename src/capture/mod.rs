@@ -353,9 +353,10 @@ where
         }
         let said = std::mem::take(&mut open.registrations);
         if !said.is_empty() {
-            self.register(said).await?;
+            let news = self.register(said).await?;
             // they count for what comes behind this batch
             self.enqueue_batch();
+            self.registrations.tell(news);
             while self.under_way.len() > REGISTRATIONS_UNDER_WAY_MAX {
                 let durable = self.under_way.next().await.transpose()?.flatten();
                 self.confirm(durable);

@@ -47,6 +47,9 @@ pub(super) enum Said {
     Emptied,
 }
 
+/// Registrations for everybody; none where one was deleted.
+pub(super) type News = Vec<(WebhookId, Option<Standing>)>;
+
 /// The registrations of a stream.
 pub(super) struct Registrations {
     registry: Registry,
@@ -100,6 +103,11 @@ impl Registrations {
 
     fn is_of_file(&self, id: WebhookId) -> bool {
         self.file.find(id).is_some()
+    }
+
+    /// Tells everybody. What is deleted is in the queue's hands before, so that what it had queued can be dropped.
+    pub(super) fn tell(&self, news: News) {
+        self.registry.registered.change(news);
     }
 
     /// Takes note of how the table looks. Returns whether it is the registration table.
@@ -199,8 +207,9 @@ impl<S: Source, B: Bindings> Capture<'_, S, B>
 where
     Error: From<S::Error>,
 {
-    /// Takes what a transaction has said of registrations into service, behind everything that it changed.
-    pub(super) async fn register(&mut self, said: Vec<Said>) -> Result<(), Error> {
+    /// Takes what a transaction has said of registrations into service, behind everything that it changed. Returns what
+    /// is to be told once it is on its way to the queue.
+    pub(super) async fn register(&mut self, said: Vec<Said>) -> Result<News, Error> {
         let mut changes = Vec::new();
         let mut frees_held = false;
         for said in said {
@@ -231,14 +240,13 @@ where
                 }
             }
         }
-        self.registrations.registry.registered.change(changes);
         if frees_held {
             self.judge_held().await?;
         }
-        Ok(())
+        Ok(changes)
     }
 
-    fn unregister(&mut self, id: WebhookId, changes: &mut Vec<(WebhookId, Option<Standing>)>) {
+    fn unregister(&mut self, id: WebhookId, changes: &mut News) {
         if self.registrations.known.remove(&id).is_none() {
             return;
         }

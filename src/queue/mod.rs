@@ -281,6 +281,10 @@ pub trait Queue: Send + Sync {
     /// Deletes a webhook's books and drops what it had queued. Returns how many were dropped.
     fn delete_webhook(&self, webhook: WebhookId) -> Answer<'_, u64>;
 
+    /// Drops what is queued for a webhook that is deleted. Returns how many were dropped; none if it is not deleted, or
+    /// registered again by now.
+    fn drop_deleted(&self, webhook: WebhookId) -> Answer<'_, Option<u64>>;
+
     /// Deliveries that fit, newest first, at most `limit`.
     fn deliveries(&self, filter: Filter, limit: usize) -> Answer<'_, Vec<DeliverySummary>>;
 

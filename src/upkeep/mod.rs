@@ -2,7 +2,7 @@
 
 mod registrations;
 
-pub use registrations::{Error as RegistrationsError, Registrations};
+pub use registrations::{Error as RegistrationsError, Registrations, drop_deleted};
 
 use crate::clock::Clock;
 use crate::queue::{EndedBefore, Error, Queue};

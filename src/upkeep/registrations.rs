@@ -3,7 +3,7 @@
 use super::STEP_PAUSE;
 use crate::observe::{Observation, Observers};
 use crate::queue::{self, Queue, WebhookStanding, WebhookState};
-use crate::registry::{self, Notices, Registrar, Standing, Stored};
+use crate::registry::{self, Notices, Registered, Registrar, Standing, Stored};
 use crate::remedy::{Remediable, Remedy};
 use crate::sealing::Keys;
 use crate::webhook::WebhookId;
@@ -84,7 +84,7 @@ impl Registrations {
                     second_look = true;
                 }
                 () = sleep_until(looks_at) => {
-                    self.drop_deleted().await?;
+                    drop_deleted(&self.registrar.registered, &*self.queue, &self.observers).await?;
                     self.seal(&mut sealed).await?;
                     self.tell(&mut told).await?;
                     let pause = if std::mem::take(&mut second_look) { SECOND_LOOK } else { LOOK_PAUSE };
@@ -144,16 +144,6 @@ impl Registrations {
         Ok(())
     }
 
-    /// Drops what is queued for webhooks that were deleted.
-    async fn drop_deleted(&self) -> Result<(), Error> {
-        for id in self.registrar.registered.take_deleted() {
-            let dropped = self.queue.delete_webhook(id).await?;
-            self.observers.tell(Observation::DeletedDropped { id, dropped });
-            tokio::time::sleep(STEP_PAUSE).await;
-        }
-        Ok(())
-    }
-
     /// Seals secrets that came as plain text, and those that a former key sealed.
     /// `sealed` are the rows that have been looked at, with their versions and the keys that were newest then.
     async fn seal(&self, sealed: &mut BTreeMap<WebhookId, (u64, Arc<Keys>)>) -> Result<(), Error> {
@@ -198,6 +188,22 @@ impl Registrations {
         }
         Ok(())
     }
+}
+
+/// Drops what is queued for webhooks that were deleted.
+pub async fn drop_deleted(
+    registered: &Registered,
+    queue: &dyn Queue,
+    observers: &Observers,
+) -> Result<(), queue::Error> {
+    for id in registered.take_deleted() {
+        // by now it may be registered again, and what is told may be of a row with the number of a webhook of the file
+        if let Some(dropped) = queue.drop_deleted(id).await? {
+            observers.tell(Observation::DeletedDropped { id, dropped });
+        }
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    Ok(())
 }
 
 async fn noticed(listening: &mut Option<Notices>) -> Option<WebhookId> {

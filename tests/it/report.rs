@@ -141,6 +141,9 @@ impl Queue for Full {
     fn delete_webhook(&self, _: WebhookId) -> Answer<'_, u64> {
         unreachable!()
     }
+    fn drop_deleted(&self, _: WebhookId) -> Answer<'_, Option<u64>> {
+        unreachable!()
+    }
     fn deliveries(&self, _: Filter, _: usize) -> Answer<'_, Vec<DeliverySummary>> {
         unreachable!()
     }

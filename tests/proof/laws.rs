@@ -82,7 +82,7 @@ pub fn judge(expected: &[Expected], record: &Record) -> Vec<Violation> {
     let mut numbers_of_ids: HashMap<&str, (u64, u64)> = HashMap::new();
     for expected in expected {
         let mut attempts: BTreeMap<u64, Vec<&Attempt>> = BTreeMap::new();
-        for attempt in record.attempts.iter().filter(|attempt| attempt.hook == expected.hook.id) {
+        for attempt in record.attempts.iter().filter(|attempt| attempt.hook == expected.id) {
             let number = (attempt.hook, attempt.sequence);
             let known = *numbers_of_ids.entry(&attempt.id).or_insert(number);
             if known != number {
@@ -117,8 +117,15 @@ struct Book<'a> {
 
 impl Book<'_> {
     fn name(&self, number: usize) -> String {
-        let (event, hook) = (&self.expected.events[number], self.expected.hook);
-        format!("{:?} {}: {} of {:?}", hook.name, number + 1, event.verb, event.key.entry_id)
+        let (event, hook) = (&self.expected.events[number], self.expected.by[number]);
+        format!(
+            "{} {:?} {}: {} of {:?}",
+            self.expected.id,
+            hook.name,
+            number + 1,
+            event.verb,
+            event.key.entry_id
+        )
     }
 
     fn attempts_of(&self, number: usize) -> &[&Attempt] {
@@ -127,24 +134,24 @@ impl Book<'_> {
 
     fn judge_each(&self, violations: &mut Vec<Violation>) {
         let mut violated = |law, text| violations.push(Violation { law, text });
-        let hook = self.expected.hook;
+        let id = self.expected.id;
         let count = self.expected.events.len() as u64;
         for sequence in self.attempts.keys().filter(|&&sequence| sequence == 0 || sequence > count) {
-            let text = format!("{:?} {sequence}: there are only {count} events", hook.name);
+            let text = format!("{id} {sequence}: there are only {count} events");
             violated(Law::Nothing, text);
         }
-        for (_, sequence) in self.dead.iter().filter(|(id, sequence)| *id == hook.id && *sequence > count) {
-            violated(Law::Nothing, format!("{:?} {sequence} is dead, and is no event", hook.name));
+        for (_, sequence) in self.dead.iter().filter(|(of, sequence)| *of == id && *sequence > count) {
+            violated(Law::Nothing, format!("{id} {sequence} is dead, and is no event"));
         }
         for number in 0..self.expected.events.len() {
             let attempts = self.attempts_of(number);
-            let listed_dead = self.dead.contains(&(hook.id, number as u64 + 1));
+            let listed_dead = self.dead.contains(&(id, number as u64 + 1));
             let accepted = attempts.iter().any(|attempt| attempt.accepted);
             if self.expected.is_dead(number) {
                 if !listed_dead {
                     violated(Law::Complete, format!("{} is not listed as dead", self.name(number)));
                 }
-            } else if !accepted {
+            } else if !accepted && !self.expected.spared[number] {
                 let text = format!("{} has not arrived ({} attempts)", self.name(number), attempts.len());
                 violated(Law::Complete, text);
             }
@@ -170,7 +177,9 @@ impl Book<'_> {
                     attempts.iter().filter(|attempt| attempt.accepted).map(|attempt| attempt.end).min()
                 };
                 let (name, other) = (self.name(number), self.name(earlier));
-                if finished.is_none_or(|finished| finished > first.start) {
+                // what was dropped is never finished, and so never tried again
+                let is_dropped = self.expected.spared[earlier] && finished.is_none();
+                if !is_dropped && finished.is_none_or(|finished| finished > first.start) {
                     let text = format!("{name} was tried before {other} was finished");
                     violations.push(Violation { law: Law::Ordered, text });
                 }
@@ -192,7 +201,7 @@ impl Book<'_> {
             for pair in attempts.windows(2).filter(|pair| pair[1].start < pair[0].end) {
                 let text = format!(
                     "{:?} {:?}: attempts of {} ({}..{}) and {} ({}..{}) overlap",
-                    self.expected.hook.name,
+                    self.expected.id,
                     key.entry_id,
                     pair[0].sequence,
                     pair[0].start,
@@ -260,10 +269,10 @@ pub fn perfect(expected: &[Expected]) -> Record {
     let mut now = 0;
     for expected in expected {
         for number in 0..expected.events.len() {
-            let (hook, sequence) = (expected.hook.id, number as u64 + 1);
+            let (hook, sequence) = (expected.id, number as u64 + 1);
             let id = format!("msg_{hook}_{sequence}");
             let mut body = expected.body(number);
-            if expected.hook.format == "native" {
+            if expected.by[number].format == "native" {
                 body["id"] = id.clone().into();
                 body["sequence"] = sequence.into();
             }

@@ -21,6 +21,7 @@ pub mod laws;
 pub mod oracle;
 pub mod process;
 pub mod random;
+pub mod registered;
 pub mod stage;
 pub mod stored;
 pub mod trial;

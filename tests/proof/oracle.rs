@@ -32,8 +32,12 @@ pub struct Event {
 
 /// The expected deliveries of one webhook: number n has the sequence n + 1.
 pub struct Expected {
-    pub hook: &'static Hook,
+    pub id: u64,
     pub events: Vec<Arc<Event>>,
+    /// For each, the webhook as it was then.
+    pub by: Vec<&'static Hook>,
+    /// For each, whether it need not arrive: its webhook was deleted behind it, or stands still.
+    pub spared: Vec<bool>,
     /// For each, the numbers of those that must be finished before it is first attempted.
     pub behind: Vec<Vec<usize>>,
 }
@@ -196,36 +200,49 @@ pub fn expect(events: &[Arc<Event>], hooks: &'static [Hook]) -> Vec<Expected> {
     hooks
         .iter()
         .map(|hook| {
-            let wanted = |event: &&Arc<Event>| {
-                hook.tables.contains(&event.key.table)
-                    && hook.verbs.contains(&event.verb)
-                    && hook.condition.as_ref().is_none_or(|condition| (condition.holds)(event))
-            };
-            let events: Vec<Arc<Event>> = events.iter().filter(wanted).cloned().collect();
-            let mut last: HashMap<&Key, usize> = HashMap::new();
-            let mut behind = Vec::with_capacity(events.len());
-            for (number, event) in events.iter().enumerate() {
-                let old_name = event.renamed_from.as_ref().and_then(|old| last.get(old));
-                behind.push(last.get(&event.key).into_iter().chain(old_name).copied().collect());
-                last.insert(&event.key, number);
-            }
-            Expected { hook, events, behind }
+            let wanted = events.iter().filter(|event| wants(hook, event));
+            Expected::new(hook.id, wanted.map(|event| (Arc::clone(event), hook, false)).collect())
         })
         .collect()
 }
 
+/// Whether a webhook wants an event.
+pub fn wants(hook: &Hook, event: &Event) -> bool {
+    hook.tables.contains(&event.key.table)
+        && hook.verbs.contains(&event.verb)
+        && hook.condition.as_ref().is_none_or(|condition| (condition.holds)(event))
+}
+
 impl Expected {
+    /// Of the events in their order, each with the webhook as it was then, and whether it need not arrive.
+    pub fn new(id: u64, wanted: Vec<(Arc<Event>, &'static Hook, bool)>) -> Self {
+        let mut last: HashMap<&Key, usize> = HashMap::new();
+        let mut behind = Vec::with_capacity(wanted.len());
+        for (number, (event, ..)) in wanted.iter().enumerate() {
+            let old_name = event.renamed_from.as_ref().and_then(|old| last.get(old));
+            behind.push(last.get(&event.key).into_iter().chain(old_name).copied().collect());
+            last.insert(&event.key, number);
+        }
+        Self {
+            id,
+            by: wanted.iter().map(|(_, hook, _)| *hook).collect(),
+            spared: wanted.iter().map(|(.., spared)| *spared).collect(),
+            events: wanted.into_iter().map(|(event, ..)| event).collect(),
+            behind,
+        }
+    }
+
     /// Whether the endpoint refuses this one for good, so that it must be a dead letter.
     pub fn is_dead(&self, number: usize) -> bool {
-        self.hook.id == HOOKS[2].id && is_refused(&self.events[number].key.entry_id)
+        self.id == HOOKS[2].id && is_refused(&self.events[number].key.entry_id)
     }
 
     /// The body, without what no oracle can know (`id` is checked against the header).
     pub fn body(&self, number: usize) -> Value {
-        let event = &self.events[number];
-        match self.hook.format {
-            "native" => native(event, self.hook),
-            _ => arsys(event, self.hook),
+        let (event, hook) = (&self.events[number], self.by[number]);
+        match hook.format {
+            "native" => native(event, hook),
+            _ => arsys(event, hook, self.id),
         }
     }
 }
@@ -280,10 +297,10 @@ fn visible(table: usize) -> impl Iterator<Item = (usize, &'static str)> {
     columns.filter(|(column, _)| !table.hidden.contains(column)).map(|(column, (_, field))| (column, *field))
 }
 
-fn arsys(event: &Event, hook: &Hook) -> Value {
+fn arsys(event: &Event, hook: &Hook, id: u64) -> Value {
     let table = &TABLES[event.key.table];
     let mut body = Map::new();
-    body.insert("webhook_id".into(), json!(format!("WBH{:012}", hook.id)));
+    body.insert("webhook_id".into(), json!(format!("WBH{id:012}")));
     body.insert("form_name".into(), json!(table.form));
     body.insert("entry_event".into(), json!(event.verb));
     body.insert("entry_id".into(), json!(*event.key.entry_id));

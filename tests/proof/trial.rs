@@ -253,7 +253,7 @@ async fn wait_for_all(stage: &mut Stage, expected: &[Expected]) {
     let mut missing: BTreeSet<(u64, u64)> = BTreeSet::new();
     for expected in expected {
         let numbers = (0..expected.events.len()).filter(|&number| !expected.is_dead(number));
-        missing.extend(numbers.map(|number| (expected.hook.id, number as u64 + 1)));
+        missing.extend(numbers.map(|number| (expected.id, number as u64 + 1)));
     }
     let mut settled = 0;
     let mut counted = 0;
@@ -288,7 +288,7 @@ async fn dead_letters(stage: &mut Stage, expected: &[Expected]) -> BTreeSet<(u64
         assert!(output.status.success(), "deliveries list: {error}");
         let mut dead = listed(&String::from_utf8_lossy(&output.stdout));
         // a test's own webhooks have dead letters of their own
-        dead.retain(|(hook, _)| expected.iter().any(|expected| expected.hook.id == *hook));
+        dead.retain(|(hook, _)| expected.iter().any(|expected| expected.id == *hook));
         if dead.len() >= wanted || began.elapsed() > SILENCE_MAX {
             return dead;
         }

@@ -221,7 +221,7 @@ pub struct Condition {
 }
 
 /// Reopened or in the hands of somebody, or gone with a description.
-const RESTLESS: Condition = Condition {
+pub const RESTLESS: Condition = Condition {
     text: "'Status' >= 2 AND 'assigned_to' != $NULL$ OR 'TR.Status' < 'DB.Status' \
            OR $OPERATION$ = \"DELETE\" AND 'Short Description' LIKE \"%[aeiou]%\"",
     holds: |event| {

@@ -15,15 +15,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use walhook::app::config::Config;
+use walhook::app::config::{Config, Registrations};
 use walhook::capture::{self, Bounds};
 use walhook::clock::Clock;
 use walhook::dispatch::{Dispatch, Limits};
 use walhook::observe::Observers;
 use walhook::queue::sqlite::{Options, SqliteQueue, Workplace};
 use walhook::queue::{self, Filter, Queue};
+use walhook::registry::Registered;
 use walhook::remedy::Remediable;
-use walhook::upkeep::Upkeep;
+use walhook::upkeep::{self, Upkeep};
+use walhook::webhook::Webhooks;
 
 /// How often the queue is tried to be opened, a second apart.
 const OPENINGS_MAX: usize = 20;
@@ -117,7 +119,8 @@ async fn walhook(fixtures: &Fixtures<'_>, death: Death, seed: u64, legacy: &Mute
     judge_position(world, &*queue).await;
     let observers = Observers::new(vec![Arc::new(Ears(world.clone()))]);
     let shutdown = CancellationToken::new();
-    let (_registry, webhooks) = watch::channel(Arc::new(config.webhooks.clone()));
+    let (sent_to, webhooks) = watch::channel(Arc::new(config.webhooks.clone()));
+    let registered = Registered::default();
     let clock = clock(world);
     let dispatch = Dispatch {
         queue: Arc::clone(&queue) as Arc<dyn Queue>,
@@ -135,7 +138,7 @@ async fn walhook(fixtures: &Fixtures<'_>, death: Death, seed: u64, legacy: &Mute
         webhooks,
         pause: Duration::from_secs(20),
     };
-    let settings = settings(config);
+    let settings = settings(config, &registered);
     let way = Way { world: world.clone() };
     let tasks = async {
         let capture = || capture::run_on(&way, &settings, &*queue, &observers, &shutdown);
@@ -143,6 +146,13 @@ async fn walhook(fixtures: &Fixtures<'_>, death: Death, seed: u64, legacy: &Mute
             again("capture", world, &shutdown, capture),
             again("dispatch", world, &shutdown, || dispatch.run(shutdown.clone())),
             again("upkeep", world, &shutdown, || upkeep.run(shutdown.clone())),
+            again("registrations", world, &shutdown, || drop_deleted(
+                &registered,
+                &*queue,
+                &observers,
+                &shutdown
+            )),
+            follow_registrations(&registered, config, &sent_to, &shutdown),
         );
     };
     let end = async {
@@ -176,6 +186,44 @@ async fn walhook(fixtures: &Fixtures<'_>, death: Death, seed: u64, legacy: &Mute
     }
     legacy.lock().unwrap().ended_well = true;
     world.tell(format_args!("walhook has ended"));
+}
+
+/// Whoever sends has the webhooks of the file and those that are registered, as in the program.
+async fn follow_registrations(
+    registered: &Registered,
+    config: &Config,
+    sent_to: &watch::Sender<Arc<Webhooks>>,
+    shutdown: &CancellationToken,
+) {
+    let mut news = registered.news();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = news.changed() => {}
+        }
+        sent_to.send_replace(Arc::new(registered.merged(&config.webhooks)));
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What is queued for webhooks that were deleted is dropped, as upkeep does.
+async fn drop_deleted(
+    registered: &Registered,
+    queue: &dyn Queue,
+    observers: &Observers,
+    shutdown: &CancellationToken,
+) -> Result<(), queue::Error> {
+    let mut news = registered.news();
+    loop {
+        upkeep::drop_deleted(registered, queue, observers).await?;
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            () = news.changed() => {}
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Starts a task again and again, as the program does.
@@ -247,9 +295,12 @@ fn clock(world: &Shared) -> Clock {
     Clock::new(move || world.lock().time_of_day_us())
 }
 
-fn settings(config: &Config) -> capture::Settings {
+fn settings(config: &Config, registered: &Registered) -> capture::Settings {
     capture::Settings {
-        registry: capture::Registry::default(),
+        registry: capture::Registry {
+            interpreter: Arc::new(Registrations::by(config)),
+            registered: registered.clone(),
+        },
         address: config.source.address().unwrap(),
         slot: "walhook".into(),
         publications: ["walhook".into(), "walhook_inserts".into()],

@@ -18,6 +18,7 @@ mod life;
 mod play;
 #[path = "../proof/mod.rs"]
 mod proof;
+mod registrations;
 mod script;
 mod seeds;
 mod server;

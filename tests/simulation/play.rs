@@ -6,8 +6,10 @@ use crate::proof::history::Committed;
 use crate::proof::laws::{Record, judge};
 use crate::proof::oracle::{Expected, expect, foretell};
 use crate::proof::random::Random;
+use crate::proof::registered::{Said, expect_registered};
 use crate::proof::world::{HOOKS, configuration};
-use crate::script;
+use crate::registrations;
+use crate::script::{self, Change};
 use crate::server::Cluster;
 use crate::world::Shared;
 use std::collections::{BTreeSet, HashSet};
@@ -87,24 +89,43 @@ pub fn play_on(disk: &Disk, plan: &Plan, config: &Config) -> Verdict {
         disk.trace_on();
     }
     for transaction in script.iter() {
-        let ops: Vec<String> = transaction.changes.iter().map(|change| change.op.to_string()).collect();
+        let told = |change: &Change| match change {
+            Change::Row(change) => change.op.to_string(),
+            Change::Registration(change) => format!("{:?}", change.said()),
+        };
+        let ops: Vec<String> = transaction.changes.iter().map(told).collect();
         let lsn = walhook::lsn::Lsn(transaction.committed.commit_lsn);
         world.tell(format_args!("script: at {} us, {lsn}: {}", transaction.at_us, ops.join("; ")));
     }
-    let expected = Mutex::new(None::<Vec<Expected>>);
-    // what must come is known once the slot stands
-    let know = |expected: &mut Option<Vec<Expected>>| {
-        if expected.is_none()
-            && let Some(slot) = &world.lock().cluster.slot
-        {
-            let later = events.iter().filter(|event| event.commit_lsn >= slot.consistent_point);
-            *expected = Some(expect(&later.cloned().collect::<Vec<_>>(), &HOOKS));
+    let said: Vec<(u64, Vec<Said>)> = script
+        .iter()
+        .map(|transaction| {
+            (
+                transaction.committed.commit_lsn,
+                transaction.registrations().map(registrations::Change::said).collect(),
+            )
+        })
+        .collect();
+    let expected = Mutex::new(Vec::new());
+    let known = Mutex::new(None);
+    // what must come is known once the slot stands and the registrations are read
+    let know = |expected: &mut Vec<Expected>| {
+        let world = world.lock();
+        let (Some(slot), Some(rows)) = (&world.cluster.slot, &world.cluster.read) else { return false };
+        let start = (slot.consistent_point, rows.clone());
+        let mut known = known.lock().unwrap();
+        if known.as_ref() != Some(&start) {
+            let from = events.partition_point(|event| event.commit_lsn < start.0);
+            let said = &said[said.partition_point(|(commit_lsn, _)| *commit_lsn < start.0)..];
+            *expected = expect(&events[from..], &HOOKS);
+            expected.extend(expect_registered(&events[from..], &start.1, said));
+            *known = Some(start);
         }
+        true
     };
     let is_done = || {
         let mut expected = expected.lock().unwrap();
-        know(&mut expected);
-        expected.as_ref().is_some_and(|expected| is_done(&world, expected))
+        know(&mut expected) && is_done(&world, &expected)
     };
     let fixtures = Fixtures { world: &world, disk, config, is_done: &is_done };
     let mut random = Random::new(plan.seed, 2);
@@ -128,7 +149,7 @@ pub fn play_on(disk: &Disk, plan: &Plan, config: &Config) -> Verdict {
     let legacy = live(&fixtures, Death::Done, plan.seed + plan.lives);
     let mut expected = expected.into_inner().unwrap();
     know(&mut expected);
-    conclude(plan, &world, disk, expected.unwrap_or_default(), &legacy)
+    conclude(plan, &world, disk, expected, &legacy)
 }
 
 /// How the next life goes, and what fails in it.
@@ -227,7 +248,10 @@ fn is_done(world: &Shared, expected: &[Expected]) -> bool {
     is_released
         && expected.iter().all(|expected| {
             (0..expected.events.len()).all(|number| {
-                let name = (expected.hook.id, number as u64 + 1);
+                if expected.spared[number] {
+                    return true;
+                }
+                let name = (expected.id, number as u64 + 1);
                 if expected.is_dead(number) { accepted.contains(&name) } else { taken.contains(&name) }
             })
         })

@@ -4,6 +4,7 @@ use crate::proof::history::{Committed, Key, Op, State};
 use crate::proof::random::Random;
 use crate::proof::workload::{asset, asset_change, incident, incident_change, person};
 use crate::proof::world::{ASSET, INCIDENT, PERSON, Val, column};
+use crate::registrations::{self, Clerk};
 use crate::world::BEGINNING_US;
 use std::sync::Arc;
 
@@ -18,16 +19,34 @@ pub struct Transaction {
     pub changes: Vec<Change>,
 }
 
+/// What a transaction does.
+pub enum Change {
+    Row(RowChange),
+    /// To the registration table.
+    Registration(registrations::Change),
+}
+
 /// A row change with the rows around it.
-pub struct Change {
+pub struct RowChange {
     pub op: Op,
     pub before: Option<Arc<Vec<Val>>>,
     pub after: Option<Arc<Vec<Val>>>,
 }
 
+impl Transaction {
+    /// What it does to the registration table.
+    pub fn registrations(&self) -> impl Iterator<Item = &registrations::Change> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Row(_) => None,
+            Change::Registration(change) => Some(change),
+        })
+    }
+}
+
 /// Writes the whole script of a play.
 pub fn write(seed: u64, transactions: usize) -> Vec<Transaction> {
     let mut random = Random::new(seed, 10);
+    let mut clerk = Clerk::new(seed);
     let mut state = State::default();
     let (mut at_us, mut lsn) = (0, 0x0100_0000);
     let mut script = Vec::with_capacity(transactions);
@@ -41,13 +60,22 @@ pub fn write(seed: u64, transactions: usize) -> Vec<Transaction> {
         lsn += 100 + random.below(4000);
         let mut writer = Writer { state: &mut state, random: &mut random, changes: Vec::new() };
         writer.transaction();
-        let changes = writer.changes;
+        let rows = writer.changes;
+        let ops = rows.iter().map(|change| change.op.clone()).collect();
+        let mut changes: Vec<Change> = rows.into_iter().map(Change::Row).collect();
+        let mut from = 0;
+        for registration in clerk.transaction(number) {
+            // before, among and behind the rows, in the order in which they were written
+            from += clerk.place(changes.len() - from);
+            changes.insert(from, Change::Registration(registration));
+            from += 1;
+        }
         lsn += 50 * changes.len() as u64;
         let committed = Committed {
             xid: 700 + number as u32,
             commit_lsn: lsn,
             committed_at_us: BEGINNING_US + at_us as i64,
-            ops: changes.iter().map(|change| change.op.clone()).collect(),
+            ops,
         };
         lsn += 48;
         script.push(Transaction { at_us, end_lsn: lsn, committed, changes });
@@ -58,7 +86,7 @@ pub fn write(seed: u64, transactions: usize) -> Vec<Transaction> {
 struct Writer<'a> {
     state: &'a mut State,
     random: &'a mut Random,
-    changes: Vec<Change>,
+    changes: Vec<RowChange>,
 }
 
 impl Writer<'_> {
@@ -83,7 +111,7 @@ impl Writer<'_> {
 
     fn apply(&mut self, op: Op) {
         let (before, after) = self.state.apply(&op);
-        self.changes.push(Change { op, before, after });
+        self.changes.push(RowChange { op, before, after });
     }
 
     /// Inserts, updates, deletes, replaces or renames a row of the key, whichever can be done.

@@ -7,8 +7,10 @@
 use crate::forms::{Sent, Tables, oid, relation, row};
 use crate::proof::history::Op;
 use crate::proof::random::Random;
+use crate::proof::registered::Registration;
 use crate::proof::world::{TABLES, Val};
-use crate::script::{Change, Transaction};
+use crate::registrations::{self, Table, Written};
+use crate::script::{Change, RowChange as Changed, Transaction};
 use crate::world::Shared;
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
@@ -17,7 +19,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use walhook::capture::{Database, Server};
 use walhook::catalog;
-use walhook::change::{OldRow, RowChange};
+use walhook::change::{OldRow, Relation, RelationId, RowChange};
 use walhook::form::{BindingRecord, Form};
 use walhook::lsn::{Durable, Lsn};
 use walhook::registry::{self, Row};
@@ -37,6 +39,8 @@ pub struct Cluster {
     pub trouble: u64,
     /// Whether each start of walhook finds the tables with other keys.
     rekeys: bool,
+    /// The registrations as walhook read them last; none if it never did.
+    pub read: Option<Vec<Registration>>,
 }
 
 /// The replication slot.
@@ -59,7 +63,15 @@ pub struct Slot {
 impl Cluster {
     pub fn new(seed: u64, script: Arc<Vec<Transaction>>) -> Self {
         let rekeys = Random::new(seed, 21).percent(25);
-        Self { script, slot: None, connection: 0, random: Random::new(seed, 20), trouble: 0, rekeys }
+        Self {
+            script,
+            slot: None,
+            connection: 0,
+            random: Random::new(seed, 20),
+            trouble: 0,
+            rekeys,
+            read: None,
+        }
     }
 
     /// Where the log ends.
@@ -75,6 +87,14 @@ impl Cluster {
             .get(done)
             .map_or(u64::MAX, |next| next.committed.commit_lsn - 50 * next.changes.len() as u64 - end);
         end + (since_us / 2000).min(room)
+    }
+
+    /// The registration table as the first transactions leave it.
+    fn registrations(&self, transactions: usize) -> Vec<Written> {
+        let mut table = Table::default();
+        let changes = self.script[..transactions].iter().flat_map(Transaction::registrations);
+        changes.for_each(|change| table.apply(change));
+        table.rows.into_values().collect()
     }
 
     /// Status updates that have arrived by now take effect.
@@ -170,8 +190,21 @@ impl Database for Way {
         Ok(world.cluster.slot.as_ref().map(|slot| Lsn(slot.confirmed)))
     }
 
-    async fn registrations(&self, _: Option<&str>) -> Result<Option<Vec<Row>>, registry::Error> {
-        Ok(None)
+    async fn registrations(&self, snapshot: Option<&str>) -> Result<Option<Vec<Row>>, registry::Error> {
+        self.round_trip().await.map_err(|_| registry::Error::Silent)?;
+        let mut world = self.world.lock();
+        let now_us = world.now_us();
+        let cluster = &world.cluster;
+        let slot = cluster.slot.as_ref().expect("the slot is made before the table is read");
+        // a snapshot is as of the slot, and else it is now
+        let transactions = cluster.script.partition_point(|transaction| match snapshot {
+            Some(_) => transaction.committed.commit_lsn < slot.consistent_point,
+            None => transaction.at_us <= now_us,
+        });
+        let rows = cluster.registrations(transactions);
+        world.tell(format_args!("server: {} registrations, snapshot {snapshot:?}", rows.len()));
+        world.cluster.read = Some(rows.iter().map(|row| row.registration.clone()).collect());
+        Ok(Some(rows.iter().map(Written::read).collect()))
     }
 
     async fn bind(
@@ -246,7 +279,7 @@ impl Server for Asked {
         };
         // the answer may be lost
         round_trip(&self.world).await?;
-        Ok(CreatedSlot { consistent_point: Lsn(at), snapshot: None })
+        Ok(CreatedSlot { consistent_point: Lsn(at), snapshot: Some("play".into()) })
     }
 
     async fn timeline_history(&mut self, _: u32) -> Result<Vec<TimelineSwitch>, Error> {
@@ -307,7 +340,7 @@ pub struct Stream {
     /// What has arrived and was not taken.
     sent: VecDeque<Message>,
     /// The tables that were described.
-    told: BTreeSet<usize>,
+    told: BTreeSet<RelationId>,
     reached: u64,
     random: Random,
     /// How long the rest of a transaction takes to arrive.
@@ -374,20 +407,34 @@ impl Stream {
     }
 
     fn send_change(&mut self, change: &Change) {
+        match change {
+            Change::Row(change) => self.send_row(change),
+            Change::Registration(change) => {
+                self.describe(registrations::OID, registrations::relation);
+                self.sent.push_back(change.message());
+            }
+        }
+    }
+
+    fn describe(&mut self, table: RelationId, relation: impl Fn() -> Relation) {
+        // also again, after an invalidation of the server's cache
+        if self.told.insert(table) || self.random.percent(2) {
+            self.sent.push_back(Message::Relation(relation()));
+        }
+    }
+
+    fn send_row(&mut self, change: &Changed) {
         let table = match &change.op {
             Op::Insert { table, .. } => *table,
             Op::Update { key, .. } | Op::Rename { key, .. } | Op::Delete { key } => key.table,
         };
-        // also again, after an invalidation of the server's cache
-        if self.told.insert(table) || self.random.percent(2) {
-            self.sent.push_back(Message::Relation(relation(table)));
-        }
+        self.describe(oid(table), || relation(table));
         self.sent.push_back(Message::Change { relation: oid(table), change: row_change(table, change) });
     }
 }
 
 /// A row change as the log has it.
-fn row_change(table: usize, change: &Change) -> RowChange {
+fn row_change(table: usize, change: &Changed) -> RowChange {
     let of = &TABLES[table];
     let whole = |vals: &[Val]| row(vals, |_| Sent::Value);
     let key =

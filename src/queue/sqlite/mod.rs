@@ -336,6 +336,13 @@ impl SqliteQueue {
         }
     }
 
+    /// Drops what is queued for a webhook and what it holds, up to the last numbers of both.
+    async fn drop_up_to(&self, webhook: WebhookId, (last, last_held): (u64, u64)) -> Result<u64, Error> {
+        let filter = Filter { webhook: Some(webhook), ..Filter::default() };
+        let dropped = self.sweep_one(Sweep::Drop, webhook, &filter, Some(1..=last)).await?;
+        Ok(dropped + self.drop_held_up_to(webhook, Some(last_held)).await?)
+    }
+
     /// Drops what a webhook holds, up to a number or all that it holds now.
     async fn drop_held_up_to(&self, webhook: WebhookId, mut up_to: Option<u64>) -> Result<u64, Error> {
         let mut count = 0;
@@ -523,10 +530,17 @@ impl Queue for SqliteQueue {
     fn delete_webhook(&self, webhook: WebhookId) -> Answer<'_, u64> {
         let marked = self.write("delete a webhook", 0, move |writer| Ok(writer.mark_deleted(webhook)));
         Box::pin(async move {
-            let Some((last, last_held)) = marked.await? else { return Ok(0) };
-            let filter = Filter { webhook: Some(webhook), ..Filter::default() };
-            let dropped = self.sweep_one(Sweep::Drop, webhook, &filter, Some(1..=last)).await?;
-            Ok(dropped + self.drop_held_up_to(webhook, Some(last_held)).await?)
+            let Some(last) = marked.await? else { return Ok(0) };
+            self.drop_up_to(webhook, last).await
+        })
+    }
+
+    fn drop_deleted(&self, webhook: WebhookId) -> Answer<'_, Option<u64>> {
+        let found =
+            self.write("find a deleted webhook", 0, move |writer| Ok(writer.last_of_deleted(webhook)));
+        Box::pin(async move {
+            let Some(last) = found.await? else { return Ok(None) };
+            self.drop_up_to(webhook, last).await.map(Some)
         })
     }
 

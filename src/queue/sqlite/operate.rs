@@ -84,6 +84,12 @@ impl Writer {
         book.suspended = false;
         book.orphaned = false;
         book.broken = None;
+        self.last_of_deleted(webhook)
+    }
+
+    /// The numbers of the last delivery and of the last held event of a webhook that is deleted.
+    pub(super) fn last_of_deleted(&self, webhook: WebhookId) -> Option<(u64, u64)> {
+        let book = self.books.find(webhook).filter(|book| book.deleted)?;
         Some((book.next_sequence - 1, book.next_held - 1))
     }
 

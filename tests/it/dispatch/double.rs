@@ -439,6 +439,10 @@ impl Queue for MemoryQueue {
         not_here()
     }
 
+    fn drop_deleted(&self, _: WebhookId) -> Answer<'_, Option<u64>> {
+        not_here()
+    }
+
     fn deliveries(&self, _: Filter, _: usize) -> Answer<'_, Vec<DeliverySummary>> {
         not_here()
     }

@@ -207,6 +207,7 @@ fn refuse_unfit_conditions(
 /// Reads the registrations from the table into the queue.
 async fn load_registrations<D: Database>(
     database: &D,
+    registry: &Registry,
     queue: &dyn Queue,
     epoch: u32,
     snapshot: Option<&str>,
@@ -214,7 +215,7 @@ async fn load_registrations<D: Database>(
     let rows = database.registrations(snapshot).await?.unwrap_or_default();
     let read = rows.iter().filter_map(|row| {
         let id = row.id()?;
-        Some(Registration { id, row: row.text(), in_force: None })
+        Some(Registration { id, row: registry.interpreter.sealed(row).text(), in_force: None })
     });
     queue.load_registrations(epoch, read.collect()).await?;
     Ok(())
@@ -364,7 +365,8 @@ async fn place<D: Database>(
             observers.tell(Observation::SlotBeingCreated { slot: settings.slot.clone() });
             let created = control.create_slot(&settings.slot, PLUGIN).await?;
             // the snapshot is gone with the connection's next command
-            load_registrations(database, queue, epoch, created.snapshot.as_deref()).await?;
+            load_registrations(database, &settings.registry, queue, epoch, created.snapshot.as_deref())
+                .await?;
             (at(false, created.consistent_point), created.consistent_point)
         }
         Start::Adopt(confirmed) => (at(false, confirmed), confirmed),
@@ -374,7 +376,7 @@ async fn place<D: Database>(
     };
     if queue.registrations().await?.epoch != Some(stream.epoch) {
         // behind a gap, or where the slot is another's: what is there now is the best that can be known
-        load_registrations(database, queue, stream.epoch, None).await?;
+        load_registrations(database, &settings.registry, queue, stream.epoch, None).await?;
     }
     if remembered.as_ref() != Some(&stream) {
         queue.record_stream(stream.clone()).await?;

@@ -33,6 +33,10 @@ impl Default for Registry {
 struct NoRegistry;
 
 impl Interpreter for NoRegistry {
+    fn sealed(&self, row: &Row) -> Row {
+        row.clone()
+    }
+
     fn interpret(&self, _: WebhookId, _: &Value) -> Result<Webhook, Vec<Fault>> {
         let message = "registrations are not read here".to_owned();
         Err(vec![Fault { field: String::new(), message, remedy: None, place: None }])
@@ -173,7 +177,9 @@ impl Registrations {
             .and_then(|before| Row::read(&before.row).ok())
             .is_some_and(|before| row.is_resealed(&before));
         let in_force = if standing.faults.is_empty() { None } else { earlier };
-        let registration = Registration { id, row: row.text(), in_force };
+        // what came as plain text stays in memory
+        let stored = self.registry.interpreter.sealed(&row).text();
+        let registration = Registration { id, row: stored, in_force };
         self.known.insert(id, registration.clone());
         let record = (!self.is_of_file(id)).then(|| record_of(id, &standing));
         (RegistrationChange::Written { registration, record, resumes: !is_own_hand }, standing)

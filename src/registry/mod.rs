@@ -58,4 +58,7 @@ pub fn in_one_line(faults: &[Fault]) -> String {
 pub trait Interpreter: std::fmt::Debug + Send + Sync {
     /// The webhook that a registration in the shape of the native model describes, or everything that is wrong with it.
     fn interpret(&self, id: WebhookId, native: &Value) -> Result<Webhook, Vec<Fault>>;
+
+    /// A row as it may be stored: its secrets sealed.
+    fn sealed(&self, row: &Row) -> Row;
 }

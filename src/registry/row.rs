@@ -161,6 +161,13 @@ impl Row {
         secrets::seal(&mut native, self.id()?, keys).then(|| Self::columns_of(&native))
     }
 
+    /// The same row with other values in these columns.
+    pub fn with(&self, columns: Map<String, Value>) -> Self {
+        let mut row = self.clone();
+        row.columns.extend(columns);
+        row
+    }
+
     /// The columns that a registration in the shape of the native model fills; those that it does not name are NULL,
     /// which stands for the default.
     pub fn columns_of(native: &Map<String, Value>) -> Map<String, Value> {

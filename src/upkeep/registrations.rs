@@ -3,7 +3,7 @@
 use super::STEP_PAUSE;
 use crate::observe::{Observation, Observers};
 use crate::queue::{self, Queue, WebhookStanding, WebhookState};
-use crate::registry::{self, Notices, Registered, Registrar, Standing, Stored};
+use crate::registry::{self, Notices, Registered, Registrar, Row, Standing, Stored};
 use crate::remedy::{Remediable, Remedy};
 use crate::sealing::Keys;
 use crate::webhook::WebhookId;
@@ -127,6 +127,7 @@ impl Registrations {
         for row in rows {
             let Some(id) = row.id() else { continue };
             gone.remove(&id);
+            self.seal_row(&row).await?;
             let webhook = match self.registrar.read(&row) {
                 Ok(webhook) => webhook,
                 // what cannot work changes nothing, unless it says stop
@@ -161,10 +162,17 @@ impl Registrations {
                 continue;
             }
             // the row as it is now: the log may be behind
-            let Some(row) = self.registrar.door.some(&[id]).await?.pop() else { continue };
-            if let Some(columns) = row.sealed(&keys) {
-                self.registrar.door.seal(id, row.version(), &columns).await?;
+            if let Some(row) = self.registrar.door.some(&[id]).await?.pop() {
+                self.seal_row(&row).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn seal_row(&self, row: &Row) -> Result<(), Error> {
+        let keys = Arc::clone(&self.registrar.keys.borrow());
+        if let (Some(id), Some(columns)) = (row.id(), row.sealed(&keys)) {
+            self.registrar.door.seal(id, row.version(), &columns).await?;
         }
         Ok(())
     }

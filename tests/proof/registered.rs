@@ -66,11 +66,13 @@ pub fn expect_registered(
 ) -> Vec<Expected> {
     let mut standings: BTreeMap<u64, Standing> =
         rows.iter().map(|row| (row.id, Standing::new(row.clone(), None))).collect();
-    let mut wanted: BTreeMap<u64, Vec<(Arc<Event>, &'static Hook, bool)>> = BTreeMap::new();
+    let mut wanted: BTreeMap<u64, Wanted> = BTreeMap::new();
     let mut said = said.iter().peekable();
     for event in events {
         while let Some((_, changes)) = said.next_if(|(commit_lsn, _)| *commit_lsn < event.commit_lsn) {
-            changes.iter().for_each(|change| apply(change, &mut standings, &mut wanted));
+            for change in changes {
+                apply(change, &mut standings, &mut wanted);
+            }
         }
         for (id, standing) in &standings {
             if let Some(hook) = standing.served().filter(|hook| wants(hook, event)) {
@@ -79,7 +81,9 @@ pub fn expect_registered(
         }
     }
     for (_, changes) in said {
-        changes.iter().for_each(|change| apply(change, &mut standings, &mut wanted));
+        for change in changes {
+            apply(change, &mut standings, &mut wanted);
+        }
     }
     for (id, wanted) in &mut wanted {
         // what waits for a webhook that stands still goes on waiting
@@ -93,7 +97,9 @@ pub fn expect_registered(
 type Wanted = Vec<(Arc<Event>, &'static Hook, bool)>;
 
 fn spare(wanted: &mut Wanted) {
-    wanted.iter_mut().for_each(|(.., spared)| *spared = true);
+    for (.., spared) in wanted.iter_mut() {
+        *spared = true;
+    }
 }
 
 fn apply(said: &Said, standings: &mut BTreeMap<u64, Standing>, wanted: &mut BTreeMap<u64, Wanted>) {

@@ -24,6 +24,7 @@ use walhook::queue::sqlite::{Options, SqliteQueue, Workplace};
 use walhook::queue::{self, Filter, Queue};
 use walhook::registry::Registered;
 use walhook::remedy::Remediable;
+use walhook::sealing::{Keys, SealingKey};
 use walhook::upkeep::{self, Upkeep};
 use walhook::webhook::Webhooks;
 
@@ -295,10 +296,15 @@ fn clock(world: &Shared) -> Clock {
     Clock::new(move || world.lock().time_of_day_us())
 }
 
+/// Nothing is sealed in a play.
+fn keys() -> Arc<Keys> {
+    Arc::new(Keys::new(vec![SealingKey::generate()]).unwrap())
+}
+
 fn settings(config: &Config, registered: &Registered) -> capture::Settings {
     capture::Settings {
         registry: capture::Registry {
-            interpreter: Arc::new(Registrations::by(config)),
+            interpreter: Arc::new(Registrations::by(config, &keys())),
             registered: registered.clone(),
         },
         address: config.source.address().unwrap(),

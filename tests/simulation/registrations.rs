@@ -183,10 +183,10 @@ impl Clerk {
     /// What a transaction does to the table beside its data.
     pub fn transaction(&mut self, number: usize) -> Vec<Change> {
         let mut changes = Vec::new();
-        if !self.random.percent(if number < 3 { 50 } else { 20 }) {
+        if !self.random.percent(if number < 3 { 50 } else { 8 }) {
             return changes;
         }
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             self.act(&mut changes);
         }
         changes

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::reader::Reader;
 use super::{Config, identity, webhook};
 use crate::form::Form;
-use crate::registry::{Fault, Interpreter, secrets};
+use crate::registry::{Fault, Interpreter, Row, secrets};
 use crate::sealing::Keys;
 use crate::webhook::{Callback, CallbackTls, Origin, Pem, Webhook, WebhookId, Webhooks};
 use serde_json::{Map, Value};
@@ -43,6 +43,10 @@ impl Registrations {
 }
 
 impl Interpreter for Registrations {
+    fn sealed(&self, row: &Row) -> Row {
+        row.sealed(&self.keys).map_or_else(|| row.clone(), |columns| row.with(columns))
+    }
+
     fn interpret(&self, id: WebhookId, native: &Value) -> Result<Webhook, Vec<Fault>> {
         let Value::Object(native) = native else {
             return Err(vec![whole("a registration is a JSON object", None)]);

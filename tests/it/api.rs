@@ -16,6 +16,7 @@ use serde_json::Value;
 pub(crate) struct Caller {
     base: String,
     client: Client,
+    token: Option<String>,
 }
 
 /// An answer.
@@ -29,12 +30,30 @@ pub(crate) struct Answer {
 impl Caller {
     /// Of the API on a port of the loopback.
     pub(crate) fn new(base: &str) -> Self {
-        Self { base: format!("{base}/api/v1"), client: Client::new() }
+        Self { base: format!("{base}/api/v1"), client: Client::new(), token: None }
+    }
+
+    /// The same for a program with a token.
+    pub(crate) fn with_token(base: &str, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..Self::new(base) }
+    }
+
+    /// What a path beside the API says.
+    pub(crate) async fn absolute(&self, base: &str, path: &str) -> String {
+        let request = self.client.get(format!("{base}{path}"));
+        self.with_login(request).send().await.unwrap().text().await.unwrap()
+    }
+
+    fn with_login(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        self.client.request(method, format!("{}{path}", self.base))
+        self.with_login(self.client.request(method, format!("{}{path}", self.base)))
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {

@@ -33,6 +33,7 @@ mod registration;
 mod report;
 mod running;
 mod sealing;
+mod secrecy;
 mod side;
 mod source;
 mod tail;

@@ -1,5 +1,5 @@
 //! The HTTP surface: health, readiness, metrics and the native API. Further interfaces are a folder and a `merge` each,
-//! behind the [`Gate`](gate::Gate).
+//! behind the [`Gate`].
 
 pub mod accounts;
 pub mod api;

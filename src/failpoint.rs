@@ -19,6 +19,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("queue.stage.after", "they are there"),
     ("queue.discard.before", "what is unfinished is about to be thrown away"),
     ("queue.discard.after", "the staging file is gone, and what is unpublished may still be there"),
+    ("queue.registry.before", "registrations that were read from the table are about to be stored"),
+    ("queue.registry.after", "they are in the open transaction"),
     ("queue.register.before", "webhooks are about to be registered with the queue"),
     ("queue.register.after", "they are registered in the open transaction"),
     ("queue.stream.before", "the stream or the intent to create its slot is about to be written"),

@@ -55,6 +55,8 @@ const PLAN: &[(&str, Scene, u64)] = &[
     ("queue.stream.after", Scene::First, 1),
     ("source.slot.before", Scene::First, 1),
     ("source.slot.after", Scene::First, 1),
+    ("queue.registry.before", Scene::First, 1),
+    ("queue.registry.after", Scene::First, 1),
     ("queue.binding.before", Scene::First, 3),
     ("queue.binding.after", Scene::First, 1),
     ("queue.register.before", Scene::First, 1),

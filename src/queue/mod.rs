@@ -275,6 +275,11 @@ pub trait Queue: Send + Sync {
     /// All webhooks that the queue knows, with their books.
     fn webhooks(&self) -> Answer<'_, Vec<WebhookStanding>>;
 
+    /// One webhook with its books; none where the queue does not know it.
+    fn webhook(&self, webhook: WebhookId) -> Answer<'_, Option<WebhookStanding>> {
+        Box::pin(async move { Ok(self.webhooks().await?.into_iter().find(|one| one.id == webhook)) })
+    }
+
     /// Clears a suspension, or the operator's own disabling.
     fn enable_webhook(&self, webhook: WebhookId) -> Answer<'_, ()>;
 

@@ -131,12 +131,6 @@ impl Door {
         Self { address: Arc::new(address), application_name, session: Arc::new(Mutex::new(None)) }
     }
 
-    /// Whether there is a table.
-    pub async fn exists(&self) -> Result<bool, Error> {
-        let rows = self.ask("look for it", EXISTS, &[]).await?;
-        Ok(rows.first().is_some_and(|row| row.get(0)))
-    }
-
     /// All rows by number, with an exported snapshot as of it; none if there is no table.
     pub async fn all(&self, snapshot: Option<&str>) -> Result<Option<Vec<Row>>, Error> {
         // a session of its own, for a snapshot is set for a transaction
@@ -235,6 +229,11 @@ impl Door {
         self.ask("take the webhooks' states", TELL, &[&Json(states)]).await.map(drop)
     }
 
+    /// Ends the session, until the next question.
+    pub async fn close(&self) {
+        *self.session.lock().await = None;
+    }
+
     /// Listens to what the table's trigger tells.
     pub async fn listen(&self) -> Result<Notices, Error> {
         let session = self.open().await?;
@@ -272,7 +271,11 @@ impl Door {
             // what it says later would answer another question
             *session = None;
         }
-        asked?.map_err(|source| refusal(action, source))
+        let answered = asked?.map_err(|source| refusal(action, source));
+        if matches!(answered, Err(Error::NoTable)) {
+            *session = None;
+        }
+        answered
     }
 }
 

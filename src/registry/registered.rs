@@ -143,6 +143,11 @@ impl Registered {
         self.known.borrow().standings.get(&id).cloned()
     }
 
+    /// Whether nothing is registered.
+    pub fn is_empty(&self) -> bool {
+        self.known.borrow().standings.is_empty()
+    }
+
     /// All of them, by number.
     pub fn all(&self) -> Vec<(WebhookId, Standing)> {
         self.known.borrow().standings.iter().map(|(id, standing)| (*id, standing.clone())).collect()

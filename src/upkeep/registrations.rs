@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 const NEWS_PAUSE: Duration = Duration::from_millis(100);
 /// They are looked at once more after this: a condition is found not to fit a moment after it was registered.
 const SECOND_LOOK: Duration = Duration::from_millis(400);
+/// Looks take this part of the time at most.
+const LOOKS_SHARE: u32 = 5;
 /// How often they are looked at when nothing is known to have changed: counts do.
 const LOOK_PAUSE: Duration = Duration::from_secs(3);
-/// How often a table is looked for that was not there.
-const TABLE_PAUSE: Duration = Duration::from_secs(15);
 /// How many states are written at once.
 const STATES_MAX: usize = 1000;
 
@@ -66,44 +66,54 @@ impl Registrations {
     /// Answers until the shutdown. Ends with an error if the database or the queue fails; then it is to be started anew.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut news = self.registrar.registered.news();
-        let mut listening = self.listen().await?;
+        let mut listening = None;
         let (mut told, mut sealed) = (BTreeMap::new(), BTreeMap::new());
         let mut looks_at = Instant::now();
-        let mut second_look = false;
+        let (mut second_look, mut took) = (false, Duration::ZERO);
         loop {
-            let listens_at = Instant::now() + TABLE_PAUSE;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 noticed = noticed(&mut listening) => match noticed {
                     Some(first) => self.go_ahead(first, listening.as_mut()).await?,
-                    None => listening = self.listen().await?,
+                    None => listening = None,
                 },
                 () = news.changed() => {
-                    looks_at = looks_at.min(Instant::now() + NEWS_PAUSE);
+                    // who registers thousands one after the other does not pay for looks at all of them
+                    looks_at = looks_at.min(Instant::now() + NEWS_PAUSE.max(LOOKS_SHARE * took));
                     second_look = true;
                 }
                 () = sleep_until(looks_at) => {
                     drop_deleted(&self.registrar.registered, &*self.queue, &self.observers).await?;
                     self.seal(&mut sealed).await?;
+                    self.keep_listening(&mut listening).await?;
+                    let began = Instant::now();
                     self.tell(&mut told).await?;
+                    took = began.elapsed();
                     let pause = if std::mem::take(&mut second_look) { SECOND_LOOK } else { LOOK_PAUSE };
                     looks_at = Instant::now() + pause;
                 }
-                () = sleep_until(listens_at), if listening.is_none() => listening = self.listen().await?,
             }
         }
     }
 
-    /// Begins to listen, where there is a table, and catches up with what was told before.
-    async fn listen(&self) -> Result<Option<Notices>, Error> {
-        if !self.registrar.door.exists().await? {
-            return Ok(None);
+    /// Listens while something is registered, and catches up with what was told before. Where nothing is, the database
+    /// has no session of ours for it: the log tells of the first registration.
+    async fn keep_listening(&self, listening: &mut Option<Notices>) -> Result<(), Error> {
+        if self.registrar.registered.is_empty() {
+            if listening.take().is_some() {
+                self.registrar.door.close().await;
+            }
+            return Ok(());
+        }
+        if listening.is_some() {
+            return Ok(());
         }
         let notices = self.registrar.door.listen().await?;
         let known: Vec<WebhookId> = self.registrar.registered.all().into_iter().map(|(id, _)| id).collect();
         self.compare(&known).await?;
-        Ok(Some(notices))
+        *listening = Some(notices);
+        Ok(())
     }
 
     /// What stops a webhook, or leads it elsewhere, reaches those who send at once.

@@ -132,6 +132,35 @@ async fn a_row_in_psql_is_enough_to_get_webhooks() {
 }
 
 #[tokio::test]
+async fn the_table_can_be_made_while_walhook_runs() {
+    let site = Site::new(TICKETS).await;
+    site.configure(CONFIG);
+    let walhook = site.start().await;
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    let (code, output) = site.run(&["setup", "--apply", "--registration"]);
+    assert_eq!(code, 0, "{output}");
+    let insert = format!(
+        "insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{}')",
+        receiver.url()
+    );
+    one_by_one(
+        &session,
+        &["insert into ticket (state) values ('1')", &insert, "insert into ticket (state) values ('2')"],
+    )
+    .await;
+    arrived(&receiver, 1).await;
+    assert_eq!(entries(&receiver), ["2"]);
+    status(&session, 1, "enabled").await;
+    // nothing is left of it when it is removed, and the file's webhooks go on
+    session.batch_execute("truncate walhook.webhook cascade").await.unwrap();
+    walhook.wait_until_logged("a webhook was deleted").await;
+    assert_eq!(walhook.stop(), 0);
+    let (code, output) = site.run(&["teardown", "--apply"]);
+    assert_eq!(code, 0, "{output}");
+    assert_eq!(number(&session, "select count(*) from pg_namespace where nspname = 'walhook'").await, 0);
+}
+
+#[tokio::test]
 async fn a_row_that_cannot_work_is_answered_within_a_second_and_blocks_nothing() {
     let (site, walhook) = start(CONFIG).await;
     let (session, receiver) = (site.session().await, Receiver::start().await);

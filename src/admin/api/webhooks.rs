@@ -174,8 +174,8 @@ pub(super) async fn create(
 pub(super) async fn show(On(shown): On<Shown>, Named(id): Named<u64>) -> Answer<Response> {
     let id = numbered(id)?;
     if let Some(own) = shown.webhook_of_file(id) {
-        let books = books(&shown).await?;
-        return Ok(no_store(Json(describe_own(&own, books.get(&id)))));
+        let book = book(&shown, id).await?;
+        return Ok(no_store(Json(describe_own(&own, book.as_ref()))));
     }
     let row = shown.registrar.find(id).await.map_err(|refusal| refused(&refusal))?;
     answer_at_once(&shown, &row).await
@@ -292,8 +292,8 @@ pub(super) async fn enable(On(shown): On<Shown>, Named(id): Named<u64>) -> Answe
             return Err(of_file().detail("it is disabled there: remove `enabled = false`, and reload"));
         }
         shown.queue.enable_webhook(id).await.map_err(out_of_order)?;
-        let books = books(&shown).await?;
-        return Ok(no_store(Json(describe_own(&own, books.get(&id)))));
+        let book = book(&shown, id).await?;
+        return Ok(no_store(Json(describe_own(&own, book.as_ref()))));
     }
     switch(&shown, id, true).await
 }
@@ -412,8 +412,8 @@ async fn answer(shown: &Shown, row: &Row) -> Answer<Response> {
 }
 
 async fn answer_at_once(shown: &Shown, row: &Row) -> Answer<Response> {
-    let books = books(shown).await?;
-    let body = describe(shown, row, row.id().and_then(|id| books.get(&id)));
+    let book = book(shown, row.id().unwrap_or_default()).await?;
+    let body = describe(shown, row, book.as_ref());
     let mut response = no_store(Json(body));
     let etag = HeaderValue::try_from(format!("\"{}\"", row.version())).ok();
     response.headers_mut().extend(etag.map(|etag| (ETAG, etag)));
@@ -422,6 +422,10 @@ async fn answer_at_once(shown: &Shown, row: &Row) -> Answer<Response> {
 
 fn no_store(body: impl IntoResponse) -> Response {
     ([(CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+async fn book(shown: &Shown, id: WebhookId) -> Answer<Option<WebhookStanding>> {
+    shown.queue.webhook(id).await.map_err(out_of_order)
 }
 
 async fn books(shown: &Shown) -> Answer<HashMap<WebhookId, WebhookStanding>> {

@@ -520,6 +520,10 @@ impl Queue for SqliteQueue {
         self.read("list webhooks", read::webhooks)
     }
 
+    fn webhook(&self, webhook: WebhookId) -> Answer<'_, Option<WebhookStanding>> {
+        self.read("find a webhook", move |connection| read::webhook(connection, webhook))
+    }
+
     fn enable_webhook(&self, webhook: WebhookId) -> Answer<'_, ()> {
         self.write("enable a webhook", 0, move |writer| {
             writer.enable(webhook);

@@ -1,6 +1,6 @@
 //! Reading: books, stream, bindings and what is held, on connections that never write.
 
-use super::books::book_of;
+use super::books::{Book, book_of};
 use super::deliveries;
 use super::fault::Fault;
 use super::rows::{cause_at, position_at, range_of, sql, unsigned_at, verb_at};
@@ -31,34 +31,43 @@ pub(super) fn known(connection: &Connection, only: Option<WebhookId>) -> Result<
 pub(super) fn webhooks(connection: &Connection) -> Result<Vec<WebhookStanding>, Fault> {
     let books: Vec<_> =
         connection.prepare_cached(sql!("load_books"))?.query_map([], book_of)?.collect::<Result<_, _>>()?;
-    let mut standings = Vec::new();
-    for (id, book) in books.into_iter().filter(|(_, book)| !book.deleted) {
-        let oldest_committed_at_us =
-            if book.pending > 0 { deliveries::oldest_committed_at_us(connection, id, &book)? } else { None };
-        standings.push(WebhookStanding {
-            id,
-            state: book.state(),
-            name: book.name,
-            next_sequence: book.next_sequence,
-            pending: book.pending,
-            pending_bytes: book.pending_bytes,
-            dead: book.dead,
-            delivered: book.delivered,
-            dropped: book.dropped,
-            failures: book.failures,
-            failing_since_us: book.failing_since_us,
-            last_error: book.last_error,
-            oldest_committed_at_us,
-            broken: book.broken,
-            held: book.held,
-            held_bytes: book.held_bytes,
-            held_beyond_limit: book.held_beyond,
-            held_dropped: book.held_dropped,
-            condition_failures: book.condition_failures,
-            last_condition_failure: book.last_condition_failure,
-        });
-    }
-    Ok(standings)
+    let served = books.into_iter().filter(|(_, book)| !book.deleted);
+    served.map(|(id, book)| standing_of(connection, id, book)).collect()
+}
+
+/// One webhook's books; none if there is none, or it is deleted.
+pub(super) fn webhook(connection: &Connection, id: WebhookId) -> Result<Option<WebhookStanding>, Fault> {
+    let book =
+        connection.prepare_cached(sql!("load_book"))?.query_row([id.0.cast_signed()], book_of).optional()?;
+    let book = book.filter(|(_, book)| !book.deleted);
+    book.map(|(id, book)| standing_of(connection, id, book)).transpose()
+}
+
+fn standing_of(connection: &Connection, id: WebhookId, book: Book) -> Result<WebhookStanding, Fault> {
+    let oldest_committed_at_us =
+        if book.pending > 0 { deliveries::oldest_committed_at_us(connection, id, &book)? } else { None };
+    Ok(WebhookStanding {
+        id,
+        state: book.state(),
+        name: book.name,
+        next_sequence: book.next_sequence,
+        pending: book.pending,
+        pending_bytes: book.pending_bytes,
+        dead: book.dead,
+        delivered: book.delivered,
+        dropped: book.dropped,
+        failures: book.failures,
+        failing_since_us: book.failing_since_us,
+        last_error: book.last_error,
+        oldest_committed_at_us,
+        broken: book.broken,
+        held: book.held,
+        held_bytes: book.held_bytes,
+        held_beyond_limit: book.held_beyond,
+        held_dropped: book.held_dropped,
+        condition_failures: book.condition_failures,
+        last_condition_failure: book.last_condition_failure,
+    })
 }
 
 /// What is remembered of the stream.

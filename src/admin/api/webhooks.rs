@@ -177,7 +177,11 @@ pub(super) async fn show(On(shown): On<Shown>, Named(id): Named<u64>) -> Answer<
         let book = book(&shown, id).await?;
         return Ok(no_store(Json(describe_own(&own, book.as_ref()))));
     }
-    let row = shown.registrar.find(id).await.map_err(|refusal| refused(&refusal))?;
+    let row = match shown.registrar.find(id).await {
+        // nothing is registered where nothing can be
+        Err(Refusal::Table(registry::Error::NoTable)) => return Err(super::nothing_here()),
+        found => found.map_err(|refusal| refused(&refusal))?,
+    };
     answer_at_once(&shown, &row).await
 }
 

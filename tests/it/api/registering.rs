@@ -206,6 +206,7 @@ async fn without_a_table_the_api_says_why_it_only_reads() {
     let walhook = site.start().await;
     let (receiver, api) = (Receiver::start().await, Caller::new(&site.base()));
     assert_eq!(api.well("/webhooks").await["webhooks"], json!([]));
+    assert_eq!(api.get("/webhooks/1").await.status, 404);
     let refused = api.post("/webhooks", native(&receiver)).await;
     assert_eq!(refused.status, 409, "{}", refused.json);
     assert!(

@@ -52,9 +52,10 @@ impl Site {
         self.folder.path().join("walhook.toml")
     }
 
-    /// The program with its configuration and these arguments.
+    /// The program with its configuration and these arguments; another build of it where `WALHOOK` names one.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
+        let program = std::env::var_os("WALHOOK").map(|program| fs::canonicalize(program).unwrap());
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_walhook").into()));
         command.arg("--config").arg(self.config()).args(arguments).current_dir(self.folder.path());
         command.stdin(Stdio::null());
         command

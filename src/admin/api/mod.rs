@@ -10,6 +10,7 @@ mod deliveries;
 mod delivery;
 mod entries;
 mod forms;
+mod gated;
 mod given;
 mod selection;
 mod status;
@@ -97,7 +98,9 @@ pub(super) fn routes(shown: &Shown, gate: &Gate) -> Router {
 pub fn document() -> OpenApi {
     let document: OpenApiBuilder = Described::openapi().into();
     let document = document.servers(Some([ServerBuilder::new().url(BASE).build()])).build();
-    OpenApiRouter::with_openapi(document).merge(reading()).merge(changing()).split_for_parts().1
+    gated::describe(
+        OpenApiRouter::with_openapi(document).merge(reading()).merge(changing()).split_for_parts().1,
+    )
 }
 
 /// What went wrong, as `application/problem+json` (RFC 9457).

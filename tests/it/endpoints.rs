@@ -9,6 +9,7 @@ mod peer;
 mod tls;
 
 use crate::dispatch::{MemoryQueue, Running, webhook};
+use crate::port;
 use crate::receiver::{Receiver, Reply};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -19,7 +20,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -53,7 +54,6 @@ struct Case {
     serve: Serve,
     tls: Option<Arc<rustls::ServerConfig>>,
     https: bool,
-    /// 0 for any.
     port: u16,
     listens: bool,
     resets: bool,
@@ -81,7 +81,7 @@ where
         serve: Arc::new(move |peer| Box::pin(serve(peer))),
         tls: None,
         https: false,
-        port: 0,
+        port: port::unused(),
         listens: true,
         resets: false,
         stranger: false,
@@ -162,7 +162,7 @@ impl Case {
         self
     }
 
-    /// The port is taken, but nobody listens.
+    /// Nobody listens.
     fn refuses(mut self) -> Self {
         self.listens = false;
         self
@@ -245,29 +245,19 @@ async fn run(cases: Vec<Case>, settings: Settings) -> Vec<Report> {
     let elsewhere = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut servers = JoinSet::new();
     let mut logs = Vec::new();
-    // bound, and not listening
-    let mut mute = Vec::new();
     for (case, id) in cases.iter().zip(100..) {
         let log = Arc::new(Log::default());
         let address = SocketAddr::from(([127, 0, 0, 1], case.port));
-        let port = if case.listens {
+        if case.listens {
             let listener = elsewhere.spawn(TcpListener::bind(address)).await.unwrap().unwrap();
-            let port = listener.local_addr().unwrap().port();
             let served =
                 serve(listener, Arc::clone(&case.serve), case.tls.clone(), case.resets, Arc::clone(&log));
             servers.spawn_on(served, elsewhere.handle());
-            port
-        } else {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.bind(address).unwrap();
-            let port = socket.local_addr().unwrap().port();
-            mute.push(socket);
-            port
-        };
+        }
         logs.push(log);
         names.insert(case.host(), case.looks.clone());
         let scheme = if case.https { "https" } else { "http" };
-        let mut hook = webhook(id, &format!("{scheme}://{}:{port}/hook", case.host()));
+        let mut hook = webhook(id, &format!("{scheme}://{}:{}/hook", case.host(), case.port));
         hook.sending.timeout = TIMEOUT;
         hook.sending.schedule = case.schedule();
         if case.stranger {

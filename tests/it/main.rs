@@ -23,6 +23,7 @@ mod mail;
 mod matching;
 mod operations;
 mod patterns;
+mod port;
 mod postgres;
 mod promotion;
 mod proxies;

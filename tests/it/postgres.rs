@@ -252,7 +252,7 @@ async fn sockets_and_several_hosts_are_tried_in_turn() {
     assert_eq!((row.get(0), row.get::<_, String>(1).as_str()), (true, "socket"));
 
     // nobody listens at the first
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = crate::port::unused();
     let hosts = format!("postgres://postgres@127.0.0.1:{closed},127.0.0.1:{port}/postgres");
     for attributes in ["any", "read-write", "primary", "prefer-standby"] {
         let address = parse(&format!("{hosts}?target_session_attrs={attributes}"));

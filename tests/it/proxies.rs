@@ -220,7 +220,7 @@ async fn requests_go_through_the_tunnel_for_http_and_https() {
 
 #[tokio::test]
 async fn what_a_proxy_does_instead_is_told_with_its_name() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let gone = SocketAddr::from(([127, 0, 0, 1], crate::port::unused()));
     let nobody = Proxy::parse(&format!("http://{gone}"), Origin::File).unwrap();
     let by = |proxy| hook("http://receiver.example/hook", Some(proxy));
     let told = attempt(&by(nobody)).await;

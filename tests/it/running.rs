@@ -1,7 +1,6 @@
 //! The real program on a real server: started with a configuration, waited for, stopped, killed.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ impl Site {
     pub(crate) async fn new(schema: &str) -> Self {
         let cluster = Cluster::start(&["wal_sender_timeout = 10s"]).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let admin_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let admin_port = crate::port::unused();
         let site = Self { cluster, folder, admin_port };
         site.session().await.batch_execute(schema).await.unwrap();
         site

@@ -1,12 +1,12 @@
 //! A room of the museum: a database, a receiver, and the real program between them. The rooms share a server,
 //! so that an exhibit costs a second or two.
 
+use crate::proof::port;
 use crate::proof::process::Walhook;
 use crate::proof::workload::connect;
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -122,7 +122,7 @@ impl Room {
             judge(request)
         };
         let receiver = Receiver::start(usize::MAX, Arc::new(ask)).await.unwrap();
-        let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let admin = format!("127.0.0.1:{}", port::unused());
         let (walhook, slot) = (Walhook::new(&folder, ""), name.to_owned());
         Self { walhook, receiver, sql, folder, slot, cluster, database: name, admin, judge }
     }

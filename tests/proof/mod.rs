@@ -19,6 +19,8 @@ pub mod gap;
 pub mod history;
 pub mod laws;
 pub mod oracle;
+#[path = "../it/port.rs"]
+pub mod port;
 pub mod process;
 pub mod random;
 pub mod registered;

@@ -1,10 +1,10 @@
 //! Where a scene is played: a server with the tables, a receiver, walhook between them, a folder for its files.
 
 use super::laws::Attempt;
+use super::port;
 use super::process::Walhook;
 use super::workload::connect;
 use super::world::{HOOKS, Hook, SCHEMA, configuration};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ impl Stage {
             client.batch_execute(statement).await.unwrap();
         }
         let receiver = Receiver::start(usize::MAX, judge).await.unwrap();
-        let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let admin = format!("127.0.0.1:{}", port::unused());
         let toml = configuration(&cluster.url("postgres"), "walhook.db", &receiver.url(""), &admin, hooks);
         let walhook = Walhook::new(&folder, &toml);
         Self {

@@ -22,7 +22,7 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn new() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::port::unused();
         let house = Self { folder: tempfile::tempdir().unwrap(), port };
         house.configure("", "");
         house

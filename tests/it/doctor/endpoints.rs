@@ -9,7 +9,7 @@ use walhook::doctor::finding::Severity;
 async fn endpoints_are_tried_without_a_request() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let open = listener.local_addr().unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = format!("127.0.0.1:{}", crate::port::unused());
     let endpoint = |webhook: &str, url: String| endpoints::Endpoint {
         webhook: webhook.into(),
         url: url.parse().unwrap(),

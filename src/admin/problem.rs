@@ -1,10 +1,13 @@
-//! What went wrong with a request, as `application/problem+json` (RFC 9457).
+//! What went wrong with a request, as `application/problem+json` (RFC 9457), or in the words of another product's
+//! interface ([`told_by`]).
 
-use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// An answer that says what is wrong, where, and what to do about it.
 #[derive(Clone, Debug)]
@@ -18,12 +21,14 @@ pub struct Problem {
 
 /// One part of the request that is wrong.
 #[derive(Clone, Debug, Serialize)]
-struct Fault {
+pub struct Fault {
     /// A JSON pointer into the body (`/callback/url`), or the name of a parameter.
-    pointer: String,
-    detail: String,
+    pub pointer: String,
+    /// What is wrong.
+    pub detail: String,
+    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
+    pub remedy: Option<String>,
 }
 
 /// The body. Its `type` is left out, which means `about:blank`: the status says what kind of problem it is.
@@ -61,6 +66,29 @@ impl Problem {
         self
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// All of it in one line: the title, what is special about this case, and each part that is wrong.
+    pub fn in_words(&self) -> String {
+        let detail = self.detail.iter().cloned();
+        let faults = self.errors.iter().map(Fault::in_words);
+        let rest: Vec<String> = detail.chain(faults).collect();
+        if rest.is_empty() { self.title.clone() } else { format!("{}: {}", self.title, rest.join("; ")) }
+    }
+
+    /// What stays the same from case to case.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The parts of the request that are wrong.
+    pub fn faults(&self) -> &[Fault] {
+        &self.errors
+    }
+
     /// A header of the answer.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
@@ -68,13 +96,42 @@ impl Problem {
     }
 }
 
+impl Fault {
+    fn in_words(&self) -> String {
+        let place = if self.pointer.is_empty() { String::new() } else { format!("{}: ", self.pointer) };
+        let remedy = self.remedy.as_ref().map_or_else(String::new, |remedy| format!(" ({remedy})"));
+        format!("{place}{}{remedy}", self.detail)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let told = Told(Arc::new(self.clone()));
         let Self { status, title, detail, errors, headers } = self;
         let body = Json(Body { title, status: status.as_u16(), detail, errors });
         let kind = [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, "no-store")];
-        (status, *headers, kind, body).into_response()
+        let mut response = (status, *headers, kind, body).into_response();
+        response.extensions_mut().insert(told);
+        response
     }
+}
+
+/// The problem that an answer tells of, kept beside it.
+#[derive(Clone, Debug)]
+struct Told(Arc<Problem>);
+
+/// Lets the routes of another product's interface tell of problems in that product's words: those of the gate and of
+/// reading the request as well as their own. Headers of the problem are kept.
+pub fn told_by(routes: Router, words: fn(&Problem) -> Response) -> Router {
+    routes.layer(map_response(move |response: Response| async move {
+        let Some(Told(problem)) = response.extensions().get().cloned() else { return response };
+        let mut told = words(&problem);
+        for (name, value) in problem.headers.iter() {
+            told.headers_mut().append(name, value.clone());
+        }
+        told.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        told
+    }))
 }
 
 #[cfg(test)]
@@ -116,6 +173,25 @@ mod tests {
             ],
         });
         assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn another_interface_tells_in_its_own_words() {
+        async fn refuses() -> Problem {
+            let wrong = Problem::new(StatusCode::BAD_REQUEST, "it is wrong").detail("all of it");
+            wrong.at("/a", "is none", "write one".to_owned()).header(ALLOW, HeaderValue::from_static("GET"))
+        }
+        let routes = Router::new().route("/", axum::routing::get(refuses));
+        let mut routes = told_by(routes, |problem| (problem.status(), problem.in_words()).into_response());
+        let request = axum::http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+        let answer = tower_service::Service::call(&mut routes, request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        assert_eq!(
+            (parts.status, &parts.headers[ALLOW]),
+            (StatusCode::BAD_REQUEST, &HeaderValue::from_static("GET"))
+        );
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        assert_eq!(body, "it is wrong: all of it; /a: is none (write one)");
     }
 
     #[test]

@@ -16,7 +16,9 @@ use walhook::lsn::Position;
 use walhook::qualification::{Facts, Purpose, Qualification};
 use walhook::retry::Schedule;
 use walhook::value::{Choice, Kind, Selection, Type};
-use walhook::webhook::{Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId};
+use walhook::webhook::{
+    Authentication, Callback, Listening, OnExhausted, Origin, Sending, Webhook, WebhookId,
+};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -84,12 +86,12 @@ fn webhook(number: u64, condition: &str) -> Webhook {
         origin: Origin::File,
         name: number.to_string(),
         description: None,
-        forms: vec!["HPD:Help Desk".into()],
-        events: vec![Verb::Create, Verb::Update],
+        listens: vec![Listening::to("HPD:Help Desk", "request", &[Verb::Create, Verb::Update])],
         condition: Some(Arc::new(parse(condition))),
         payload_fields: vec![],
         send_unchanged_fields: false,
         custom_json: None,
+        mail_exceptions_to: vec![],
         enabled: true,
         format: "native",
         callback: Callback {

@@ -24,6 +24,8 @@ create table walhook.webhook (
     send_unchanged_fields boolean,
     custom_json           json
                           constraint webhook_custom_json_is_an_object check (json_typeof(custom_json) = 'object'),
+    mail_exceptions_to    text[],
+    product               jsonb constraint webhook_product_is_an_object check (jsonb_typeof(product) = 'object'),
     enabled               boolean not null default true,
     format                text not null default 'native',
     url                   text not null constraint webhook_url_is_http check (url ~* '^https?://'),
@@ -47,7 +49,7 @@ create table walhook.webhook (
     created_by            text not null default current_user,
     updated_at            timestamptz not null default now(),
     sealed_at             timestamptz,
-    constraint webhook_listens_to_one_form_or_several check (num_nonnulls(form, forms) = 1)
+    constraint webhook_listens_to_one_form_or_several check (num_nonnulls(form, forms) <= 1)
 );
 -- the log has the whole row, also what an update did not touch
 alter table walhook.webhook replica identity full;
@@ -56,14 +58,20 @@ comment on table walhook.webhook is 'Webhooks registered at run time. NULL means
 comment on column walhook.webhook.id is 'The webhook''s number; it names the webhook for ever.';
 comment on column walhook.webhook.name is 'What people call it. NULL means "webhook" and its number.';
 comment on column walhook.webhook.description is 'What it is for.';
-comment on column walhook.webhook.form is 'The form it listens to; either this or forms.';
+comment on column walhook.webhook.form is
+    'The form it listens to; either this or forms, or neither where events names them. * means all forms.';
 comment on column walhook.webhook.forms is 'The forms it listens to, where they are several.';
-comment on column walhook.webhook.events is 'The events it listens to: create, update, merge, delete.';
+comment on column walhook.webhook.events is
+    'The events it listens to: create, update, merge, delete; or pairs with the noun of a form: {request.create,ci.update}.';
 comment on column walhook.webhook.condition is 'A qualification: which of these events it wants. NULL means all.';
 comment on column walhook.webhook.payload_fields is 'The fields it wants, by name or number. NULL means all.';
 comment on column walhook.webhook.send_unchanged_fields is
     'Whether an update brings all wanted fields or only those that changed, where the format chooses.';
 comment on column walhook.webhook.custom_json is 'An object that is sent along unchanged; at most 64 KiB.';
+comment on column walhook.webhook.mail_exceptions_to is
+    'Who gets mail when its deliveries fail. NULL means those of [mail].';
+comment on column walhook.webhook.product is
+    'What only one product''s API knows of it, by product; kept for that one, without effect: {"itrp": {"source": …}}.';
 comment on column walhook.webhook.enabled is
     'Whether it takes new changes. false leaves what is queued waiting; writing the row again with true ends a suspension.';
 comment on column walhook.webhook.format is 'The format of its bodies.';
@@ -162,7 +170,7 @@ create view walhook.status as
            case when s.version = w.version then s.state else coalesce(s.state || ' (an earlier version)', 'not seen yet')
            end as state,
            s.last_error,
-           coalesce(array[w.form], w.forms) as forms,
+           case when w.form is null then w.forms else array[w.form] end as forms,
            w.events,
            w.url,
            s.pending,

@@ -43,10 +43,8 @@ pub struct Webhook {
     pub name: String,
     /// What it is for.
     pub description: Option<String>,
-    /// The names of the forms it listens to.
-    pub forms: Vec<String>,
-    /// The events it listens to.
-    pub events: Vec<Verb>,
+    /// What it listens to, each form once.
+    pub listens: Vec<Listening>,
     /// Which of these events it wants; none means all.
     pub condition: Option<Arc<Qualification>>,
     /// The fields it wants, by name or number; empty means all.
@@ -55,6 +53,8 @@ pub struct Webhook {
     pub send_unchanged_fields: bool,
     /// A JSON object that is sent along unchanged.
     pub custom_json: Option<String>,
+    /// Who gets mail when its deliveries fail; nobody means those whom the operator named for all.
+    pub mail_exceptions_to: Vec<String>,
     /// Whether it takes new changes.
     pub enabled: bool,
     /// The name of the format of its bodies.
@@ -72,7 +72,60 @@ pub struct Webhook {
 impl Webhook {
     /// Whether it listens to events of a verb on a form.
     pub fn listens_to(&self, form: &str, verb: Verb) -> bool {
-        self.events.contains(&verb) && self.forms.iter().any(|known| known == form)
+        self.verbs_on(form).contains(&verb)
+    }
+
+    /// The names of the forms it listens to.
+    pub fn forms(&self) -> impl Iterator<Item = &str> {
+        self.listens.iter().map(|one| one.form.as_str())
+    }
+
+    /// Its events as they can be registered: the verbs, where they are the same on all its forms, or else pairs with the
+    /// forms' nouns.
+    pub fn events(&self) -> Events {
+        match self.listens.split_first() {
+            Some((first, rest)) if rest.iter().any(|one| one.verbs != first.verbs) => {
+                let pairs = self
+                    .listens
+                    .iter()
+                    .flat_map(|one| one.verbs.iter().map(move |verb| format!("{}.{verb}", one.noun)));
+                Events::Pairs(pairs.collect())
+            }
+            Some((first, _)) => Events::Alike(first.verbs.clone()),
+            None => Events::Alike(Vec::new()),
+        }
+    }
+
+    /// The verbs that it listens to on a form; none where it does not listen to it.
+    pub fn verbs_on(&self, form: &str) -> &[Verb] {
+        self.listens.iter().find(|one| one.form == form).map_or(&[], |one| &one.verbs)
+    }
+}
+
+/// The events of a webhook, as they can be registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// The same on all its forms.
+    Alike(Vec<Verb>),
+    /// With the form's noun each: `request.create`.
+    Pairs(Vec<String>),
+}
+
+/// What a webhook listens to on one form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// The form's name.
+    pub form: String,
+    /// The form's noun, as in `request.create`.
+    pub noun: String,
+    /// The events, in the verbs' own order.
+    pub verbs: Vec<Verb>,
+}
+
+impl Listening {
+    /// Listening to these events on a form.
+    pub fn to(form: &str, noun: &str, verbs: &[Verb]) -> Self {
+        Self { form: form.to_owned(), noun: noun.to_owned(), verbs: verbs.to_vec() }
     }
 }
 
@@ -196,7 +249,7 @@ impl FromIterator<Arc<Webhook>> for Webhooks {
 
 #[cfg(test)]
 pub(crate) mod sample {
-    use super::{Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId};
+    use super::{Authentication, Callback, Listening, OnExhausted, Origin, Sending, Webhook, WebhookId};
     use crate::event::Verb;
     use crate::retry::Schedule;
     use std::collections::BTreeMap;
@@ -210,12 +263,12 @@ pub(crate) mod sample {
             origin: Origin::File,
             name: format!("hook {id}"),
             description: None,
-            forms: vec!["HPD:Help Desk".into()],
-            events: Verb::ALL.to_vec(),
+            listens: vec![Listening::to("HPD:Help Desk", "request", &Verb::ALL)],
             condition: None,
             payload_fields: vec![],
             send_unchanged_fields: false,
             custom_json: None,
+            mail_exceptions_to: vec![],
             enabled: true,
             format: "native",
             callback: Callback {

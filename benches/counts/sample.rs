@@ -12,7 +12,9 @@ use walhook::qualification::Qualification;
 use walhook::retry::Schedule;
 use walhook::source::{Message, pgoutput};
 use walhook::value::{Kind, Type};
-use walhook::webhook::{Authentication, Callback, OnExhausted, Origin, Sending, Webhook, WebhookId};
+use walhook::webhook::{
+    Authentication, Callback, Listening, OnExhausted, Origin, Sending, Webhook, WebhookId,
+};
 
 pub const FORM: &str = "incident";
 const RELATION: u32 = 16_400;
@@ -216,12 +218,12 @@ pub fn webhook(number: u64, condition: Option<&str>, format: &'static str) -> We
         origin: Origin::File,
         name: format!("webhook {number}"),
         description: None,
-        forms: vec![FORM.into()],
-        events: vec![Verb::Create, Verb::Update],
+        listens: vec![Listening::to(FORM, "request", &[Verb::Create, Verb::Update])],
         condition: condition.map(Arc::new),
         payload_fields: vec![],
         send_unchanged_fields: true,
         custom_json: None,
+        mail_exceptions_to: vec![],
         enabled: true,
         format,
         callback: Callback {

@@ -172,7 +172,8 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         }
     });
     if let (Some(settings), Some(post)) = (config.mail.clone(), post) {
-        let carrier = Carrier::new(settings, backlog_of(Arc::clone(&queue)), observers.clone());
+        let carrier =
+            Carrier::new(settings, subject_of(Arc::clone(&queue), webhooks.subscribe()), observers.clone());
         let carrier = carrier.map_err(|error| Failure::new(Exit::Unreachable, error))?;
         tasks.spawn(carrier.run(post, shutdown.clone()));
     }
@@ -209,14 +210,19 @@ pub(super) fn transport(config: &Config) -> Result<Transport, Failure> {
     Transport::new(&settings).map_err(Failure::of)
 }
 
-/// What mails tell of a webhook's deliveries.
-fn backlog_of(queue: Arc<dyn Queue>) -> mail::Lookup {
+/// What mails have to know of a webhook.
+fn subject_of(queue: Arc<dyn Queue>, webhooks: watch::Receiver<Arc<Webhooks>>) -> mail::Lookup {
     Box::new(move |name| {
-        let queue = Arc::clone(&queue);
+        let (queue, webhooks) = (Arc::clone(&queue), webhooks.clone());
         Box::pin(async move {
             let standings = queue.webhooks().await.ok()?;
             let standing = standings.into_iter().find(|standing| standing.name == name)?;
-            Some(mail::Backlog { number: standing.id.0, pending: standing.pending })
+            let to = webhooks.borrow().find(standing.id).map(|webhook| webhook.mail_exceptions_to.clone());
+            Some(mail::Subject {
+                number: standing.id.0,
+                pending: standing.pending,
+                to: to.unwrap_or_default(),
+            })
         })
     })
 }

@@ -23,8 +23,9 @@ pub(super) fn tester(courier: Arc<dyn Courier>, clock: Clock) -> Tester {
 
 fn claim_of(webhook: &Webhook, now_us: i64) -> Claim {
     let id = DeliveryId(rand::random());
-    let form = webhook.forms.first().cloned().unwrap_or_default();
-    let verb = webhook.events.first().copied().unwrap_or(Verb::Create);
+    let first = webhook.listens.first();
+    let form = first.map(|one| one.form.clone()).unwrap_or_default();
+    let verb = first.and_then(|one| one.verbs.first().copied()).unwrap_or(Verb::Create);
     let body = json!({
         "id": id.to_string(),
         "sequence": 0,

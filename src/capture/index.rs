@@ -119,7 +119,7 @@ impl Index {
     pub fn add(&mut self, form: &BoundForm, number: usize, webhook: &Webhook) -> bool {
         if let Some(group) = self.join(form, number, webhook) {
             let place = places(&self.groups[group..]).pop().unwrap_or(Place::Always);
-            for &verb in &webhook.events {
+            for &verb in webhook.verbs_on(&form.form.name) {
                 self.by_verb[verb as usize].put(group, &place);
             }
         }
@@ -146,7 +146,8 @@ impl Index {
     /// Puts a webhook into the group of its condition. Returns the group if it is new.
     fn join(&mut self, form: &BoundForm, number: usize, webhook: &Webhook) -> Option<usize> {
         let text = webhook.condition.as_ref().map_or("", |condition| condition.text());
-        let key = (text.into(), webhook.events.as_slice().into());
+        let verbs = webhook.verbs_on(&form.form.name);
+        let key = (text.into(), verbs.into());
         if let Some(&group) = self.known.get(&key) {
             let webhooks = &mut self.groups[group].webhooks;
             self.deserted -= usize::from(webhooks.is_empty());
@@ -155,7 +156,7 @@ impl Index {
             self.group_of.insert(number, group);
             return None;
         }
-        let bound = webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(&webhook.events)));
+        let bound = webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(verbs)));
         let group = self.groups.len();
         let (condition, fault) = match bound {
             None => (None, None),
@@ -339,6 +340,7 @@ mod tests {
     use crate::lsn::Position;
     use crate::qualification::Qualification;
     use crate::value::{Kind, Type};
+    use crate::webhook::Listening;
     use std::sync::Arc;
 
     const VALUES: [&str; 6] = ["1", "2", "2.0", "a", "A", "NULL"];
@@ -355,7 +357,7 @@ mod tests {
     fn webhook(condition: &str, events: &[Verb]) -> Webhook {
         let mut webhook = crate::webhook::sample::webhook(1);
         webhook.condition = Some(Arc::new(Qualification::parse(condition).unwrap()));
-        webhook.events = events.to_vec();
+        webhook.listens = vec![Listening::to("Incident", "incident", events)];
         webhook
     }
 

@@ -273,7 +273,7 @@ where
 
     /// A form that nobody listened to has no index yet; whether a condition fits it is to be known at once.
     fn compile_for(&mut self, webhook: &Webhook) {
-        for form in &webhook.forms {
+        for form in webhook.forms() {
             if webhook.enabled
                 && !self.subscriptions.is_compiled(form)
                 && let Some(bound) = self.forms.now(form)

@@ -182,11 +182,8 @@ impl Subscriptions {
             return false;
         }
         let listens_as_before = {
-            let Webhook { forms, events, condition, enabled, .. } = &*subscriber.webhook;
-            *forms == webhook.forms
-                && *events == webhook.events
-                && *condition == webhook.condition
-                && *enabled == webhook.enabled
+            let Webhook { listens, condition, enabled, .. } = &*subscriber.webhook;
+            *listens == webhook.listens && *condition == webhook.condition && *enabled == webhook.enabled
         };
         if listens_as_before {
             subscriber.take(webhook);
@@ -219,8 +216,8 @@ impl Subscriptions {
         if !webhook.enabled {
             return;
         }
-        for form in &webhook.forms {
-            self.by_form.entry(form.clone()).or_default().push(number);
+        for form in webhook.forms() {
+            self.by_form.entry(form.to_owned()).or_default().push(number);
             let Some(versions) = self.indexes.get_mut(form) else { continue };
             // earlier versions come again seldom, and are compiled anew
             versions.truncate(1);
@@ -230,7 +227,7 @@ impl Subscriptions {
                 continue;
             }
             if let Some(fault) = index.fault_of(number) {
-                self.subscribers[number].faults.insert(form.clone(), fault.to_owned());
+                self.subscribers[number].faults.insert(form.to_owned(), fault.to_owned());
             }
         }
     }
@@ -238,7 +235,7 @@ impl Subscriptions {
     /// A webhook meets no events from here on.
     fn fall_silent(&mut self, number: usize) {
         let webhook = Arc::clone(&self.subscribers[number].webhook);
-        for form in &webhook.forms {
+        for form in webhook.forms() {
             if let Some(listening) = self.by_form.get_mut(form) {
                 listening.retain(|one| *one != number);
                 if listening.is_empty() {
@@ -283,7 +280,7 @@ impl Subscriptions {
     /// Whether a webhook's condition fits none of its forms: then there is nothing to judge.
     pub(super) fn is_wholly_broken(&self, number: usize) -> bool {
         let Subscriber { webhook, faults, .. } = &self.subscribers[number];
-        webhook.forms.iter().all(|form| faults.contains_key(form))
+        webhook.forms().all(|form| faults.contains_key(form))
     }
 
     pub(super) fn holding(&mut self, number: usize) -> &mut Holding {

@@ -6,7 +6,7 @@ use super::{Needs, setup};
 use crate::catalog;
 use crate::form::BoundForm;
 use crate::qualification::{Fault, Purpose, Qualification};
-use crate::webhook::Webhook;
+use crate::webhook::{Listening, Webhook};
 use std::sync::Arc;
 
 /// How the catalogue describes the form of a name: nothing where it has no table.
@@ -64,10 +64,10 @@ fn judge(
     let object = format!("webhook {:?}", webhook.name);
     let before = findings.len();
     let mut fitting = Vec::new();
-    for name in &webhook.forms {
+    for Listening { form: name, verbs, .. } in &webhook.listens {
         // what keeps a form from its table is told of the form
         let Some(Ok(form)) = described(name) else { continue };
-        match condition.bind(&form, Purpose::Webhook(&webhook.events)) {
+        match condition.bind(&form, Purpose::Webhook(verbs)) {
             Err(faults) => {
                 let told = faults.0.iter().map(|fault| {
                     let what =

@@ -16,7 +16,8 @@ pub fn check<'a>(
 }
 
 fn judge(facts: &Facts, needs: &Needs, webhook: &Webhook) -> Option<Finding> {
-    let forms = needs.forms.iter().enumerate().filter(|(_, form)| webhook.forms.contains(&form.name));
+    let forms =
+        needs.forms.iter().enumerate().filter(|(_, form)| webhook.forms().any(|name| name == form.name));
     let forms = forms.map(|(number, form)| Some((form.as_ref(), facts.table_of(number)?)));
     let forms: Vec<(&Form, &Table)> = forms.collect::<Option<_>>()?;
     let names: Vec<&str> = forms.iter().flat_map(|(form, table)| names(form, table)).collect();

@@ -104,23 +104,41 @@ impl Registrar {
         expected: Option<u64>,
         patch: Map<String, Value>,
     ) -> Result<Row, Refusal> {
+        let patch = without_told(patch);
+        let edited = self.edit(id, expected, |native| {
+            // who names one of them means it instead of the other
+            for (one, other) in [("form", "forms"), ("forms", "form")] {
+                if patch.get(one).is_some_and(|value| !value.is_null()) {
+                    native.remove(other);
+                }
+            }
+            let mut merged = Value::Object(std::mem::take(native));
+            merge(&mut merged, Value::Object(patch));
+            if let Value::Object(merged) = merged {
+                *native = merged;
+            }
+            Ok(())
+        });
+        edited.await
+    }
+
+    /// Changes a registration, if it has the expected version: `edit` gets it in the shape of the native model, with
+    /// its secrets masked, and what it leaves masked is kept.
+    pub async fn edit<R: From<Refusal>>(
+        &self,
+        id: WebhookId,
+        expected: Option<u64>,
+        edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), R>,
+    ) -> Result<Row, R> {
         let stored = self.find(id).await?;
         let mut native = native_of(&stored);
         if stored.column("name").is_null() {
             native.remove("name");
         }
-        let patch = without_told(patch);
-        // who names one of them means it instead of the other
-        for (one, other) in [("form", "forms"), ("forms", "form")] {
-            if patch.get(one).is_some_and(|value| !value.is_null()) {
-                native.remove(other);
-            }
-        }
-        let mut merged = Value::Object(native);
-        merge(&mut merged, Value::Object(patch));
-        let Value::Object(native) = merged else { return Err(Refusal::Gone(id)) };
-        // another edit in between is an error even where none was expected: what is merged was read before
-        self.write(id, Some(expected.unwrap_or(stored.version())), native, &stored).await
+        secrets::mask(&mut native);
+        edit(&mut native)?;
+        // another edit in between is an error even where none was expected: what is changed was read before
+        Ok(self.write(id, Some(expected.unwrap_or(stored.version())), native, &stored).await?)
     }
 
     /// Deletes a registration, if it has the expected version.

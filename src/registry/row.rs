@@ -12,7 +12,7 @@ use std::sync::Arc;
 const TEXT_ARRAY: u32 = 1009;
 
 /// The columns that stand in the native model under their own name.
-const PLAIN: [&str; 18] = [
+const PLAIN: [&str; 20] = [
     "name",
     "description",
     "form",
@@ -22,6 +22,8 @@ const PLAIN: [&str; 18] = [
     "payload_fields",
     "send_unchanged_fields",
     "custom_json",
+    "mail_exceptions_to",
+    "product",
     "enabled",
     "format",
     "schedule",

@@ -63,17 +63,19 @@ pub struct Settings {
     pub every: Duration,
 }
 
-/// What a mail says of the deliveries of a webhook: its number, and how many wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
-    /// The webhook's number.
+/// What a mail has to know of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Its number.
     pub number: u64,
-    /// How many deliveries are not finished.
+    /// How many of its deliveries are not finished.
     pub pending: u64,
+    /// Who gets its mails; nobody means those of the settings.
+    pub to: Vec<String>,
 }
 
-/// Finds the backlog of a webhook by its name.
-pub type Lookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<Backlog>> + Send + Sync>;
+/// Finds a webhook by its name.
+pub type Lookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<Subject>> + Send + Sync>;
 
 #[derive(Clone, Debug)]
 struct News {
@@ -267,8 +269,8 @@ impl Carrier {
         let Some(waiting) = due.min_by_key(|waiting| waiting.not_before) else { return };
         let Some(news) = waiting.news.clone() else { return };
         let (held_back, since) = (waiting.held_back, waiting.since);
-        let backlog = (self.lookup)(news.webhook.clone()).await;
-        let error = match message(&self.settings, &news, held_back, backlog) {
+        let subject = (self.lookup)(news.webhook.clone()).await;
+        let error = match message(&self.settings, &news, held_back, subject.as_ref()) {
             Ok(message) => {
                 let answer = self.settings.answer(TIMEOUT, self.transport.send(message)).await;
                 answer.err().map(|error| told(&error))
@@ -318,13 +320,13 @@ fn message(
     settings: &Settings,
     news: &News,
     held_back: u64,
-    backlog: Option<Backlog>,
+    subject: Option<&Subject>,
 ) -> Result<Message, lettre::error::Error> {
     let (name, reason) = (one_line(&news.webhook), one_line(&news.reason));
     let mut text =
         format!("The webhook \"{name}\" {}.\n\nReason: {reason}\nSince:  {:.0}\n", news.what, news.at);
     let mut id = String::from("NUMBER");
-    if let Some(Backlog { number, pending }) = backlog {
+    if let Some(Subject { number, pending, .. }) = subject {
         id = number.to_string();
         let _ = writeln!(text, "Number: {number}\nWaiting deliveries: {pending}");
     }
@@ -337,7 +339,9 @@ fn message(
         let _ =
             write!(text, "\nThis happened {held_back} more times since the last mail about this webhook.\n");
     }
-    let to = settings.to.iter().cloned();
+    let own = subject.iter().flat_map(|subject| &subject.to);
+    let own: Vec<Mailbox> = own.filter_map(|address| address.parse().ok()).collect();
+    let to = if own.is_empty() { settings.to.clone() } else { own }.into_iter();
     let builder = Message::builder().from(settings.from.clone()).date_now().message_id(None);
     to.fold(builder, lettre::message::MessageBuilder::to)
         .subject(format!("walhook: webhook \"{name}\" {}", news.what))
@@ -367,8 +371,8 @@ mod tests {
             reason: "410\n.\nQUIT".into(),
             at: jiff::Timestamp::UNIX_EPOCH,
         };
-        let backlog = Some(Backlog { number: 7, pending: 12 });
-        let mail = message(&settings, &news, 3, backlog).unwrap().formatted();
+        let subject = Subject { number: 7, pending: 12, to: vec![] };
+        let mail = message(&settings, &news, 3, Some(&subject)).unwrap().formatted();
         let mail = String::from_utf8(mail).unwrap();
         assert!(
             !mail.lines().any(|line| line.starts_with("Bcc:") || line == "." || line == "QUIT"),

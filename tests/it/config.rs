@@ -7,7 +7,7 @@ use walhook::app::config::{Config, Problems, Secrets};
 use walhook::event::Verb;
 use walhook::form::{Fold, Meaning, OldValues};
 use walhook::qualification::{Case, Dialect};
-use walhook::webhook::{OnExhausted, Pem, WebhookId};
+use walhook::webhook::{Listening, OnExhausted, Pem, WebhookId};
 
 /// A sealing key.
 const KEY: &str = "whk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -196,8 +196,8 @@ fn every_key_of_the_main_path_is_read() {
 
     let webhook = config.webhooks.find(WebhookId(42)).unwrap();
     assert_eq!((&*webhook.name, webhook.description.as_deref()), ("Escalations", Some("to the pager")));
-    assert_eq!(webhook.forms, ["HPD:Help Desk", "Person"]);
-    assert_eq!(webhook.events, Verb::ALL);
+    let forms = [("HPD:Help Desk", &*desk.noun), ("Person", "person")];
+    assert_eq!(webhook.listens, forms.map(|(form, noun)| Listening::to(form, noun, &Verb::ALL)));
     let condition = webhook.condition.as_ref().unwrap().text();
     assert_eq!(
         condition.lines().map(str::trim).collect::<Vec<_>>(),
@@ -359,7 +359,7 @@ fn webhooks_are_checked() {
     );
     check(
         &webhook("name = \"w\"\nform = \"incident\"\nevents = [\"creat\"]\ncallback.url = \"http://x\""),
-        "does not know \"creat\" -> did you mean \"create\"?",
+        "\"creat\" is no event -> did you mean \"create\"?",
     );
     check(&with("", "forms = [\"HPD:Help Desk\"]"), "either `form` or `forms`");
     check(&with("", "payload_fields = [\"a\", \"a\"]"), "field \"a\" stands here twice");

@@ -74,12 +74,17 @@ fn anywhere() -> SocketAddr {
 }
 
 async fn site(endpoint: &Receiver, relay: SocketAddr, every: &str) -> Site {
+    site_with(endpoint, relay, every, "").await
+}
+
+/// The same with further keys of the webhook.
+async fn site_with(endpoint: &Receiver, relay: SocketAddr, every: &str, keys: &str) -> Site {
     let site = Site::new("create table t (id int primary key)").await;
     let url = endpoint.url();
     site.configure(&format!(
         "[mail]\nrelay = \"{relay}\"\ntls = \"none\"\nfrom = \"walhook <walhook@example.org>\"\n\
          to = [\"ops@example.org\", \"night@example.org\"]\nevery = \"{every}\"\n[[forms]]\ntable = \"t\"\n[[webhooks]]\n\
-         name = \"Pager\"\nid = 7\nform = \"t\"\nevents = [\"create\"]\ncallback.url = \"{url}\"\n\
+         {keys}name = \"Pager\"\nid = 7\nform = \"t\"\nevents = [\"create\"]\ncallback.url = \"{url}\"\n\
          callback.authentication = {{ type = \"BEARER\", token = \"geheim-token\" }}\n\
          signature.secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n"
     ));
@@ -95,6 +100,21 @@ async fn suspend(site: &Site, running: &Running, number: usize) {
         assert!(begun.elapsed() < PATIENCE, "{}", running.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn a_webhook_may_name_those_who_get_its_mails() {
+    let endpoint = Receiver::start().await;
+    endpoint.reply(Reply::status(410));
+    let relay = Relay::start(anywhere()).await;
+    let keys = "mail_exceptions_to = [\"desk@example.org\", \"Boss <boss@example.org>\"]\n";
+    let site = site_with(&endpoint, relay.address, "1h", keys).await;
+    let running = site.start().await;
+    suspend(&site, &running, 1).await;
+    let mail = relay.wait_for(1).await.remove(0);
+    assert!(mail.contains("To: desk@example.org, Boss <boss@example.org>"), "{mail}");
+    assert!(!mail.contains("ops@example.org"), "{mail}");
+    assert_eq!(running.stop(), 0);
 }
 
 // the commands hold the test's own thread, and the relay has to answer them

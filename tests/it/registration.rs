@@ -131,6 +131,57 @@ async fn a_row_in_psql_is_enough_to_get_webhooks() {
     assert_eq!(walhook.stop(), 0);
 }
 
+/// Some events of one form and others of another in one webhook; what is neither is not sent.
+#[tokio::test]
+async fn pairs_of_form_and_event_are_sent_and_nothing_else() {
+    let config = format!("{CONFIG}noun = \"incident\"\n[[forms]]\ntable = \"ci\"\n");
+    let site = Site::new(&format!("{TICKETS}; create table ci (id int primary key, state text)")).await;
+    site.configure(&config);
+    assert_eq!(site.run(&["setup", "--apply", "--registration"]).0, 0);
+    let walhook = site.start_again(&[]).await;
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    let url = receiver.url();
+    one_by_one(
+        &session,
+        &[
+            &format!(
+                "insert into walhook.webhook (events, url) values ('{{incident.create,ci.update}}', '{url}')"
+            ),
+            &format!(
+                "insert into walhook.webhook (form, events, url) values ('*', '{{delete}}', '{url}/all')"
+            ),
+            "insert into ci values (7, 'new')",
+            "insert into ticket (state) values ('new')",
+            "update ticket set state = 'old'",
+            "update ci set state = 'old'",
+            "delete from ci",
+            "delete from ticket",
+        ],
+    )
+    .await;
+    arrived(&receiver, 4).await;
+    let told = |one: &crate::receiver::Request| {
+        let body = one.json();
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        format!("{} {}.{}", text("webhook"), text("noun"), text("event"))
+    };
+    let mut all: Vec<String> = receiver.requests().iter().map(told).collect();
+    all.sort_unstable();
+    let expected = [
+        "webhook 1 ci.update",
+        "webhook 1 incident.create",
+        "webhook 2 ci.delete",
+        "webhook 2 incident.delete",
+    ];
+    assert_eq!(all, expected);
+    session
+        .batch_execute("insert into walhook.webhook (events, url) values ('{create}', 'https://a.example/')")
+        .await
+        .unwrap();
+    assert!(status(&session, 3, "refused").await.contains("listens to no form"));
+    assert_eq!(walhook.stop(), 0);
+}
+
 #[tokio::test]
 async fn the_table_can_be_made_while_walhook_runs() {
     let site = Site::new(TICKETS).await;

@@ -4,7 +4,7 @@ use crate::admin::Shown;
 use crate::queue::{WebhookStanding, WebhookState};
 use crate::registry::{self, Row};
 use crate::secret::MASK;
-use crate::webhook::{OnExhausted, Webhook};
+use crate::webhook::{Events, OnExhausted, Webhook};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -23,13 +23,14 @@ pub(super) struct WebhookBody {
     /// What it is for.
     #[schema(nullable = false)]
     description: Option<String>,
-    /// The form it listens to; either this or `forms`.
+    /// The form it listens to; either this or `forms`, or neither where `events` names them. `*` means all forms.
     #[schema(nullable = false)]
     form: Option<String>,
     /// The forms it listens to, where they are several.
     #[schema(nullable = false)]
     forms: Option<Vec<String>>,
-    /// The events it listens to: `create`, `update`, `merge`, `delete`.
+    /// The events it listens to: `create`, `update`, `merge`, `delete`; or pairs with the noun of a form:
+    /// `request.create`.
     #[schema(min_items = 1)]
     events: Vec<String>,
     /// A qualification: which of these events it wants.
@@ -44,6 +45,12 @@ pub(super) struct WebhookBody {
     /// An object that is sent along unchanged; at most 64 KiB.
     #[schema(nullable = false, value_type = Option<Object>)]
     custom_json: Option<Value>,
+    /// Who gets mail when its deliveries fail; left out, those of `[mail]`.
+    #[schema(nullable = false)]
+    mail_exceptions_to: Option<Vec<String>>,
+    /// What only one product's API knows of it, by product; kept for that one, without effect.
+    #[schema(nullable = false, value_type = Option<Object>)]
+    product: Option<Value>,
     /// Whether it takes new changes.
     #[schema(nullable = false)]
     enabled: Option<bool>,
@@ -223,8 +230,10 @@ fn native_of(webhook: &Webhook) -> Map<String, Value> {
     authentication.insert("type".into(), webhook.callback.authentication.scheme.into());
     let seconds = |pause: std::time::Duration| format!("{}ms", pause.as_millis());
     let mut native = json!({
-        "forms": webhook.forms,
-        "events": webhook.events.iter().map(|verb| verb.as_str()).collect::<Vec<_>>(),
+        "events": match webhook.events() {
+            Events::Alike(verbs) => verbs.iter().map(ToString::to_string).collect(),
+            Events::Pairs(pairs) => pairs,
+        },
         "payload_fields": webhook.payload_fields,
         "send_unchanged_fields": webhook.send_unchanged_fields,
         "enabled": webhook.enabled,
@@ -242,6 +251,8 @@ fn native_of(webhook: &Webhook) -> Map<String, Value> {
     let Some(native) = native.as_object_mut() else { return Map::new() };
     let mut maybe =
         |name: &str, value: Option<Value>| native.extend(value.map(|value| (name.to_owned(), value)));
+    let forms: Vec<_> = webhook.forms().collect();
+    maybe("forms", matches!(webhook.events(), Events::Alike(_)).then(|| json!(forms)));
     maybe("description", webhook.description.clone().map(Value::from));
     maybe("condition", webhook.condition.as_ref().map(|condition| condition.text().into()));
     maybe("per_second_max", sending.per_second_max.map(Value::from));

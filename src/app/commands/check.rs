@@ -117,7 +117,7 @@ fn of_configuration(config: &Config) -> Vec<Finding> {
         findings.push(finding.mended_by(Mend::Key("[[webhooks]]".into())));
     }
     for form in &config.forms {
-        let heard = config.webhooks.iter().any(|webhook| webhook.forms.contains(&form.name));
+        let heard = config.webhooks.iter().any(|webhook| webhook.forms().any(|name| name == form.name));
         if !heard {
             let object = format!("form {:?}", form.name);
             findings.push(Finding::new(Severity::Note, object, "is listened to by no webhook"));

@@ -3,7 +3,6 @@
 use super::field;
 use super::keys::{Key, Kind, Words};
 use crate::admin::accounts::Role;
-use crate::event::Verb;
 use crate::format;
 
 /// The file.
@@ -302,15 +301,13 @@ pub(super) static WEBHOOK: &[Key] = &[
         "Its number; absent, one that follows from the name. Renaming a webhook keeps it only where it stands here.",
     ),
     Key::optional("description", Kind::Text, "What it is for."),
-    Key::optional("form", Kind::Text, "The form it listens to."),
+    Key::optional("form", Kind::Text, "The form it listens to; \"*\" means all forms."),
     Key::optional("forms", Kind::List(&Kind::Text), "The forms it listens to, where they are several."),
     Key::required(
         "events",
-        Kind::List(&Kind::Word(Words {
-            known: || Verb::ALL.into_iter().map(Verb::as_str).collect(),
-            later: &[],
-        })),
-        "The events it listens to.",
+        Kind::List(&Kind::Text),
+        "The events it listens to: create, update, merge, delete; or pairs with the noun of a form, as \
+         \"request.create\", which need no `form`.",
     ),
     Key::optional(
         "condition",
@@ -330,6 +327,11 @@ pub(super) static WEBHOOK: &[Key] = &[
         "Whether an update brings all wanted fields or only those that changed, where the format chooses.",
     ),
     Key::optional("custom_json", Kind::Json, "An object that is sent along unchanged; at most 64 KiB."),
+    Key::optional(
+        "mail_exceptions_to",
+        Kind::List(&Kind::Text),
+        "Who gets mail when its deliveries fail; absent, those of [mail].",
+    ),
     Key::default("enabled", Kind::Flag, "true", "Whether it takes new changes."),
     Key::default(
         "format",

@@ -67,7 +67,13 @@ fn relay(reader: &mut Reader<'_>, table: &Table, privacy: Privacy) -> Option<(St
     }
 }
 
-fn mailbox(reader: &mut Reader<'_>, span: Range<usize>, path: &str, text: &str) -> Option<Mailbox> {
+/// Reads an address.
+pub(super) fn mailbox(
+    reader: &mut Reader<'_>,
+    span: Range<usize>,
+    path: &str,
+    text: &str,
+) -> Option<Mailbox> {
     let mailbox = text.parse().ok();
     if mailbox.is_none() {
         let remedy = "write \"ops@example.org\", or \"Operations <ops@example.org>\"".to_owned();

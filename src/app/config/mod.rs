@@ -15,6 +15,7 @@ mod form;
 mod identity;
 mod interpolate;
 pub mod keys;
+mod listening;
 mod mail;
 mod masking;
 mod problem;

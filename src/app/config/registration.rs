@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use toml::de::DeTable;
 
+/// How large the fields may be that only one product knows.
+const PRODUCT_BYTES_MAX: usize = 256 * 1024;
+
 /// What a registration is read against: forms and defaults of the configuration.
 #[derive(Debug)]
 pub struct Registrations {
@@ -76,6 +79,7 @@ impl Interpreter for Registrations {
             remedy: Some(remedy),
             place: None,
         }));
+        faults.extend(product_fault(native.get("product")));
         match read {
             Some(webhook) if faults.is_empty() => Ok(Webhook {
                 custom_json: custom_json.map(Value::to_string),
@@ -86,6 +90,30 @@ impl Interpreter for Registrations {
             _ => Err(faults),
         }
     }
+}
+
+/// What only one product knows of a webhook is its API's to judge; but it may not grow without end.
+fn product_fault(product: Option<&Value>) -> Option<Fault> {
+    let product = product.filter(|product| !product.is_null())?;
+    let fault = |message: String, remedy: &str| Fault {
+        field: "product".into(),
+        message,
+        remedy: Some(remedy.to_owned()),
+        place: None,
+    };
+    if !product.as_object().is_some_and(|products| products.values().all(Value::is_object)) {
+        return Some(fault(
+            "product must be an object of objects".into(),
+            "write the fields under the product's name: {\"itrp\": {\"source\": \"…\"}}",
+        ));
+    }
+    let bytes = product.to_string().len();
+    (bytes > PRODUCT_BYTES_MAX).then(|| {
+        fault(
+            format!("product has {bytes} bytes, more than {PRODUCT_BYTES_MAX}"),
+            "keep large things elsewhere",
+        )
+    })
 }
 
 /// Certificates as texts: a path would let whoever registers look into files of this machine.
@@ -99,6 +127,7 @@ fn certificates(native: &Map<String, Value>) -> Option<CallbackTls> {
 fn keys_of(id: WebhookId, native: &Map<String, Value>) -> (String, Option<&Value>) {
     let mut keys = native.clone();
     keys.remove("custom_json");
+    keys.remove("product");
     keys.retain(|_, value| !value.is_null());
     keys.values_mut().for_each(drop_nulls);
     if id.0 <= identity::ID_MAX && id.0 > 0 {

@@ -10,7 +10,7 @@ use crate::report::mail::{Privacy, Settings as Mail};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
 use crate::tls::server::Files;
-use crate::webhook::{CallbackTls, OnExhausted, Pem, Webhook};
+use crate::webhook::{CallbackTls, Events, OnExhausted, Pem, Webhook};
 use std::fmt::Write as _;
 use url::Url;
 
@@ -179,12 +179,22 @@ impl Toml {
         self.key("name", text(&webhook.name));
         self.key("id", webhook.id.to_string());
         self.maybe("description", webhook.description.as_deref().map(text));
-        self.key("forms", list(webhook.forms.iter().cloned()));
-        self.key("events", list(webhook.events.iter().map(ToString::to_string)));
+        match webhook.events() {
+            Events::Alike(verbs) => {
+                self.key("forms", list(webhook.forms().map(str::to_owned)));
+                self.key("events", list(verbs.iter().map(ToString::to_string)));
+            }
+            Events::Pairs(pairs) => self.key("events", list(pairs.into_iter())),
+        }
         self.maybe("condition", webhook.condition.as_ref().map(|condition| text(condition.text())));
         self.key("payload_fields", list(webhook.payload_fields.iter().cloned()));
         self.key("send_unchanged_fields", webhook.send_unchanged_fields.to_string());
         self.maybe("custom_json", webhook.custom_json.as_deref().map(text));
+        self.maybe(
+            "mail_exceptions_to",
+            (!webhook.mail_exceptions_to.is_empty())
+                .then(|| list(webhook.mail_exceptions_to.iter().cloned())),
+        );
         self.key("enabled", webhook.enabled.to_string());
         self.key("format", text(webhook.format));
         let sending = &webhook.sending;

@@ -2,8 +2,7 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use super::{callback, condition, identity, suggest};
-use crate::event::Verb;
+use super::{callback, condition, identity, listening, mail, suggest};
 use crate::form::Form;
 use crate::format;
 use crate::proxy::Proxy;
@@ -78,11 +77,11 @@ pub(super) fn read_one(
     defaults: &Defaults,
 ) -> Option<Webhook> {
     // every part is read, whatever is wrong with another
-    let wanted = wanted_forms(reader, table, forms);
-    let events = events(reader, table);
-    let payload_fields = payload_fields(reader, table, &wanted);
+    let listened = listening::read(reader, table, forms);
+    let payload_fields = payload_fields(reader, table, &listened.forms);
     let condition = condition::read(reader, table, "condition");
     let custom_json = custom_json(reader, table);
+    let mail_exceptions_to = mail_exceptions_to(reader, table);
     let callback = table.table("callback").and_then(|callback| callback::read(reader, callback, defaults));
     let signing_secrets = table.table("signature").map(|signature| secrets(reader, signature));
     let sending = sending(reader, table, defaults);
@@ -93,12 +92,12 @@ pub(super) fn read_one(
         origin: defaults.origin,
         name,
         description: table.text("description").cloned(),
-        forms: wanted.iter().map(|form| form.name.clone()).collect(),
-        events,
+        listens: listened.listens,
         condition,
         payload_fields,
         send_unchanged_fields: table.flag("send_unchanged_fields") == Some(&true),
         custom_json,
+        mail_exceptions_to,
         enabled: table.flag("enabled") != Some(&false),
         format: table.word("format").unwrap_or(&format::DEFAULT),
         callback: callback?,
@@ -106,64 +105,6 @@ pub(super) fn read_one(
         sending,
         retention: table.duration("retention").copied(),
     })
-}
-
-fn wanted_forms(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -> Vec<Arc<Form>> {
-    let known = || forms.iter().map(|form| form.name.as_str());
-    if table.says("form") && table.says("forms") {
-        let remedy = "keep one of the two".to_owned();
-        let message = "a webhook has either `form` or `forms`";
-        reader.refuse(table.place("form"), &join(&table.path, "form"), message, remedy);
-    }
-    let nothing = !table.says("form") && !table.says("forms");
-    if nothing || table.list("forms").is_some_and(Vec::is_empty) {
-        let place = if nothing { table.span.clone() } else { table.place("forms") };
-        let remedy = match forms.first() {
-            Some(form) => format!("add `form = {:?}` or another form", form.name),
-            None => "describe a table in [[forms]], and name the form here".to_owned(),
-        };
-        reader.refuse(place, &join(&table.path, "form"), "the webhook listens to no form", remedy);
-    }
-    let one = table.text("form").map(|name| (table.place("form"), name.as_str()));
-    let several = table.texts("forms").filter(|_| !table.says("form"));
-    let mut wanted: Vec<Arc<Form>> = Vec::new();
-    for (span, name) in one.into_iter().chain(several) {
-        let Some(form) = forms.iter().find(|form| form.name == name) else {
-            let remedy =
-                suggest::remedy(name, known()).unwrap_or_else(|| "describe the form in [[forms]]".to_owned());
-            reader.refuse(span, &join(&table.path, "form"), format!("there is no form {name:?}"), remedy);
-            continue;
-        };
-        if wanted.contains(form) {
-            let message = format!("form {name:?} stands here twice");
-            reader.refuse(span, &join(&table.path, "forms"), message, "remove one of them".to_owned());
-        } else {
-            wanted.push(Arc::clone(form));
-        }
-    }
-    wanted
-}
-
-fn events(reader: &mut Reader<'_>, table: &Table) -> Vec<Verb> {
-    let mut events: Vec<Verb> = Vec::new();
-    if table.list("events").is_some_and(Vec::is_empty) {
-        let remedy = "write some of \"create\", \"update\", \"merge\", \"delete\"; to switch the webhook off, \
-                      write `enabled = false`";
-        let message = "the webhook listens to no event";
-        reader.refuse(table.place("events"), &join(&table.path, "events"), message, remedy.to_owned());
-    }
-    for (span, word) in table.texts("events") {
-        let Ok(verb) = word.parse() else { continue };
-        if events.contains(&verb) {
-            let message = format!("event {word:?} stands here twice");
-            reader.refuse(span, &join(&table.path, "events"), message, "remove one of them".to_owned());
-        } else {
-            events.push(verb);
-        }
-    }
-    // the order in which somebody wrote them means nothing
-    events.sort_unstable();
-    events
 }
 
 fn payload_fields(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -> Vec<String> {
@@ -204,6 +145,15 @@ fn custom_json(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
         reader.refuse(table.place("custom_json"), &join(&table.path, "custom_json"), message, remedy);
     }
     Some(json.clone())
+}
+
+fn mail_exceptions_to(reader: &mut Reader<'_>, table: &Table) -> Vec<String> {
+    let path = join(&table.path, "mail_exceptions_to");
+    let texts = table.texts("mail_exceptions_to");
+    texts
+        .filter(|(span, text)| mail::mailbox(reader, span.clone(), &path, text).is_some())
+        .map(|(_, text)| text.to_owned())
+        .collect()
 }
 
 /// What is wrong with a `custom_json` that did not come as TOML: the message and the remedy.

@@ -5,6 +5,7 @@ use crate::app::cli;
 use crate::app::commands::{Context, database};
 use crate::app::config::{Config, suggestion};
 use crate::app::failure::Failure;
+use crate::event::Verb;
 use crate::form::BoundForm;
 use crate::qualification::Dialect;
 use crate::webhook::{Webhook, WebhookId};
@@ -32,9 +33,14 @@ pub(super) async fn asked(context: &Context, command: &cli::Condition) -> Result
                 return Err(Failure::usage(format!("webhook {:?} has no condition", webhook.name))
                     .hint("it wants every event that it listens to"));
             };
-            let forms =
-                webhook.forms.iter().filter(|form| command.form.as_ref().is_none_or(|name| name == *form));
-            (condition.text().to_owned(), Some(webhook.events.clone()), forms.cloned().collect())
+            let listens = || {
+                let all = webhook.listens.iter();
+                all.filter(|one| command.form.as_ref().is_none_or(|name| *name == one.form))
+            };
+            let mut verbs: Vec<Verb> = listens().flat_map(|one| one.verbs.iter().copied()).collect();
+            verbs.sort_unstable();
+            verbs.dedup();
+            (condition.text().to_owned(), Some(verbs), listens().map(|one| one.form.clone()).collect())
         }
         None => (required(command)?, None, command.form.iter().cloned().collect::<Vec<_>>()),
     };

@@ -7,10 +7,12 @@ mod attempts;
 mod certificates;
 mod connections;
 pub mod gate;
+pub mod given;
 pub mod hashes;
 mod health;
 mod login;
 pub mod problem;
+mod registering;
 pub mod sample;
 
 pub use connections::Peer;

@@ -1,6 +1,8 @@
 //! What went wrong with a request, as `application/problem+json` (RFC 9457), or in the words of another product's
 //! interface ([`told_by`]).
 
+use crate::queue;
+use crate::remedy::Remediable as _;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::map_response;
@@ -114,6 +116,22 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(told);
         response
     }
+}
+
+/// An answer, or a problem.
+pub type Answer<T> = Result<T, Problem>;
+
+/// The queue does not answer.
+pub fn out_of_order(error: queue::Error) -> Problem {
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    let said = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the queue does not answer").detail(said + &hint)
+}
+
+/// There is nothing at that path, or of that number.
+pub fn nothing_here() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
 }
 
 /// The problem that an answer tells of, kept beside it.

@@ -1,8 +1,8 @@
 //! `/conditions/preview`: a condition judged for an event that somebody describes, or for those that came last.
 
-use super::given::Given;
 use super::{Answer, ProblemBody, forms, out_of_order, time};
 use crate::admin::Shown;
+use crate::admin::given::Given;
 use crate::admin::problem::Problem;
 use crate::admin::sample::{self, Judged};
 use crate::change::{OldRow, Row};

@@ -1,10 +1,10 @@
 //! `/deliveries`: listed page by page, shown with everything, replayed and dropped, one or many.
 
 use super::delivery::{Delivery, DeliveryDetail};
-use super::given::{Asked, Given, Named};
 use super::selection::{Selection, names_of, webhook};
 use super::{Answer, ProblemBody, cursor, out_of_order};
 use crate::admin::Shown;
+use crate::admin::given::{Asked, Given, Named};
 use crate::admin::problem::Problem;
 use crate::delivery::{DeliveryId, DeliveryNumber, State};
 use crate::queue::{self, DeliveryRef, Filter};

@@ -1,8 +1,8 @@
 //! `/entries`: what is kept of an entry, removed on request.
 
-use super::given::Given;
 use super::{Answer, ProblemBody, out_of_order};
 use crate::admin::Shown;
+use crate::admin::given::Given;
 use crate::admin::problem::Problem;
 use crate::queue::{EntryPurged, EntryRef};
 use axum::Json;

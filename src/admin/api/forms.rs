@@ -1,8 +1,8 @@
 //! `/forms`: the forms as they are bound now, for those who register webhooks and write conditions.
 
-use super::given::Named;
 use super::{Answer, ProblemBody};
 use crate::admin::Shown;
+use crate::admin::given::Named;
 use crate::admin::problem::Problem;
 use crate::catalog::Description;
 use crate::event::Verb;

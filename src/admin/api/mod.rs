@@ -11,20 +11,18 @@ mod delivery;
 mod entries;
 mod forms;
 mod gated;
-mod given;
 mod selection;
 mod status;
 pub mod time;
 mod webhook;
 mod webhooks;
 
+pub use super::given::BODY_BYTES_MAX;
 pub use delivery::{Delivery, DeliveryDetail};
-pub use given::BODY_BYTES_MAX;
 
 use super::Shown;
 use super::gate::{Administrator, Gate};
-use super::problem::Problem;
-use crate::remedy::Remediable as _;
+use super::problem::{Answer, Problem, nothing_here, out_of_order};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_extractor;
 use axum::routing::get;
@@ -129,21 +127,6 @@ struct ProblemError {
     /// What to do about it.
     #[schema(nullable = false)]
     remedy: Option<String>,
-}
-
-/// An answer, or a problem.
-type Answer<T> = Result<T, Problem>;
-
-/// The queue does not answer.
-fn out_of_order(error: crate::queue::Error) -> Problem {
-    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-    let said = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the queue does not answer").detail(said + &hint)
-}
-
-fn nothing_here() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
 }
 
 fn nothing_at(path: &str) -> Problem {

@@ -3,16 +3,16 @@
 //! What is registered here stands in the table `walhook.webhook` of the source database and reaches capture through the
 //! log, as what is registered by SQL does. Webhooks of the configuration file are shown and cannot be changed.
 
-use super::given::{Asked, Given, Named};
 use super::webhook::{WebhookBody, WebhookShown, describe, describe_own};
 use super::{Answer, ProblemBody, out_of_order};
 use crate::admin::Shown;
-use crate::admin::accounts::Account;
+use crate::admin::given::{Asked, Given, Named};
 use crate::admin::problem::Problem;
+use crate::admin::registering::{
+    By, book, books, changeable, numbered, of_file, problem_of, refused, wait_for_effect,
+};
 use crate::delivery::Outcome;
-use crate::queue::WebhookStanding;
 use crate::registry::{self, Refusal, Row};
-use crate::remedy::{Remediable as _, Remedy};
 use crate::webhook::WebhookId;
 use axum::Json;
 use axum::extract::State as On;
@@ -21,16 +21,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
 const LIMIT_DEFAULT: u16 = 100;
 const LIMIT_MAX: u16 = 1000;
-
-/// How long an answer waits for the log to tell what was written: mostly some milliseconds.
-const EFFECT_MAX: Duration = Duration::from_millis(500);
 
 /// Which part of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -368,21 +363,6 @@ pub(super) struct IfMatch {
     if_match: Option<String>,
 }
 
-/// Who registers.
-pub(super) struct By(String);
-
-impl<S: Sync> axum::extract::FromRequestParts<S> for By {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        _: &S,
-    ) -> Result<Self, Self::Rejection> {
-        let account = parts.extensions.get::<Account>();
-        Ok(Self(account.map_or_else(String::new, |account| account.name.clone())))
-    }
-}
-
 /// The version that `if-match` names; none where it names none, or any.
 fn expected(headers: &HeaderMap) -> Answer<Option<u64>> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
@@ -409,9 +389,7 @@ async fn switch(shown: &Shown, id: WebhookId, enabled: bool) -> Answer<Response>
 
 /// Shows a registration that was just written, once the log has told of it or it takes too long.
 async fn answer(shown: &Shown, row: &Row) -> Answer<Response> {
-    if let Some(id) = row.id() {
-        shown.registrar.registered.wait_for(id, row.version(), EFFECT_MAX).await;
-    }
+    wait_for_effect(shown, row).await;
     answer_at_once(shown, row).await
 }
 
@@ -428,103 +406,9 @@ fn no_store(body: impl IntoResponse) -> Response {
     ([(CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-async fn book(shown: &Shown, id: WebhookId) -> Answer<Option<WebhookStanding>> {
-    shown.queue.webhook(id).await.map_err(out_of_order)
-}
-
-async fn books(shown: &Shown) -> Answer<HashMap<WebhookId, WebhookStanding>> {
-    let standings = shown.queue.webhooks().await.map_err(out_of_order)?;
-    Ok(standings.into_iter().map(|one| (one.id, one)).collect())
-}
-
-fn numbered(id: u64) -> Answer<WebhookId> {
-    if i64::try_from(id).is_ok() { Ok(WebhookId(id)) } else { Err(super::nothing_here()) }
-}
-
-/// A number that is not of a webhook of the file.
-fn changeable(shown: &Shown, id: u64) -> Answer<WebhookId> {
-    let id = numbered(id)?;
-    match shown.webhook_of_file(id) {
-        None => Ok(id),
-        Some(_) => Err(of_file().detail("change it there, and reload (SIGHUP)")),
-    }
-}
-
-fn of_file() -> Problem {
-    Problem::new(StatusCode::CONFLICT, "the webhook is of the configuration file")
-}
-
-/// What stands in the way, for the client.
-fn refused(refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::Faults(faults) => {
-            problem_of(StatusCode::UNPROCESSABLE_ENTITY, "the webhook cannot work", faults)
-        }
-        Refusal::Changed { version } => {
-            Problem::new(StatusCode::PRECONDITION_FAILED, "somebody else has changed the webhook")
-                .detail(format!("it has version {version} by now: read it again, and change that"))
-        }
-        Refusal::Gone(id) => super::nothing_here().detail(format!("there is no registered webhook {id}")),
-        Refusal::Duplicate => Problem::new(StatusCode::CONFLICT, "the same webhook is registered already")
-            .detail(refusal.to_string()),
-        Refusal::Table(error @ registry::Error::NoTable) => {
-            Problem::new(StatusCode::CONFLICT, "webhooks cannot be registered here").detail(said(error))
-        }
-        Refusal::Table(error) if error.remedy() == Remedy::Wait => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer").detail(said(error))
-        }
-        Refusal::Table(error) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database refuses").detail(said(error))
-        }
-    }
-}
-
-fn said(error: &registry::Error) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    let said = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    said + &error.hint().map_or_else(String::new, |hint| format!(" ({hint})"))
-}
-
-fn problem_of(status: StatusCode, title: &str, faults: &[registry::Fault]) -> Problem {
-    faults.iter().fold(Problem::new(status, title), |problem, fault| {
-        let place =
-            fault.place.as_ref().map_or_else(String::new, |place| format!(" (at byte {})", place.start));
-        problem.at(pointer(&fault.field), fault.message.clone() + &place, fault.remedy.clone())
-    })
-}
-
-/// A field of the native model as a JSON pointer: `callback.url` and `events[2]` are `/callback/url` and `/events/1`.
-fn pointer(field: &str) -> String {
-    let mut pointer = String::new();
-    for part in field.split('.').filter(|part| !part.is_empty()) {
-        let (name, index) = match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
-            Some((name, index)) => (name, index.parse::<usize>().ok()),
-            None => (part, None),
-        };
-        pointer.extend(["/", &name.replace('~', "~0").replace('/', "~1")]);
-        if let Some(index) = index {
-            pointer += &format!("/{}", index.saturating_sub(1));
-        }
-    }
-    pointer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_are_pointers_into_the_body() {
-        for (field, expected) in [
-            ("", ""),
-            ("condition", "/condition"),
-            ("callback.url", "/callback/url"),
-            ("events[2]", "/events/1"),
-            ("signature.secret[1]", "/signature/secret/0"),
-        ] {
-            assert_eq!(pointer(field), expected);
-        }
-    }
 
     #[test]
     fn a_version_is_a_quoted_number() {

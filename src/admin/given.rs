@@ -118,7 +118,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let names = Path::<T>::from_request_parts(parts, state).await;
-        names.map(|Path(names)| Self(names)).map_err(|_| super::nothing_here())
+        names.map(|Path(names)| Self(names)).map_err(|_| super::problem::nothing_here())
     }
 }
 

@@ -141,7 +141,7 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Connection, Error> {
         migrate(&connection, number("pragma user_version")?, false)
             .map_err(|fault| fault.at(path, "make its tables"))?;
     }
-    let settled = if purpose == Purpose::Read { is_sound(&connection) } else { settle_in(&connection) };
+    let settled = if purpose == Purpose::Read { is_sound(&connection) } else { settle_in(&connection, path) };
     settled.map_err(|fault| fault.at(path, "be opened"))?;
     Ok(connection)
 }
@@ -212,16 +212,27 @@ fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Fault> {
     connection.busy_timeout(BUSY_MAX)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection.execute_batch(match purpose {
-        Purpose::Own | Purpose::Share => "pragma cache_size = -16000; pragma temp_store = memory;",
+        // until there is a write-ahead log, a commit is the end of a journal's name: that is synced, too
+        Purpose::Own | Purpose::Share => {
+            "pragma cache_size = -16000; pragma temp_store = memory; pragma synchronous = extra;"
+        }
         Purpose::Read => "pragma cache_size = -1000; pragma query_only = on;",
     })?;
     Ok(connection)
 }
 
 /// Journal and fsync of a connection that writes: a commit is on disk when it returns.
-fn settle_in(connection: &Connection) -> Result<(), Fault> {
+fn settle_in(connection: &Connection, path: &Path) -> Result<(), Fault> {
+    // the switch is written behind the answer: whoever stops at the row does not hear that it failed, and goes on with a
+    // journal that a power cut can bring back
+    let mut statement = connection.prepare("pragma journal_mode = wal")?;
+    let modes: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    if modes != ["wal"] {
+        let said = format!("SQLite cannot keep a write-ahead log beside it, its journal mode is {modes:?}");
+        return Err(Error::Unusable { path: path.to_owned(), source: std::io::Error::other(said) }.into());
+    }
     connection.execute_batch(
-        "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000;
+        "pragma synchronous = full; pragma wal_autocheckpoint = 4000;
          pragma journal_size_limit = 67108864;",
     )?;
     Ok(())

@@ -1,7 +1,7 @@
 //! walhook's queue on this disk: what was answered is there after a power cut, nothing is half, and it opens.
 
 use super::make::{Feed, Turned, dead, delivered, drain, end, record};
-use crate::disk::{Disk, Moment};
+use crate::disk::{Disk, Kind, Moment};
 use crate::proof::random::Random;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -251,6 +251,33 @@ fn a_queue_that_is_new_survives_every_power_cut() {
         }
     }
     assert!(zeros > 0, "no seed leaves a first page of zeros");
+}
+
+/// A sync that failed while a new queue was opened could leave SQLite with the journal that it begins with, and nobody
+/// heard of it. There a commit counts when the journal's name is gone, which no sync makes durable: a power cut brought
+/// the journal back, and took away what was answered last.
+#[test]
+fn a_queue_whose_opening_meets_a_failing_sync_keeps_what_it_answers() {
+    let disk = Disk::new(1);
+    drop(open(&disk.path("queue.db"), &Turned::new()).unwrap());
+    let syncs = disk.counts().of(Kind::Sync);
+    let mut refused = 0;
+    for (seed, failing) in (0..8).flat_map(|seed| (1..=syncs).map(move |failing| (seed, failing))) {
+        let disk = Disk::new(seed * 1_000 + failing);
+        let again = || open(&disk.path("queue.db"), &Turned::new());
+        disk.fail_nth(Kind::Sync, failing);
+        let queue = again().or_else(|_| {
+            refused += 1;
+            again()
+        });
+        let queue = queue.unwrap();
+        run(queue.record_stream(stream())).unwrap();
+        disk.crash();
+        drop(queue);
+        disk.restart();
+        assert_eq!(run(again().unwrap().stream()).unwrap(), Some(stream()), "seed {seed}, sync {failing}");
+    }
+    assert!(refused > 0, "no failing sync was met");
 }
 
 /// The check finds what a disk loses that only says it syncs.

@@ -92,6 +92,10 @@ impl Server for Connection {
         Ok(CreatedSlot { consistent_point: FROM, snapshot: None })
     }
 
+    async fn drop_slot(&mut self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn timeline_history(&mut self, _: u32) -> Result<Vec<TimelineSwitch>, Error> {
         Ok(vec![])
     }

@@ -60,6 +60,9 @@ pub trait Server: Send {
         plugin: &str,
     ) -> impl Future<Output = Result<CreatedSlot, source::Error>> + Send;
 
+    /// Drops a slot that nobody reads.
+    fn drop_slot(&mut self, name: &str) -> impl Future<Output = Result<(), source::Error>> + Send;
+
     /// Where the timelines before the given one were left, the oldest first.
     fn timeline_history(
         &mut self,
@@ -150,6 +153,10 @@ impl Server for Control {
 
     async fn create_slot(&mut self, name: &str, plugin: &str) -> Result<CreatedSlot, source::Error> {
         self.create_slot(name, plugin).await
+    }
+
+    async fn drop_slot(&mut self, name: &str) -> Result<(), source::Error> {
+        self.drop_slot(name).await
     }
 
     async fn timeline_history(&mut self, timeline: u32) -> Result<Vec<TimelineSwitch>, source::Error> {

@@ -15,6 +15,7 @@ use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
 use crate::queue::Queue;
 use crate::registration::Registration;
+use crate::registry::Row;
 use crate::source;
 use crate::webhook::{WebhookId, Webhooks};
 use futures_util::stream::FuturesOrdered;
@@ -213,6 +214,19 @@ async fn load_registrations<D: Database>(
     snapshot: Option<&str>,
 ) -> Result<(), Error> {
     let rows = database.registrations(snapshot).await?.unwrap_or_default();
+    store_registrations(registry, queue, epoch, &rows).await
+}
+
+async fn is_anything_registered<D: Database>(database: &D) -> Result<bool, Error> {
+    Ok(database.registrations(None).await?.is_some_and(|rows| !rows.is_empty()))
+}
+
+async fn store_registrations(
+    registry: &Registry,
+    queue: &dyn Queue,
+    epoch: u32,
+    rows: &[Row],
+) -> Result<(), Error> {
     let read = rows.iter().filter_map(|row| {
         let id = row.id()?;
         Some(Registration { id, row: registry.interpreter.sealed(row).text(), in_force: None })
@@ -355,7 +369,14 @@ async fn place<D: Database>(
         creating,
         progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: lsn },
     };
-    let (stream, from) = match decide(remembered.as_ref(), &server) {
+    let mut start = decide(remembered.as_ref(), &server);
+    if matches!(start, Start::Adopt(_)) && is_anything_registered(database).await? {
+        // what was registered when the slot was made was to be read in a snapshot that is gone; nothing has been read
+        // from the slot
+        drop_unused(settings, control, &mut in_use).await?;
+        start = Start::Create;
+    }
+    let (stream, from) = match start {
         Start::Resume(from) => {
             let known = remembered.clone().expect("there is a position to resume from");
             (StreamRecord { timeline: server.timeline, slot: settings.slot.clone(), ..known }, from)
@@ -369,7 +390,11 @@ async fn place<D: Database>(
                 .await?;
             (at(false, created.consistent_point), created.consistent_point)
         }
-        Start::Adopt(confirmed) => (at(false, confirmed), confirmed),
+        Start::Adopt(confirmed) => {
+            // nothing is registered: whatever is from now on, or was and is deleted, stands in the log
+            store_registrations(&settings.registry, queue, epoch, &[]).await?;
+            (at(false, confirmed), confirmed)
+        }
         Start::Foreign(confirmed) if settings.adopt_slot => (at(false, confirmed), confirmed),
         Start::Foreign(_) => return Err(Error::ForeignSlot { slot: settings.slot.clone() }),
         Start::Gap { reason, .. } => return Err(Error::Gap { reason }),
@@ -382,6 +407,22 @@ async fn place<D: Database>(
         queue.record_stream(stream.clone()).await?;
     }
     Ok(Placed { stream, from })
+}
+
+/// Drops the slot that was made for us and never read.
+async fn drop_unused(
+    settings: &Settings,
+    control: &mut impl Asked,
+    in_use: &mut InUse<'_>,
+) -> Result<(), Error> {
+    loop {
+        match control.drop_slot(&settings.slot).await {
+            // the session that made it may live on for a while
+            Err(source::Error::SlotInUse { active_pid, .. }) => in_use.wait(active_pid).await,
+            Err(source::Error::SlotMissing { .. }) => return Ok(()),
+            dropped => return Ok(dropped?),
+        }
+    }
 }
 
 pub(super) async fn look(

@@ -111,7 +111,7 @@ pub fn play_on(disk: &Disk, plan: &Plan, config: &Config) -> Verdict {
     // what must come is known once the slot stands and the registrations are read
     let know = |expected: &mut Vec<Expected>| {
         let world = world.lock();
-        let (Some(slot), Some(rows)) = (&world.cluster.slot, &world.cluster.read) else { return false };
+        let (Some(slot), Some(rows)) = (&world.cluster.slot, &world.cluster.registered) else { return false };
         let start = (slot.consistent_point, rows.clone());
         let mut known = known.lock().unwrap();
         if known.as_ref() != Some(&start) {

@@ -39,8 +39,8 @@ pub struct Cluster {
     pub trouble: u64,
     /// Whether each start of walhook finds the tables with other keys.
     rekeys: bool,
-    /// The registrations as walhook read them last; none if it never did.
-    pub read: Option<Vec<Registration>>,
+    /// The registrations as they were when the slot was made, whatever walhook has read; none until it has.
+    pub registered: Option<Vec<Registration>>,
 }
 
 /// The replication slot.
@@ -70,7 +70,7 @@ impl Cluster {
             random: Random::new(seed, 20),
             trouble: 0,
             rekeys,
-            read: None,
+            registered: None,
         }
     }
 
@@ -197,13 +197,14 @@ impl Database for Way {
         let cluster = &world.cluster;
         let slot = cluster.slot.as_ref().expect("the slot is made before the table is read");
         // a snapshot is as of the slot, and else it is now
-        let transactions = cluster.script.partition_point(|transaction| match snapshot {
-            Some(_) => transaction.committed.commit_lsn < slot.consistent_point,
-            None => transaction.at_us <= now_us,
-        });
-        let rows = cluster.registrations(transactions);
+        let made = |one: &Transaction| one.committed.commit_lsn < slot.consistent_point;
+        let then = cluster.registrations(cluster.script.partition_point(made));
+        let rows = match snapshot {
+            Some(_) => then.clone(),
+            None => cluster.registrations(cluster.script.partition_point(|one| one.at_us <= now_us)),
+        };
         world.tell(format_args!("server: {} registrations, snapshot {snapshot:?}", rows.len()));
-        world.cluster.read = Some(rows.iter().map(|row| row.registration.clone()).collect());
+        world.cluster.registered = Some(then.into_iter().map(|row| row.registration).collect());
         Ok(Some(rows.iter().map(Written::read).collect()))
     }
 
@@ -274,12 +275,31 @@ impl Server for Asked {
                 active: None,
                 held_until_us: 0,
             });
+            world.cluster.registered = None;
             world.tell(format_args!("server: a slot is made at {}", Lsn(at)));
             at
         };
         // the answer may be lost
         round_trip(&self.world).await?;
         Ok(CreatedSlot { consistent_point: Lsn(at), snapshot: Some("play".into()) })
+    }
+
+    async fn drop_slot(&mut self, name: &str) -> Result<(), Error> {
+        round_trip(&self.world).await?;
+        {
+            let mut world = self.world.lock();
+            let Some(slot) = &world.cluster.slot else {
+                return Err(Error::SlotMissing { slot: name.to_owned() });
+            };
+            if slot.active.is_some() {
+                return Err(Error::SlotInUse { slot: name.to_owned(), active_pid: Some(1) });
+            }
+            world.cluster.slot = None;
+            world.cluster.registered = None;
+            world.tell(format_args!("server: the slot is dropped"));
+        }
+        // the answer may be lost
+        round_trip(&self.world).await
     }
 
     async fn timeline_history(&mut self, _: u32) -> Result<Vec<TimelineSwitch>, Error> {

@@ -4,12 +4,14 @@
 //! and answer; [`Door`] is the way to the table itself. What a row means is decided by an [`Interpreter`], which knows
 //! the forms and the defaults of the configuration.
 
+mod described;
 mod door;
 mod registered;
 mod registrar;
 mod row;
 pub mod secrets;
 
+pub use described::described;
 pub use door::{Answer, Door, Error, Notices, Stored};
 pub use registered::{Registered, Standing};
 pub use registrar::{Refusal, Registrar, shown};

@@ -373,6 +373,54 @@ async fn webhooks_are_registered_changed_tried_and_deleted_from_the_command_line
     arrived(&receiver, 2).await;
     assert_eq!(entries(&receiver), ["1", "3"]);
 
+    // what is registered and what became of it, for people and for programs
+    let shown = well(&["webhooks", "show", "pager"]);
+    for part in [
+        "origin                 table",
+        "ticket",
+        "'state' = \"wanted\"",
+        "nights",
+        &url,
+        "delivered              2",
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let json: Value = serde_json::from_str(&well(&["webhooks", "show", "1", "--json"])).unwrap();
+    assert_eq!(
+        (&json["form"], &json["events"], &json["version"], &json["state"], &json["callback"]["url"]),
+        (
+            &"ticket".into(),
+            &serde_json::json!(["create"]),
+            &2.into(),
+            &"enabled".into(),
+            &url.as_str().into()
+        ),
+        "{json}"
+    );
+    // a version that cannot work, and one that never could
+    one_by_one(
+        &session,
+        &[
+            "update walhook.webhook set condition = $$'state' =$$",
+            "insert into walhook.webhook (form, events, url) values ('tickets', '{create}', 'https://a.example/')",
+        ],
+    )
+    .await;
+    status(&session, 1, "refused").await;
+    status(&session, 2, "refused").await;
+    let listed = well(&["webhooks", "list"]);
+    assert!(listed.contains("ticket: create") && listed.matches("refused").count() == 2, "{listed}");
+    assert!(listed.contains("did you mean \"ticket\"?"), "{listed}");
+    one_by_one(
+        &session,
+        &[
+            "update walhook.webhook set condition = null where id = 1",
+            "delete from walhook.webhook where id = 2",
+        ],
+    )
+    .await;
+    status(&session, 1, "enabled").await;
+
     assert!(well(&["webhooks", "test", "1"]).contains("200"));
     receiver.reply(Reply::status(401));
     assert_eq!(site.run(&["webhooks", "test", "pager"]).0, 1);
@@ -461,34 +509,7 @@ callback.url = \"{}\"
     let session = site.session().await;
     // what was queued when a webhook was disabled goes out when it is enabled
     session.batch_execute("insert into ticket (state) values ('end')").await.unwrap();
-    let last = number(&session, "select max(id) from ticket").await.to_string();
     session.batch_execute("update walhook.webhook set enabled = true where not enabled").await.unwrap();
-    let started = Instant::now();
-    let sent = loop {
-        let mut sent: BTreeMap<String, BTreeMap<String, (u64, u64)>> = BTreeMap::new();
-        for request in receiver.requests() {
-            let body = request.json();
-            let position = position_of(body["lsn"].as_str().unwrap());
-            let entry = body["entry_id"].as_str().unwrap().to_owned();
-            let webhook = body["webhook"].as_str().unwrap().to_owned();
-            sent.entry(webhook).or_default().insert(entry, (position, request.sequence()));
-        }
-        let switched_off =
-            |name: &str| name.rsplit(' ').next().unwrap().parse::<u32>().is_ok_and(|turn| turn % 3 == 2);
-        let open =
-            sent.iter().filter(|(name, entries)| !switched_off(name) && !entries.contains_key(&last)).count();
-        if sent.len() == 25 && open == 0 {
-            break sent;
-        }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "{} webhooks, {open} are not at the end: {}",
-            sent.len(),
-            walhook.log()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
-    let all = &sent["witness"];
     let states: BTreeMap<String, String> = session
         .query("select id::text, state from ticket", &[])
         .await
@@ -496,18 +517,45 @@ callback.url = \"{}\"
         .iter()
         .map(|row| (row.get(1), row.get(0)))
         .collect();
-    assert_eq!(all.len(), states.len());
+    let started = Instant::now();
+    while let Err(missing) = all_is_sent(&receiver, &states) {
+        assert!(started.elapsed() < PATIENCE, "{missing}: {}", walhook.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(walhook.stop(), 0);
+}
+
+/// Whether every webhook has got what was committed after its own ticket, up to the one that switched it off, and
+/// nothing else; the witness says where in the log each ticket is.
+fn all_is_sent(receiver: &Receiver, states: &BTreeMap<String, String>) -> Result<(), String> {
+    let mut sent: BTreeMap<String, BTreeMap<String, (u64, u64)>> = BTreeMap::new();
+    for request in receiver.requests() {
+        let body = request.json();
+        let position = position_of(body["lsn"].as_str().unwrap());
+        let entry = body["entry_id"].as_str().unwrap().to_owned();
+        let webhook = body["webhook"].as_str().unwrap().to_owned();
+        sent.entry(webhook).or_default().insert(entry, (position, request.sequence()));
+    }
+    let Some(all) = sent.get("witness").filter(|all| all.len() == states.len() && sent.len() == 25) else {
+        return Err(format!("only {} webhooks were heard", sent.len()));
+    };
     for (name, entries) in sent.iter().filter(|(name, _)| *name != "witness") {
         let at = all[&states[name]].0;
         let off = states.get(&format!("{name} off")).map_or(u64::MAX, |entry| all[entry].0);
         let expected: BTreeSet<&String> =
             all.iter().filter(|(_, (lsn, _))| *lsn > at && *lsn <= off).map(|(entry, _)| entry).collect();
         let got: BTreeSet<&String> = entries.keys().collect();
-        assert_eq!(got, expected, "webhook {name} was registered at {at:X}");
+        if got != expected {
+            let (missing, wrong) = (expected.difference(&got), got.difference(&expected));
+            let (missing, wrong): (Vec<_>, Vec<_>) = (missing.collect(), wrong.collect());
+            return Err(format!("webhook {name} was registered at {at:X}: lacks {missing:?}, got {wrong:?}"));
+        }
         let sequences: BTreeSet<u64> = entries.values().map(|(_, sequence)| *sequence).collect();
-        assert_eq!(sequences, (1..=entries.len() as u64).collect(), "webhook {name}");
+        if sequences != (1..=entries.len() as u64).collect() {
+            return Err(format!("webhook {name}: {sequences:?}"));
+        }
     }
-    assert_eq!(walhook.stop(), 0);
+    Ok(())
 }
 
 fn position_of(lsn: &str) -> u64 {

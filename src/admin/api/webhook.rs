@@ -3,10 +3,9 @@
 use crate::admin::Shown;
 use crate::queue::{WebhookStanding, WebhookState};
 use crate::registry::{self, Row};
-use crate::secret::MASK;
-use crate::webhook::{Events, OnExhausted, Webhook};
+use crate::webhook::Webhook;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -215,50 +214,6 @@ pub(super) fn describe_own(webhook: &Webhook, book: Option<&WebhookStanding>) ->
         origin: "file",
         version: None,
         status: WebhookStatus::of(state, error, book),
-        registered: native_of(webhook),
+        registered: registry::described(webhook),
     }
-}
-
-/// What a webhook of the file says, in the shape of the native model.
-fn native_of(webhook: &Webhook) -> Map<String, Value> {
-    let sending = &webhook.sending;
-    let mut authentication: Map<String, Value> =
-        webhook.callback.authentication.settings.keys().map(|name| (name.clone(), MASK.into())).collect();
-    if webhook.callback.authentication.scheme == "HEADERS" {
-        authentication = Map::from_iter([("headers".to_owned(), Value::Object(authentication))]);
-    }
-    authentication.insert("type".into(), webhook.callback.authentication.scheme.into());
-    let seconds = |pause: std::time::Duration| format!("{}ms", pause.as_millis());
-    let mut native = json!({
-        "events": match webhook.events() {
-            Events::Alike(verbs) => verbs.iter().map(ToString::to_string).collect(),
-            Events::Pairs(pairs) => pairs,
-        },
-        "payload_fields": webhook.payload_fields,
-        "send_unchanged_fields": webhook.send_unchanged_fields,
-        "enabled": webhook.enabled,
-        "format": webhook.format,
-        "callback": { "url": webhook.callback.url, "authentication": authentication },
-        "schedule": sending.schedule.pauses.iter().map(|pause| seconds(*pause)).collect::<Vec<_>>(),
-        "on_exhausted": match sending.on_exhausted {
-            OnExhausted::Skip => "skip",
-            OnExhausted::Block => "block",
-        },
-        "in_flight_max": sending.in_flight_max,
-        "timeout": seconds(sending.timeout),
-        "backlog_bytes_max": sending.backlog_bytes_max,
-    });
-    let Some(native) = native.as_object_mut() else { return Map::new() };
-    let mut maybe =
-        |name: &str, value: Option<Value>| native.extend(value.map(|value| (name.to_owned(), value)));
-    let forms: Vec<_> = webhook.forms().collect();
-    maybe("forms", matches!(webhook.events(), Events::Alike(_)).then(|| json!(forms)));
-    maybe("description", webhook.description.clone().map(Value::from));
-    maybe("condition", webhook.condition.as_ref().map(|condition| condition.text().into()));
-    maybe("per_second_max", sending.per_second_max.map(Value::from));
-    let custom_json = webhook.custom_json.as_ref();
-    maybe("custom_json", custom_json.and_then(|json| serde_json::from_str(json).ok()));
-    let secrets: Vec<Value> = webhook.signing_secrets.iter().map(|_| MASK.into()).collect();
-    maybe("signature", (!secrets.is_empty()).then(|| json!({ "secret": secrets })));
-    std::mem::take(native)
 }

@@ -7,6 +7,7 @@ mod database;
 pub mod deliveries;
 pub mod demo;
 pub mod key;
+mod listed;
 pub mod password;
 mod purge;
 pub mod queue;

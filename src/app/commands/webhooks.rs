@@ -1,15 +1,12 @@
 //! `walhook webhooks`.
 
-use super::{Context, registering, selection, times};
+use super::{Context, listed, registering, selection};
 use crate::app::cli;
-use crate::app::config::write_size;
 use crate::app::failure::{Exit, Failure};
 use crate::app::output::{Output, printable};
 use crate::queue::{Queue, WebhookStanding, WebhookState};
 use crate::webhook::WebhookId;
-use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 /// Lists, shows, registers, changes, tries, switches and deletes webhooks.
 pub async fn perform(context: &Context, command: &cli::Webhooks) -> Result<Exit, Failure> {
@@ -57,9 +54,13 @@ pub async fn perform(context: &Context, command: &cli::Webhooks) -> Result<Exit,
             confirm(context.output, standing, *yes)?;
             registering::delete(context, &config, id).await?;
         }
-        cli::Webhooks::List => list(context.output, &standings)?,
+        cli::Webhooks::List => listed::list(context.output, &listed::all(&config, standings, registrations))?,
         cli::Webhooks::Show { webhook } => {
-            show(context.output, selection::webhook(&standings, webhook)?)?;
+            let id = id_of(webhook)?;
+            let mut all = listed::all(&config, standings, registrations);
+            all.retain(|one| one.id == id);
+            let missing = || Failure::no(format!("there is no webhook {webhook:?}"));
+            listed::show(context.output, all.first().ok_or_else(missing)?)?;
         }
         cli::Webhooks::Enable { webhook } => {
             let standing = selection::webhook(&standings, webhook)?;
@@ -134,120 +135,4 @@ async fn delete(
 
 fn done(output: Output, said: &str, json: Value) -> Result<(), Failure> {
     if output.json { output.json(&json) } else { output.text(said) }
-}
-
-fn list(output: Output, standings: &[WebhookStanding]) -> Result<(), Failure> {
-    let now = Timestamp::now();
-    let rows = standings
-        .iter()
-        .map(|standing| {
-            vec![
-                standing.id.to_string(),
-                standing.name.clone(),
-                word(standing).to_owned(),
-                standing.pending.to_string(),
-                write_size(standing.pending_bytes),
-                standing.oldest_committed_at_us.map_or_else(String::new, |us| times::age(us, now)),
-                standing.dead.to_string(),
-                standing.held.to_string(),
-                standing.delivered.to_string(),
-                standing.failures.to_string(),
-                trouble(standing),
-            ]
-        })
-        .collect();
-    let header = [
-        "number",
-        "name",
-        "state",
-        "pending",
-        "size",
-        "oldest",
-        "dead",
-        "held",
-        "delivered",
-        "failures",
-        "last trouble",
-    ];
-    output.list(|| standings.iter().map(json_of).collect(), &header, rows, "the queue knows no webhook")
-}
-
-/// What is wrong with it, the worst first: it is broken, its condition failed, its endpoint did.
-fn trouble(standing: &WebhookStanding) -> String {
-    let held = if standing.held > 0 { standing.last_condition_failure.as_ref() } else { None };
-    standing.broken.as_ref().or(held).or(standing.last_error.as_ref()).cloned().unwrap_or_default()
-}
-
-fn show(output: Output, standing: &WebhookStanding) -> Result<(), Failure> {
-    if output.json {
-        return output.json(&json_of(standing));
-    }
-    let held = match standing.held_beyond_limit {
-        0 => format!("{} ({})", standing.held, write_size(standing.held_bytes)),
-        beyond => format!(
-            "{} ({}; {beyond} beyond the backlog limit)",
-            standing.held,
-            write_size(standing.held_bytes)
-        ),
-    };
-    let lines = [
-        ("number", standing.id.to_string()),
-        ("name", standing.name.clone()),
-        ("state", word(standing).to_owned()),
-        ("broken", standing.broken.clone().unwrap_or_default()),
-        ("next sequence", standing.next_sequence.to_string()),
-        ("pending", format!("{} ({})", standing.pending, write_size(standing.pending_bytes))),
-        ("oldest", standing.oldest_committed_at_us.map_or_else(String::new, times::write)),
-        ("dead", standing.dead.to_string()),
-        ("delivered", standing.delivered.to_string()),
-        ("dropped", standing.dropped.to_string()),
-        ("failures", standing.failures.to_string()),
-        ("failing since", standing.failing_since_us.map_or_else(String::new, times::write)),
-        ("last error", standing.last_error.clone().unwrap_or_default()),
-        ("held", held),
-        ("held dropped", standing.held_dropped.to_string()),
-        ("condition failures", standing.condition_failures.to_string()),
-        ("last condition failure", standing.last_condition_failure.clone().unwrap_or_default()),
-    ];
-    let mut text = String::new();
-    for (word, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        let _ = writeln!(text, "{word:<22} {}", printable(value));
-    }
-    output.text(&text)
-}
-
-fn json_of(standing: &WebhookStanding) -> Value {
-    json!({
-        "id": standing.id.0,
-        "name": standing.name,
-        "state": word(standing),
-        "next_sequence": standing.next_sequence,
-        "pending": standing.pending,
-        "pending_bytes": standing.pending_bytes,
-        "dead": standing.dead,
-        "delivered": standing.delivered,
-        "dropped": standing.dropped,
-        "failures": standing.failures,
-        "failing_since": standing.failing_since_us.map(times::write),
-        "last_error": standing.last_error,
-        "oldest_committed_at": standing.oldest_committed_at_us.map(times::write),
-        "broken": standing.broken,
-        "held": standing.held,
-        "held_bytes": standing.held_bytes,
-        "held_beyond_limit": standing.held_beyond_limit,
-        "held_dropped": standing.held_dropped,
-        "condition_failures": standing.condition_failures,
-        "last_condition_failure": standing.last_condition_failure,
-    })
-}
-
-/// How it is served; where it is, but its condition does not fit, that.
-fn word(standing: &WebhookStanding) -> &'static str {
-    match standing.state {
-        WebhookState::Enabled if standing.broken.is_some() => "broken",
-        WebhookState::Enabled => "enabled",
-        WebhookState::Disabled => "disabled",
-        WebhookState::Suspended => "suspended",
-        WebhookState::Orphaned => "orphaned",
-    }
 }

@@ -5,13 +5,20 @@ use super::finding::{Finding, Mend, Severity};
 use super::names::fill;
 use super::plan::Step;
 use super::setup::Options;
+use crate::registration::Registrations;
+use crate::registry::Row;
+use crate::webhook::WebhookId;
 use serde::Deserialize;
 
 const CREATE: &str = include_str!("../../sql/registration.sql");
 const GRANT: &str = include_str!("../../sql/setup/registration_grants.sql");
 const GRANT_REGISTRAR: &str = include_str!("../../sql/setup/registrar_grants.sql");
+const ANNOUNCE: &str = include_str!("../../sql/setup/announce_registrations.sql");
 const PUBLISH: &str = include_str!("../../sql/setup/publish_registration.sql");
 const DROP: &str = include_str!("../../sql/teardown/drop_registration.sql");
+
+/// How many webhooks a finding names.
+const NAMED_MAX: usize = 10;
 
 const OBJECT: &str = "registration table walhook.webhook";
 
@@ -63,6 +70,16 @@ pub(super) fn steps(facts: &Facts, options: &Options) -> Vec<Step> {
                     not_mine.clone(),
                 ));
             }
+            let is_published = facts.publications[0].tables.iter().any(|one| one.oid == table.oid);
+            // a slot that comes later reads what stands there by then
+            if !is_published && facts.slot.is_some() {
+                steps.push(step(
+                    "is not published: walhook does not see what stands in it",
+                    "let the log tell of what is registered already",
+                    ANNOUNCE.trim_end().into(),
+                    not_mine.clone(),
+                ));
+            }
             if !is_full(facts, table.oid) {
                 steps.push(step(
                     "has no replica identity full: a value that an update does not touch would be missing",
@@ -104,6 +121,27 @@ fn step(lack: &str, purpose: &str, sql: String, refused: Option<String>) -> Step
         alters_table: false,
         refused,
     }
+}
+
+/// What `check` says of registrations that walhook does not know: those that the table has and the queue has not.
+pub fn unknown(in_table: &[Row], known: &Registrations) -> Option<Finding> {
+    // before the first start nothing is known
+    known.epoch?;
+    let is_known = |id: WebhookId| known.all.iter().any(|one| one.id == id);
+    let unknown: Vec<String> =
+        in_table.iter().filter_map(Row::id).filter(|id| !is_known(*id)).map(|id| id.to_string()).collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let (some, rest) = unknown.split_at(unknown.len().min(NAMED_MAX));
+    let rest = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    let what = format!(
+        "webhooks {}{rest} are not known to walhook: it does not run or is behind, or they were written before the table \
+         was published",
+        some.join(", ")
+    );
+    let sql = format!("{} where id in ({});", ANNOUNCE.trim_end(), unknown.join(", "));
+    Some(Finding::new(Severity::Warning, OBJECT, what).mended_by(Mend::Sql(sql)))
 }
 
 /// What `check` says of it. That there is none is nothing to complain of.

@@ -211,6 +211,50 @@ async fn the_table_can_be_made_while_walhook_runs() {
     assert_eq!(number(&session, "select count(*) from pg_namespace where nspname = 'walhook'").await, 0);
 }
 
+/// The table was made by hand and written to, and published later: those rows had never come by, and nobody said so.
+#[tokio::test]
+async fn what_was_written_before_the_table_is_published_is_not_forgotten() {
+    let (session, receiver);
+    let site = Site::new(TICKETS).await;
+    session = site.session().await;
+    receiver = Receiver::start().await;
+    site.configure(CONFIG);
+    let walhook = site.start().await;
+    session.batch_execute(include_str!("../../sql/registration.sql")).await.unwrap();
+    let register = |form: &str| {
+        let url = receiver.url();
+        format!("insert into walhook.webhook (form, events, url) values ('{form}', '{{create}}', '{url}')")
+    };
+    session.batch_execute(&register("ticket")).await.unwrap();
+    let (_, said) = site.run(&["check"]);
+    assert!(said.contains("walhook does not see what stands in it"), "{said}");
+    let (code, said) = site.run(&["setup", "--apply"]);
+    assert_eq!(code, 0, "{said}");
+    status(&session, 1, "enabled").await;
+    session.batch_execute("insert into ticket (state) values ('heard')").await.unwrap();
+    arrived(&receiver, 1).await;
+    let (_, said) = site.run(&["check"]);
+    assert!(!said.contains("not known to walhook"), "{said}");
+
+    // published by hand, without a word to walhook
+    one_by_one(
+        &session,
+        &[
+            "alter publication walhook drop table walhook.webhook",
+            &register("ticket"),
+            "alter publication walhook add table walhook.webhook",
+        ],
+    )
+    .await;
+    let (_, said) = site.run(&["check"]);
+    assert!(said.contains("webhooks 2 are not known to walhook"), "{said}");
+    let remedy = "update walhook.webhook set id = id where id in (2);";
+    assert!(said.contains(remedy), "{said}");
+    session.batch_execute(remedy).await.unwrap();
+    status(&session, 2, "enabled").await;
+    assert_eq!(walhook.stop(), 0);
+}
+
 #[tokio::test]
 async fn a_row_that_cannot_work_is_answered_within_a_second_and_blocks_nothing() {
     let (site, walhook) = start(CONFIG).await;

@@ -5,10 +5,14 @@ use crate::app::config::{Config, Secrets};
 use crate::app::failure::{Exit, Failure};
 use crate::app::keys::{self, Absent};
 use crate::app::supervise::with_causes;
+use crate::capture;
 use crate::doctor::endpoints::{self, Endpoint};
 use crate::doctor::facts::Facts;
-use crate::doctor::{Finding, Mend, Report, Severity, certificate, check, conditions, standing, wanted};
+use crate::doctor::{
+    Finding, Mend, Report, Severity, certificate, check, conditions, registration, standing, wanted,
+};
 use crate::observe::Observers;
+use crate::registry::{Door, Row};
 use crate::remedy::Remediable as _;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -95,8 +99,12 @@ async fn of_queue(context: &Context, config: &Config) -> Vec<Finding> {
         return Vec::new();
     }
     let asked = async {
+        // what comes while the queue is asked is no news
+        let rows = registered(config).await;
         let queue = context.open_queue(config).await?;
-        Ok::<_, Failure>(standing::check(&queue.webhooks().await?, &queue.quarantined().await?))
+        let mut findings = standing::check(&queue.webhooks().await?, &queue.quarantined().await?);
+        findings.extend(registration::unknown(&rows, &queue.registrations().await?));
+        Ok::<_, Failure>(findings)
     };
     asked.await.unwrap_or_else(|failure| {
         let object = format!("queue {}", config.queue.path.display());
@@ -106,6 +114,13 @@ async fn of_queue(context: &Context, config: &Config) -> Vec<Finding> {
             None => finding,
         }]
     })
+}
+
+/// What stands in the registration table; nothing where there is none, or the database does not answer.
+async fn registered(config: &Config) -> Vec<Row> {
+    let Ok(address) = config.source.address() else { return Vec::new() };
+    let rows = Door::new(address, capture::APPLICATION_NAME).all(None).await;
+    rows.ok().flatten().unwrap_or_default()
 }
 
 /// What can be read and still is hardly meant.

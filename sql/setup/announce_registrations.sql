@@ -1,0 +1,1 @@
+update walhook.webhook set id = id

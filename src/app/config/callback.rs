@@ -26,6 +26,12 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, defaults: &Defaults) 
         true if goes_directly => None,
         true => proxy(reader, table, defaults.origin),
     };
+    if table.says("proxy") && !defaults.may_name_proxy {
+        let remedy =
+            "leave it out; whether registered webhooks may choose is `own_proxies` in [dispatch]".to_owned();
+        let message = "requests of registered webhooks go out by the proxy of [dispatch]";
+        reader.refuse(table.place("proxy"), &join(&table.path, "proxy"), message, remedy);
+    }
     if let Some(url) = url.as_ref().filter(|url| table.says("tls") && url.scheme() != "https") {
         let message = format!("`tls` is for https, and the URL says {}", url.scheme());
         let remedy = "write the URL with https, or remove `tls`".to_owned();

@@ -121,6 +121,12 @@ static DISPATCH: &[Key] = &[
         Kind::Secret,
         "A proxy that requests go out by: \"http://user:password@proxy.example:3128\"; absent, they go directly.",
     ),
+    Key::default(
+        "own_proxies",
+        Kind::Flag,
+        "false",
+        "Whether webhooks registered outside this file may name another proxy, or none, where `proxy` is set.",
+    ),
 ];
 
 static ADMIN: &[Key] = &[

@@ -151,6 +151,8 @@ pub struct Dispatch {
     pub grace: Duration,
     /// What requests go out by, for webhooks that say nothing else.
     pub proxy: Option<Proxy>,
+    /// Whether webhooks registered outside the file may say something else.
+    pub own_proxies: bool,
 }
 
 /// `[admin]`.
@@ -243,6 +245,7 @@ impl Config {
             schedule: dispatch.schedule.clone(),
             timeout: dispatch.timeout,
             proxy: dispatch.proxy.clone(),
+            may_name_proxy: true,
             queue_bytes_max: queue.bytes_max,
             folder: path.parent().unwrap_or(Path::new("")).to_owned(),
         };
@@ -349,6 +352,7 @@ fn dispatch(reader: &mut Reader<'_>, table: &Table) -> Dispatch {
         allow,
         grace: table.duration("grace").copied().unwrap_or_default(),
         proxy: callback::proxy(reader, table, Origin::File),
+        own_proxies: table.flag("own_proxies") == Some(&true),
     }
 }
 

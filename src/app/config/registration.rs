@@ -36,6 +36,7 @@ impl Registrations {
                 schedule: config.dispatch.schedule.clone(),
                 timeout: config.dispatch.timeout,
                 proxy: config.dispatch.proxy.clone(),
+                may_name_proxy: config.dispatch.proxy.is_none() || config.dispatch.own_proxies,
                 queue_bytes_max: config.queue.bytes_max,
                 folder: config.path.parent().unwrap_or(std::path::Path::new("")).to_owned(),
             },
@@ -211,8 +212,22 @@ mod tests {
 
     #[test]
     fn a_proxy_of_its_own_is_no_proxy_of_the_operators() {
-        let file = "[dispatch]\nproxy = \"http://proxy.example:3128\"\n[[forms]]\nname = \"Incident\"\ntable = \"incident\"";
-        let config = Config::parse(Path::new("walhook.toml"), file, &|_| None).unwrap();
+        let file = |own_proxies| {
+            format!(
+                "[dispatch]\nproxy = \"http://proxy.example:3128\"\nown_proxies = {own_proxies}\n\
+                 [[forms]]\nname = \"Incident\"\ntable = \"incident\""
+            )
+        };
+        let strict = Config::parse(Path::new("walhook.toml"), &file(false), &|_| None).unwrap();
+        for proxy in ["none", "http://proxy.example:3128"] {
+            let mut native = native();
+            native["callback"]["proxy"] = json!(proxy);
+            let faults = Registrations::by(&strict, &keys()).interpret(WebhookId(3), &native).unwrap_err();
+            assert_eq!(faults[0].field, "callback.proxy");
+            assert!(faults[0].remedy.as_ref().unwrap().contains("own_proxies"), "{faults:?}");
+        }
+        let file = file(true);
+        let config = Config::parse(Path::new("walhook.toml"), &file, &|_| None).unwrap();
         let proxy = |proxy: Option<&str>| {
             let mut native = native();
             native["callback"]["proxy"] = json!(proxy);

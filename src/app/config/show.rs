@@ -39,6 +39,7 @@ pub fn show(config: &Config) -> String {
     out.key("grace", duration(config.dispatch.grace));
     let proxy = config.dispatch.proxy.as_ref();
     out.maybe("proxy", proxy.map(|proxy| text(&proxy.to_string())));
+    out.key("own_proxies", config.dispatch.own_proxies.to_string());
     out.header("[admin]");
     out.admin(&config.admin);
     out.header("[secrets]");

@@ -27,6 +27,8 @@ pub(super) struct Defaults {
     pub(super) schedule: Schedule,
     pub(super) timeout: Duration,
     pub(super) proxy: Option<Proxy>,
+    /// Whether they may name another proxy, or none.
+    pub(super) may_name_proxy: bool,
     pub(super) queue_bytes_max: u64,
     /// Where relative paths start.
     pub(super) folder: PathBuf,

@@ -14,6 +14,7 @@ mod login;
 pub mod problem;
 mod registering;
 pub mod sample;
+pub mod translation;
 
 pub use connections::Peer;
 

@@ -40,17 +40,34 @@ pub(super) struct Running {
 }
 
 pub(super) async fn start() -> Running {
+    start_with("", &["setup", "--apply"], None).await
+}
+
+/// The same with further configuration, another setup, and who asks.
+pub(super) async fn start_with(further: &str, setup: &[&str], token: Option<&str>) -> Running {
     let endpoint = Endpoint::start().await;
     let site = Site::new(SCHEMA).await;
-    site.configure(&CONFIG.replace("RECEIVER", &endpoint.url()));
-    let walhook = site.start().await;
-    let api = Caller::new(&site.base());
+    // the endpoint of the file's webhook is reached directly
+    let config = CONFIG.replace("[webhooks.callback]", "[webhooks.callback]\nproxy = \"none\"");
+    site.configure(&format!("{further}{}", config.replace("RECEIVER", &endpoint.url())));
+    let (code, output) = site.run(setup);
+    assert_eq!(code, 0, "{output}");
+    let walhook = site.start_again(&[]).await;
+    let api = match token {
+        Some(token) => Caller::with_token(&site.base(), token),
+        None => Caller::new(&site.base()),
+    };
     Running { site, endpoint, api, walhook }
 }
 
 impl Running {
     pub(super) async fn sql(&self, text: &str) {
         self.site.session().await.batch_execute(text).await.unwrap();
+    }
+
+    /// The OpenAPI document.
+    pub(super) async fn document(&self) -> String {
+        self.api.absolute(&self.site.base(), "/api/v1/openapi.json").await
     }
 
     /// Waits until a delivery stands so.

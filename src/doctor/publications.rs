@@ -286,8 +286,10 @@ fn content(facts: &Facts, number: usize, wanted: &[BTreeSet<Oid>; 2], steps: &mu
             && other.tables.iter().any(|table| table.named && table.oid == *oid)
             && !publication.tables.iter().any(|table| table.oid == *oid)
     };
+    // what stands in the registration table has to be told with its publication, which is a step of its own
+    let is_apart = |oid: &Oid| facts.registration.as_ref().is_some_and(|table| table.oid == *oid);
     let missing: Vec<Oid> =
-        wanted[number].iter().copied().filter(|oid| !present(oid) && !comes(oid)).collect();
+        wanted[number].iter().copied().filter(|oid| !present(oid) && !comes(oid) && !is_apart(oid)).collect();
     if !missing.is_empty() {
         let tables = list(facts, &missing);
         steps.push(step(
@@ -300,7 +302,7 @@ fn content(facts: &Facts, number: usize, wanted: &[BTreeSet<Oid>; 2], steps: &mu
     }
 }
 
-fn not_my_publication(publication: &PublicationFacts) -> Option<String> {
+pub(super) fn not_my_publication(publication: &PublicationFacts) -> Option<String> {
     let mine = publication.found.as_ref().is_none_or(|found| found.mine);
     (!mine)
         .then(|| format!("only the owner of publication {:?} or a superuser may do this", publication.name))

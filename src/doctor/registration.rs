@@ -1,14 +1,16 @@
 //! The registration table: a schema of walhook's own, made where the operator says so.
 
-use super::facts::{Facts, Oid};
+use super::facts::{Facts, Oid, PublicationFacts};
 use super::finding::{Finding, Mend, Severity};
 use super::names::fill;
 use super::plan::Step;
+use super::publications;
 use super::setup::Options;
 use crate::registration::Registrations;
 use crate::registry::Row;
 use crate::webhook::WebhookId;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 const CREATE: &str = include_str!("../../sql/registration.sql");
 const GRANT: &str = include_str!("../../sql/setup/registration_grants.sql");
@@ -36,7 +38,7 @@ pub struct RegistrationTable {
 /// What is missing: the table, with its publication in one transaction so that no row of it is missed; grants.
 pub(super) fn steps(facts: &Facts, options: &Options) -> Vec<Step> {
     let publication = &facts.publications[0];
-    let publishes = fill(PUBLISH, &[("publication", &publication.quoted)]);
+    let publishes = fill(PUBLISH, &[("publication", &publication.quoted)]).trim_end().to_owned();
     let grants = fill(GRANT, &[("role", &facts.role_quoted)]);
     let mut steps = Vec::new();
     match &facts.registration {
@@ -70,22 +72,20 @@ pub(super) fn steps(facts: &Facts, options: &Options) -> Vec<Step> {
                     not_mine.clone(),
                 ));
             }
-            let is_published = facts.publications[0].tables.iter().any(|one| one.oid == table.oid);
-            // a slot that comes later reads what stands there by then
-            if !is_published && facts.slot.is_some() {
-                steps.push(step(
-                    "is not published: walhook does not see what stands in it",
-                    "let the log tell of what is registered already",
-                    ANNOUNCE.trim_end().into(),
-                    not_mine.clone(),
-                ));
-            }
             if !is_full(facts, table.oid) {
                 steps.push(step(
                     "has no replica identity full: a value that an update does not touch would be missing",
                     "have whole registrations in the log",
                     "alter table walhook.webhook replica identity full".into(),
-                    not_mine,
+                    not_mine.clone(),
+                ));
+            }
+            if !publication.tables.iter().any(|one| one.oid == table.oid) {
+                steps.push(step(
+                    "is not published: walhook does not see what stands in it",
+                    "publish walhook.webhook, and let the log tell of what is registered already",
+                    announced(publication, &publishes),
+                    publications::not_my_publication(publication).or(not_mine),
                 ));
             }
         }
@@ -104,6 +104,15 @@ pub(super) fn steps(facts: &Facts, options: &Options) -> Vec<Step> {
         ));
     }
     steps
+}
+
+/// The table is published and what stands in it told in one transaction: neither may be left over. A publication that
+/// was not there is made with the table by a step before.
+fn announced(publication: &PublicationFacts, publishes: &str) -> String {
+    match &publication.found {
+        Some(found) if !found.all_tables => format!("begin;\n{publishes};\n{};\ncommit", ANNOUNCE.trim_end()),
+        _ => ANNOUNCE.trim_end().to_owned(),
+    }
 }
 
 fn is_full(facts: &Facts, oid: Oid) -> bool {
@@ -127,7 +136,8 @@ fn step(lack: &str, purpose: &str, sql: String, refused: Option<String>) -> Step
 pub fn unknown(in_table: &[Row], known: &Registrations) -> Option<Finding> {
     // before the first start nothing is known
     known.epoch?;
-    let is_known = |id: WebhookId| known.all.iter().any(|one| one.id == id);
+    let ids: BTreeSet<WebhookId> = known.all.iter().map(|one| one.id).collect();
+    let is_known = |id: WebhookId| ids.contains(&id);
     let unknown: Vec<String> =
         in_table.iter().filter_map(Row::id).filter(|id| !is_known(*id)).map(|id| id.to_string()).collect();
     if unknown.is_empty() {

@@ -252,6 +252,13 @@ pub enum Observation {
         /// What is wrong with it.
         reason: String,
     },
+    /// The registration table takes no writes: states are not told there, and secrets not sealed.
+    RegistrationsUnanswered {
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// A registration was deleted.
     Unregistered {
         /// The webhook's number.

@@ -34,6 +34,12 @@ pub enum Error {
     /// The database cannot be reached.
     #[error("the registration table could not be reached")]
     Connection(#[source] postgres::Error),
+    /// It cannot be written: the server is a standby, or its transactions are read-only.
+    #[error("the database takes no writes now: the registration table could not {action}")]
+    ReadOnly {
+        /// What was tried.
+        action: &'static str,
+    },
     /// It does not answer.
     #[error("the registration table did not answer in {} seconds", ANSWER_TIME_MAX.as_secs())]
     Silent,
@@ -65,7 +71,8 @@ impl Remediable for Error {
     fn remedy(&self) -> Remedy {
         match self {
             Self::Connection(error) => error.remedy(),
-            Self::Silent => Remedy::Wait,
+            // a standby may be promoted
+            Self::Silent | Self::ReadOnly { .. } => Remedy::Wait,
             Self::Statement { source, .. } if source.as_db_error().is_none() => Remedy::Wait,
             _ => Remedy::CallOperator,
         }
@@ -74,6 +81,11 @@ impl Remediable for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Connection(error) => error.hint(),
+            Self::ReadOnly { .. } => Some(
+                "webhooks are registered and answered on the primary: name it in [source] url, as with \
+                 target_session_attrs=primary"
+                    .into(),
+            ),
             Self::NoTable => Some("`walhook setup --registration` makes it".into()),
             Self::Statement { source, .. } if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 Some("`walhook setup --registration` prints the grants that are missing".into())
@@ -240,7 +252,7 @@ impl Door {
         let action = "be listened to";
         in_time(session.batch_execute(&format!("listen {CHANNEL}")))
             .await?
-            .map_err(|source| Error::Statement { action, source })?;
+            .map_err(|source| refusal(action, source))?;
         Ok(Notices { session })
     }
 
@@ -331,6 +343,9 @@ fn refusal(action: &'static str, source: tokio_postgres::Error) -> Error {
     let Some(said) = source.as_db_error() else { return Error::Statement { action, source } };
     if *said.code() == SqlState::UNDEFINED_TABLE || *said.code() == SqlState::INVALID_SCHEMA_NAME {
         return Error::NoTable;
+    }
+    if *said.code() == SqlState::READ_ONLY_SQL_TRANSACTION {
+        return Error::ReadOnly { action };
     }
     // class 23: integrity constraints
     if said.code().code().starts_with("23") {

@@ -118,6 +118,7 @@ impl Observer for Log {
             | Observation::WebhookSuspended { .. } => dispatch(observation),
             Observation::Registered { .. }
             | Observation::RegistrationRefused { .. }
+            | Observation::RegistrationsUnanswered { .. }
             | Observation::Unregistered { .. }
             | Observation::DeletedDropped { .. } => registration(observation),
             Observation::ConditionFailed { .. }
@@ -340,6 +341,9 @@ fn registration(observation: &Observation) {
         Observation::RegistrationRefused { id, webhook, reason } => {
             let hint = "mend the row; walhook.status shows it too";
             tracing::warn!(id = id.0, webhook, reason, hint, "a registration cannot work");
+        }
+        Observation::RegistrationsUnanswered { reason, hint } => {
+            tracing::warn!(reason, hint, "registrations are not answered");
         }
         Observation::Unregistered { id } => tracing::info!(id = id.0, "a webhook was deleted"),
         Observation::DeletedDropped { id, dropped } => {

@@ -22,6 +22,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(400);
 const LOOKS_SHARE: u32 = 5;
 /// How often they are looked at when nothing is known to have changed: counts do.
 const LOOK_PAUSE: Duration = Duration::from_secs(3);
+/// How often a table that took no writes is tried again.
+const READ_ONLY_PAUSE: Duration = Duration::from_secs(15);
 /// How many states are written at once.
 const STATES_MAX: usize = 1000;
 
@@ -69,13 +71,16 @@ impl Registrations {
         let mut listening = None;
         let (mut told, mut sealed) = (BTreeMap::new(), BTreeMap::new());
         let mut looks_at = Instant::now();
-        let (mut second_look, mut took) = (false, Duration::ZERO);
+        let (mut second_look, mut took, mut is_read_only) = (false, Duration::ZERO, false);
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 noticed = noticed(&mut listening) => match noticed {
-                    Some(first) => self.go_ahead(first, listening.as_mut()).await?,
+                    Some(first) => {
+                        let went = self.go_ahead(first, listening.as_mut()).await;
+                        self.writes_or_says(went, &mut is_read_only)?;
+                    }
                     None => listening = None,
                 },
                 () = news.changed() => {
@@ -85,14 +90,48 @@ impl Registrations {
                 }
                 () = sleep_until(looks_at) => {
                     drop_deleted(&self.registrar.registered, &*self.queue, &self.observers).await?;
-                    self.seal(&mut sealed).await?;
-                    self.keep_listening(&mut listening).await?;
                     let began = Instant::now();
-                    self.tell(&mut told).await?;
+                    let looked = self.look(&mut sealed, &mut listening, &mut told).await;
                     took = began.elapsed();
-                    let pause = if std::mem::take(&mut second_look) { SECOND_LOOK } else { LOOK_PAUSE };
+                    let writes = self.writes_or_says(looked, &mut is_read_only)?;
+                    let pause = match std::mem::take(&mut second_look) {
+                        _ if !writes => READ_ONLY_PAUSE,
+                        true => SECOND_LOOK,
+                        false => LOOK_PAUSE,
+                    };
                     looks_at = Instant::now() + pause;
                 }
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        sealed: &mut BTreeMap<WebhookId, (u64, Arc<Keys>)>,
+        listening: &mut Option<Notices>,
+        told: &mut BTreeMap<WebhookId, Stored>,
+    ) -> Result<(), Error> {
+        self.keep_listening(listening).await?;
+        self.seal(sealed).await?;
+        self.tell(told).await
+    }
+
+    /// Whether the table takes writes. That it does not is no trouble of this task: nothing is registered there either,
+    /// and deliveries go on. It is said once.
+    fn writes_or_says(&self, done: Result<(), Error>, is_read_only: &mut bool) -> Result<bool, Error> {
+        match done {
+            Err(Error::Table(error @ registry::Error::ReadOnly { .. })) => {
+                if !std::mem::replace(is_read_only, true) {
+                    let hint = error.hint();
+                    self.observers
+                        .tell(Observation::RegistrationsUnanswered { reason: error.to_string(), hint });
+                }
+                Ok(false)
+            }
+            done => {
+                done?;
+                *is_read_only = false;
+                Ok(true)
             }
         }
     }

@@ -211,6 +211,81 @@ async fn the_table_can_be_made_while_walhook_runs() {
     assert_eq!(number(&session, "select count(*) from pg_namespace where nspname = 'walhook'").await, 0);
 }
 
+/// On a standby, or where the administrator has switched writes off: deliveries go on, and who registers is told.
+#[tokio::test]
+async fn a_database_that_takes_no_writes_says_so_and_deliveries_go_on() {
+    let (site, walhook) = start(CONFIG).await;
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    let url = receiver.url();
+    let register =
+        format!("insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{url}')");
+    session.batch_execute(&register).await.unwrap();
+    status(&session, 1, "enabled").await;
+    session.batch_execute("alter database postgres set default_transaction_read_only = on").await.unwrap();
+    drop(walhook);
+    let walhook = site.start_again(&[]).await;
+    walhook.wait_until_logged("the database takes no writes now").await;
+    let (code, said) = site.run(&[
+        "webhooks",
+        "add",
+        "--form",
+        "ticket",
+        "--event",
+        "create",
+        "--url",
+        "https://a.example/",
+    ]);
+    assert!(code != 0 && said.contains("the database takes no writes now"), "{said}");
+    assert!(said.contains("target_session_attrs=primary"), "{said}");
+    // (this session is from before)
+    session.batch_execute("insert into ticket (state) values ('heard')").await.unwrap();
+    arrived(&receiver, 1).await;
+    assert_eq!(walhook.log().matches("registrations are not answered").count(), 1, "{}", walhook.log());
+    assert_eq!(walhook.stop(), 0);
+}
+
+/// Somebody else's role registers by SQL, and sees and touches nothing that is not for it.
+#[tokio::test]
+async fn a_role_that_may_register_does_just_that() {
+    let site = Site::new(TICKETS).await;
+    site.configure(CONFIG);
+    let (session, receiver) = (site.session().await, Receiver::start().await);
+    session.batch_execute("create role clerk login").await.unwrap();
+    let (code, said) = site.run(&["setup", "--apply", "--registration", "--registrar", "clerk"]);
+    assert_eq!(code, 0, "{said}");
+    let walhook = site.start_again(&[]).await;
+    let address = site.cluster.url("postgres").replace("postgres://postgres@", "postgres://clerk@");
+    let clerk = walhook::postgres::connect(&Address::parse(&address).unwrap(), "clerk").await.unwrap();
+    let who: String = clerk.query_one("select current_user::text", &[]).await.unwrap().get(0);
+    assert_eq!(who, "clerk");
+    let url = receiver.url();
+    let register =
+        format!("insert into walhook.webhook (form, events, url) values ('ticket', '{{create}}', '{url}')");
+    clerk.batch_execute(&register).await.unwrap();
+    assert_eq!(status(&clerk, 1, "enabled").await, "");
+    session.batch_execute("insert into ticket (state) values ('1')").await.unwrap();
+    arrived(&receiver, 1).await;
+    clerk.batch_execute("update walhook.webhook set enabled = false").await.unwrap();
+    status(&clerk, 1, "disabled").await;
+    for refused in [
+        "select * from ticket",
+        "update walhook.webhook_state set state = 'well'",
+        "delete from walhook.webhook_state",
+        "alter table walhook.webhook add column a int",
+        "drop schema walhook cascade",
+        "alter publication walhook drop table walhook.webhook",
+        "create table walhook.mine (a int)",
+    ] {
+        let said = clerk.batch_execute(refused).await.unwrap_err();
+        let code = said.code().map_or("", tokio_postgres::error::SqlState::code);
+        assert_eq!(code, "42501", "{refused}: {said:?}");
+    }
+    clerk.batch_execute("delete from walhook.webhook").await.unwrap();
+    // said once more it does no harm
+    assert_eq!(site.run(&["setup", "--apply", "--registrar", "clerk"]).0, 0);
+    assert_eq!(walhook.stop(), 0);
+}
+
 /// The table was made by hand and written to, and published later: those rows had never come by, and nobody said so.
 #[tokio::test]
 async fn what_was_written_before_the_table_is_published_is_not_forgotten() {

@@ -1,73 +1,20 @@
 //! Mail about suspended webhooks: the real program, a real endpoint that is gone, a small relay.
 
+#[path = "mail/private.rs"]
+mod private;
+#[path = "mail/relay.rs"]
+mod relay;
+
+use crate::port;
 use crate::receiver::{Receiver, Reply};
 use crate::running::{PATIENCE, Running, Site};
+use relay::Relay;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-
-/// A relay that takes every mail.
-struct Relay {
-    address: SocketAddr,
-    mails: Arc<Mutex<Vec<String>>>,
-    _tasks: JoinSet<()>,
-}
-
-impl Relay {
-    async fn start(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mails = Arc::new(Mutex::new(Vec::new()));
-        let mut tasks = JoinSet::new();
-        let taken = Arc::clone(&mails);
-        tasks.spawn(async move {
-            let mut talks = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let taken = Arc::clone(&taken);
-                talks.spawn(async move { _ = talk(stream, &taken).await });
-            }
-        });
-        Self { address, mails, _tasks: tasks }
-    }
-
-    fn mails(&self) -> Vec<String> {
-        self.mails.lock().unwrap().clone()
-    }
-
-    async fn wait_for(&self, count: usize) -> Vec<String> {
-        let begun = Instant::now();
-        while self.mails().len() < count {
-            assert!(begun.elapsed() < PATIENCE, "{} mails of {count}", self.mails().len());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        self.mails()
-    }
-}
-
-async fn talk(stream: TcpStream, mails: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(b"220 relay\r\n").await?;
-    let mut line = String::new();
-    while stream.read_line(&mut line).await? > 0 {
-        let answer: &[u8] = match line.trim_end() {
-            "DATA" => {
-                stream.write_all(b"354 go on\r\n").await?;
-                let mut mail = String::new();
-                while !mail.ends_with("\r\n.\r\n") && stream.read_line(&mut mail).await? > 0 {}
-                mails.lock().unwrap().push(mail);
-                b"250 taken\r\n"
-            }
-            "QUIT" => return stream.write_all(b"221 bye\r\n").await,
-            _ => b"250 well\r\n",
-        };
-        stream.write_all(answer).await?;
-        line.clear();
-    }
-    Ok(())
-}
+use tokio_util::sync::CancellationToken;
+use walhook::observe::{Observation, Observer, Observers};
+use walhook::report::mail::{Carrier, Privacy, Settings, begin};
 
 fn anywhere() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -156,7 +103,7 @@ async fn a_suspension_is_told_by_one_mail_and_not_again_within_the_period() {
 async fn a_mail_waits_for_its_relay_and_disturbs_nothing() {
     let endpoint = Receiver::start().await;
     endpoint.reply(Reply::status(410));
-    let away = std::net::TcpListener::bind(anywhere()).unwrap().local_addr().unwrap();
+    let away = SocketAddr::from(([127, 0, 0, 1], port::unused()));
     let site = site(&endpoint, away, "1s").await;
     let running = site.start().await;
     let (_, said) = site.run(&["check"]);
@@ -181,4 +128,49 @@ async fn a_relay_that_says_nothing_holds_nobody_up_for_long() {
     let (_, said) = site.run(&["check"]);
     assert!(said.contains("did not answer within 5 s"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+struct Heard(Mutex<Vec<Option<Duration>>>);
+
+impl Observer for Heard {
+    fn observe(&self, observation: &Observation) {
+        if let Observation::MailFailed { retry_in, .. } = observation {
+            self.0.lock().unwrap().push(*retry_in);
+        }
+    }
+}
+
+/// The clock runs ahead: nobody waits for a day.
+#[tokio::test(start_paused = true)]
+async fn a_mail_that_no_relay_takes_for_a_day_is_given_up() {
+    let settings = Settings {
+        host: "127.0.0.1".into(),
+        port: port::unused(),
+        privacy: Privacy::None,
+        login: None,
+        from: "walhook@example.org".parse().unwrap(),
+        to: vec!["ops@example.org".parse().unwrap()],
+        every: Duration::from_secs(1200),
+    };
+    let heard = Arc::new(Heard(Mutex::default()));
+    let (mail, post) = begin();
+    mail.observe(&Observation::WebhookSuspended { webhook: "Pager".into(), reason: "410 Gone".into() });
+    let observers = Observers::new(vec![Arc::clone(&heard) as _]);
+    let carrier = Carrier::new(settings, Box::new(|_| Box::pin(async { None })), observers).unwrap();
+    let shutdown = CancellationToken::new();
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(carrier.run(post, shutdown.clone()));
+    let begun = tokio::time::Instant::now();
+    while heard.0.lock().unwrap().last() != Some(&None) {
+        assert!(begun.elapsed() < Duration::from_secs(30 * 3600), "it is never given up");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(24 * 3600));
+    // with pauses of a quarter of an hour at most
+    let tries = heard.0.lock().unwrap().len();
+    assert!((80..=140).contains(&tries), "{tries}");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(heard.0.lock().unwrap().len(), tries, "nothing is tried any more");
+    shutdown.cancel();
+    running.join_next().await.unwrap().unwrap();
 }

@@ -1,5 +1,6 @@
 //! The real program on a real server: started with a configuration, waited for, stopped, killed.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Site {
     pub(crate) cluster: Cluster,
     pub(crate) folder: TempDir,
+    /// What the program finds in its environment beside ours.
+    pub(crate) environment: Vec<(OsString, OsString)>,
     admin_port: u16,
 }
 
@@ -24,7 +27,7 @@ impl Site {
         let cluster = Cluster::start(&["wal_sender_timeout = 10s"]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let admin_port = crate::port::unused();
-        let site = Self { cluster, folder, admin_port };
+        let site = Self { cluster, folder, environment: vec![], admin_port };
         site.session().await.batch_execute(schema).await.unwrap();
         site
     }
@@ -56,6 +59,7 @@ impl Site {
         let program = std::env::var_os("WALHOOK").map(|program| fs::canonicalize(program).unwrap());
         let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_walhook").into()));
         command.arg("--config").arg(self.config()).args(arguments).current_dir(self.folder.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
     }

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod failure;
+mod hidden;
 mod keys;
 mod memory;
 pub mod output;

@@ -4,16 +4,14 @@
 mod client;
 mod house;
 
+use crate::terminal;
 use client::{Answer, basic, bearer};
 use house::House;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -326,7 +324,7 @@ fn a_password_comes_by_standard_input_and_never_by_argument() {
     for (input, code, wanted) in [
         ("short\n", 64, "a password has at least 8 characters"),
         ("", 64, "a password has at least 8 characters"),
-        (&*("x".repeat(1025) + "\n"), 64, "a password has at most 1024 bytes"),
+        (&*("x".repeat(1025) + "\n"), 64, "more than 1024 bytes"),
         ("correct horse", 0, "password = \"$argon2id$v=19$m=19456,t=2,p=1$"),
         ("correct horse\r\nanother line\n", 0, "password = \"$argon2id$v=19$m=19456,t=2,p=1$"),
     ] {
@@ -341,43 +339,18 @@ fn a_password_comes_by_standard_input_and_never_by_argument() {
     assert!(text.contains("token = \"sha256:"), "{text}");
 }
 
-/// Types on a terminal; returns the exit code and all that stood there.
-fn type_on_a_terminal(lines: &[&str]) -> (i32, String) {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let open = || rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+fn typed_password(lines: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
-    command.args(["password"]).stdin(open()).stdout(Stdio::piped()).stderr(open());
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    let mut terminal = fs::File::from(terminal);
-    let mut screen = Vec::new();
-    for line in lines {
-        // a question ends in a colon and a space
-        let asked = screen.len();
-        while !screen[asked..].ends_with(b": ") {
-            let mut byte = [0];
-            terminal.read_exact(&mut byte).unwrap();
-            screen.push(byte[0]);
-        }
-        terminal.write_all(line.as_bytes()).unwrap();
-    }
-    let code = child.wait().unwrap().code().unwrap();
-    // the end of the other side is an error of this one
-    let _ = terminal.read_to_end(&mut screen);
-    let mut text = String::from_utf8_lossy(&screen).into_owned();
-    child.stdout.unwrap().read_to_string(&mut text).unwrap();
-    (code, text)
+    command.arg("password");
+    terminal::type_into(command, lines)
 }
 
 #[test]
 fn a_password_that_is_typed_is_asked_for_twice_and_not_shown() {
-    let (code, text) = type_on_a_terminal(&["correct horse\n", "correct horse\n"]);
+    let (code, text) = typed_password(&["correct horse\n", "correct horse\n"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("password = \"$argon2id$") && !text.contains("correct"), "{text}");
-    let (code, text) = type_on_a_terminal(&["correct horse\n", "correct house\n"]);
+    let (code, text) = typed_password(&["correct horse\n", "correct house\n"]);
     assert_eq!(code, 64, "{text}");
     assert!(text.contains("these are two different passwords") && !text.contains("correct"), "{text}");
 }

@@ -38,5 +38,6 @@ mod secrecy;
 mod side;
 mod source;
 mod tail;
+mod terminal;
 mod values;
 mod version;

@@ -1,6 +1,7 @@
 //! Keys and sealing as an operator meets them: the commands, the key file that `run` makes, and changing keys.
 
 use crate::running::Site;
+use crate::terminal;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -99,4 +100,20 @@ async fn what_cannot_be_sealed_is_refused() {
     assert_eq!(seal(&site, "").status.code(), Some(64));
     assert_eq!(seal(&site, &"x".repeat(70_000)).status.code(), Some(64));
     assert!(!site.folder.path().join("walhook.key").exists());
+}
+
+#[tokio::test]
+async fn a_secret_that_is_typed_is_not_shown() {
+    let site = Site::new("").await;
+    let key = new_key(&site);
+    site.configure(&format!("[secrets]\nkey = \"{key}\"\n"));
+    let command = || site.command(&["seal", "--webhook", "7", "--field", "authentication.password"]);
+    let (code, said) = terminal::type_into(command(), &["Demo123\n"]);
+    assert!(code == 0 && !said.contains("Demo"), "{said}");
+    let place = sealing::context(7, "authentication.password");
+    let keys = Keys::new(vec![SealingKey::parse(&key).unwrap()]).unwrap();
+    let sealed = said.lines().find(|line| line.starts_with("sealed:")).unwrap();
+    assert_eq!(keys.open(sealed, &place).unwrap().expose(), "Demo123");
+    let (code, said) = terminal::type_into(command(), &["\n"]);
+    assert!(code == 64 && said.contains("there is nothing to seal"), "{said}");
 }

@@ -3,12 +3,12 @@
 use super::Context;
 use crate::app::cli;
 use crate::app::failure::{Exit, Failure};
+use crate::app::hidden;
 use crate::app::keys::{self, Absent};
 use crate::observe::Observers;
 use crate::sealing;
 use crate::secret::Secret;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _};
 
 /// Longer ones are a mistake.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -34,22 +34,7 @@ pub async fn perform(context: &Context, arguments: &cli::Seal) -> Result<Exit, F
 }
 
 async fn typed() -> Result<Secret, Failure> {
-    let _silent = Silent::begin()?;
-    let asked = tokio::task::spawn_blocking(|| {
-        let mut stderr = anstream::stderr();
-        write!(stderr, "Secret: ")?;
-        stderr.flush()?;
-        let mut line = String::new();
-        io::stdin().read_line(&mut line)?;
-        // what ended the line was not shown either
-        writeln!(stderr)?;
-        Ok::<_, io::Error>(without_ending(line))
-    });
-    // a signal ends the process only after the terminal is as it was
-    tokio::select! {
-        asked = asked => Ok(asked.map_err(|error| Failure::new(Exit::Bug, error))??),
-        _ = tokio::signal::ctrl_c() => Err(Failure::no("not done")),
-    }
+    Ok(hidden::ask(&["Secret: "], BYTES_MAX).await?.pop().unwrap_or(Secret::from("")))
 }
 
 /// A secret may have several lines, a private key for example.
@@ -68,23 +53,4 @@ fn without_ending(mut text: String) -> Secret {
     let end = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text).len());
     text.truncate(end.unwrap_or(text.len()));
     Secret::from(text)
-}
-
-/// A terminal that does not show what is typed, until it is dropped.
-struct Silent(Termios);
-
-impl Silent {
-    fn begin() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Silent {
-    fn drop(&mut self) {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-    }
 }

@@ -7,6 +7,7 @@ use super::accounts::{Account, Role};
 use super::connections::Peer;
 use super::login::{Logins, Refusal};
 use super::problem::Problem;
+use crate::secret::Secret;
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::header::{HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -49,17 +50,43 @@ impl Gate {
         routes.route_layer(from_fn_with_state(self.clone(), metrics))
     }
 
+    /// Opens a session for whoever has name and password; returns its token. Where no account is configured, the loopback
+    /// needs none.
+    pub(super) async fn open_session(
+        &self,
+        name: &str,
+        password: Secret,
+        peer: Option<IpAddr>,
+    ) -> Result<String, Problem> {
+        if self.logins.are_needed() {
+            return self.logins.open(name, password, peer.ok_or_else(unguarded)?).await.map_err(refused);
+        }
+        if !self.local.ip().is_loopback() {
+            return Err(self.closed());
+        }
+        Ok(self.logins.open_for_nobody(name))
+    }
+
+    /// Ends the session that a request names. Returns whether there was one.
+    pub(super) fn close_session(&self, headers: &HeaderMap) -> bool {
+        self.logins.close(headers)
+    }
+
     async fn log_in(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Account, Problem> {
         self.logins.account(headers, peer.ok_or_else(unguarded)?).await.map_err(refused)
+    }
+
+    fn closed(&self) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "no account is configured").detail(format!(
+            "{} can be reached by others, so this needs an account: add [[admin.users]] or [[admin.tokens]]",
+            self.local
+        ))
     }
 
     /// Who asks where nobody is asked who he is.
     fn unknown(&self, request: &Request) -> Result<Account, Problem> {
         if !self.local.ip().is_loopback() {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "no account is configured").detail(format!(
-                "{} can be reached by others, so this needs an account: add [[admin.users]] or [[admin.tokens]]",
-                self.local
-            )));
+            return Err(self.closed());
         }
         if let Some(foreign) = foreign_host(request, self.local) {
             return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "this is not the host you mean").detail(
@@ -83,6 +110,10 @@ async fn interface(State(gate): State<Gate>, mut request: Request, next: Next) -
     } else {
         gate.unknown(&request)?
     };
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let scheme = if gate.logins.is_private() { "https" } else { "http" };
+    let base = Base(format!("{scheme}://{host}"));
+    request.extensions_mut().insert(base);
     request.extensions_mut().insert(account);
     Ok(next.run(request).await)
 }
@@ -101,6 +132,18 @@ fn peer(request: &Request) -> Option<IpAddr> {
 /// Whoever may change things: put it among a handler's arguments, and viewers are answered with 403.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Administrator(pub Account);
+
+/// How the client reaches us: `https://desk.example:8640`. Absolute links begin with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base(pub String);
+
+impl<S: Sync> FromRequestParts<S> for Base {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(unguarded)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Account {
     type Rejection = Problem;

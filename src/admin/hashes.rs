@@ -68,7 +68,7 @@ impl PasswordHash {
 }
 
 /// The SHA-256 of a token. A token has 256 random bits, so it needs no slower one.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {

@@ -1,8 +1,9 @@
-//! Who is it? HTTP Basic for users, Bearer for tokens, with wrong ones slowed down.
+//! Who is it? HTTP Basic for users, Bearer for tokens, `AR-JWT` for sessions, with wrong ones slowed down.
 
 use super::accounts::{Access, Account};
 use super::attempts::Attempts;
 use super::hashes::TokenHash;
+use super::sessions::Sessions;
 use crate::observe::{Observation, Observers};
 use crate::secret::Secret;
 use aws_lc_rs::hmac;
@@ -48,6 +49,7 @@ pub(super) enum Refusal {
 enum Credentials {
     User { name: String, password: Secret },
     Token(TokenHash),
+    Session(TokenHash),
 }
 
 /// All that is known of those who logged in, or tried to.
@@ -58,6 +60,7 @@ pub(super) struct Logins {
     recent: Mutex<HashMap<[u8; 32], Instant>>,
     key: hmac::Key,
     turns: Arc<Semaphore>,
+    sessions: Sessions,
     observers: Observers,
 }
 
@@ -70,6 +73,7 @@ impl Logins {
             recent: Mutex::default(),
             key: key.expect("the system has random numbers"),
             turns: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            sessions: Sessions::new(),
             observers,
         }
     }
@@ -77,6 +81,11 @@ impl Logins {
     /// Whether somebody is configured at all.
     pub(super) fn are_needed(&self) -> bool {
         !self.access.borrow().accounts.is_empty()
+    }
+
+    /// Whether the listener speaks TLS.
+    pub(super) fn is_private(&self) -> bool {
+        self.access.borrow().tls.is_some()
     }
 
     /// Who asks.
@@ -88,7 +97,48 @@ impl Logins {
         match credentials(headers)? {
             Credentials::Token(brought) => self.token(&brought, peer),
             Credentials::User { name, password } => self.user(name, password, peer).await,
+            Credentials::Session(brought) => self.session(&brought, peer),
         }
+    }
+
+    /// Opens a session for a user; returns its token.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        name: &str,
+        password: Secret,
+        peer: IpAddr,
+    ) -> Result<String, Refusal> {
+        let account = self.user(name.to_owned(), password, peer).await?;
+        let proof = self.proof(&account.name).ok_or(Refusal::Wrong)?;
+        Ok(self.sessions.open(&account.name, &proof))
+    }
+
+    /// Opens a session where nobody is configured.
+    pub(super) fn open_for_nobody(&self, name: &str) -> String {
+        self.sessions.open(name, "")
+    }
+
+    /// Ends the session that a request names. Returns whether there was one.
+    pub(super) fn close(&self, headers: &HeaderMap) -> bool {
+        match credentials(headers) {
+            Ok(Credentials::Session(token)) => self.sessions.close(&token),
+            _ => false,
+        }
+    }
+
+    /// A session is as good as the account that it was opened for: a new password, or another role, counts at once.
+    fn session(&self, brought: &TokenHash, peer: IpAddr) -> Result<Account, Refusal> {
+        let session = self.sessions.find(brought);
+        let session = session.filter(|session| self.proof(&session.name).as_ref() == Some(&session.proof));
+        let access = Arc::clone(&self.access.borrow());
+        if let Some(user) = session.and_then(|session| access.accounts.user(&session.name)) {
+            return Ok(Account { name: user.name.clone(), role: user.role });
+        }
+        self.unknown(peer)
+    }
+
+    fn proof(&self, name: &str) -> Option<String> {
+        self.access.borrow().accounts.user(name).map(|user| user.password.expose().to_owned())
     }
 
     /// A token that is right is let in at all times: nobody guesses one, and who shares an address with a guesser is
@@ -98,6 +148,11 @@ impl Logins {
         if let Some(token) = access.accounts.token(brought) {
             return Ok(Account { name: token.name.clone(), role: token.role });
         }
+        self.unknown(peer)
+    }
+
+    /// A token that nobody has.
+    fn unknown(&self, peer: IpAddr) -> Result<Account, Refusal> {
         let now = Instant::now();
         if let Some(wait) = self.attempts().wait(None, peer, now) {
             return Err(Refusal::TooOften(wait));
@@ -216,6 +271,9 @@ fn read(value: &HeaderValue) -> Option<Credentials> {
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return (!rest.is_empty()).then(|| Credentials::Token(TokenHash::of(rest)));
+    }
+    if scheme.eq_ignore_ascii_case("ar-jwt") {
+        return (!rest.is_empty()).then(|| Credentials::Session(TokenHash::of(rest)));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod api;
+mod arsys;
 mod attempts;
 mod certificates;
 mod connections;
@@ -14,6 +15,7 @@ mod login;
 pub mod problem;
 mod registering;
 pub mod sample;
+mod sessions;
 pub mod translation;
 
 pub use connections::Peer;
@@ -207,4 +209,5 @@ fn routes(shown: &Shown, gate: &Gate) -> Router {
         .merge(health::routes(shown.clone()))
         .merge(gate.guard_if_accounts(health::metrics_routes(shown.clone())))
         .merge(api::routes(shown, gate))
+        .merge(arsys::routes(shown, gate))
 }

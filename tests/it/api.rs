@@ -1,5 +1,7 @@
 //! The native API: of a running walhook on a real server, and with requests that nobody should send.
 
+#[path = "api/arsys.rs"]
+mod arsys;
 #[path = "api/crowd.rs"]
 mod crowd;
 #[path = "api/hostile.rs"]

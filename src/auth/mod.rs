@@ -3,15 +3,18 @@
 mod basic;
 mod bearer;
 mod headers;
+mod ims;
 mod no_auth;
 
 use crate::secret::Secret;
 use crate::webhook::Authentication;
 use http::HeaderMap;
 use std::collections::BTreeMap;
+use url::Url;
 
 /// Every scheme. A new one is a file and a line here.
-pub const SCHEMES: &[&dyn Scheme] = &[&no_auth::NoAuth, &basic::Basic, &bearer::Bearer, &headers::Headers];
+pub const SCHEMES: &[&dyn Scheme] =
+    &[&no_auth::NoAuth, &basic::Basic, &bearer::Bearer, &headers::Headers, &ims::Ims];
 
 /// The scheme of a callback that names none.
 pub const DEFAULT: &str = "NO_AUTH";
@@ -80,8 +83,58 @@ pub trait Scheme: Sync {
 
 /// Credentials that are ready to be used.
 pub trait Authenticator: Send + Sync {
-    /// Adds them to the headers of a request.
+    /// Adds them to the headers of a request, as far as they are known without asking.
     fn apply(&self, headers: &mut HeaderMap);
+
+    /// What has to be asked for; none where everything is known.
+    fn asks(&self) -> Option<&dyn Asks> {
+        None
+    }
+}
+
+/// Credentials that have to be asked for, and asked for again before they expire.
+pub trait Asks: Sync {
+    /// Stands for what they are asked with: the same means that what is granted can be shared.
+    fn credentials(&self) -> [u8; 32];
+
+    /// The question where nothing has been granted.
+    fn first(&self) -> Question;
+
+    /// The question for what comes after.
+    fn again(&self, granted: &Granted) -> Question;
+
+    /// Reads the answer to either, `before` being what was granted before it; an error says why it is none.
+    fn read(&self, answer: &[u8], before: Option<&Granted>, now_us: i64) -> Result<Granted, &'static str>;
+
+    /// Adds what was granted to the headers of a request.
+    fn apply(&self, granted: &Granted, headers: &mut HeaderMap);
+}
+
+/// What is asked, by a POST of JSON.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Whom.
+    pub url: Url,
+    /// The body.
+    pub body: Secret,
+}
+
+impl Question {
+    /// Who is asked, without path and query.
+    pub fn place(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+}
+
+/// What was granted.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// What authenticates.
+    pub credential: Secret,
+    /// What it is exchanged by.
+    pub renewed_by: Secret,
+    /// From when on it is to be exchanged, in microseconds since 1970.
+    pub renew_at_us: i64,
 }
 
 /// A setting of a scheme, beside `type` in `callback.authentication`.

@@ -1,9 +1,11 @@
 //! Who makes the attempts.
 
-use crate::auth::{self, Authenticator};
+use super::tokens::Tokens;
+use crate::auth::{self, Asks, Authenticator, Granted, Question};
 use crate::delivery::{Claim, Outcome};
 use crate::transport::{Endpoint, Transport, Trust};
-use crate::webhook::{Webhook, WebhookId};
+use crate::webhook::{Callback, Webhook, WebhookId};
+use bytes::Bytes;
 use foldhash::HashMap;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
@@ -38,6 +40,7 @@ pub struct HttpCourier {
     transport: Transport,
     trust: fn(&Webhook) -> Trust,
     prepared: Mutex<HashMap<WebhookId, Version>>,
+    tokens: Tokens,
 }
 
 /// A version of a webhook, and what was made of it.
@@ -49,7 +52,7 @@ type Prepared = Result<(Endpoint, Box<dyn Authenticator>), String>;
 impl HttpCourier {
     /// `trust` tells who stands for a webhook: the address guard asks.
     pub fn new(transport: Transport, trust: fn(&Webhook) -> Trust) -> Self {
-        Self { transport, trust, prepared: Mutex::default() }
+        Self { transport, trust, prepared: Mutex::default(), tokens: Tokens::default() }
     }
 
     fn prepared(&self, webhook: &Arc<Webhook>) -> Arc<Prepared> {
@@ -67,6 +70,47 @@ impl HttpCourier {
         }
     }
 
+    /// Sends with credentials that are asked for. What the endpoint does not take (401) is exchanged and tried once more,
+    /// and asked for from the beginning after that: some revoke a token before its time.
+    async fn send_granted(
+        &self,
+        webhook: &Webhook,
+        endpoint: &Endpoint,
+        asks: &dyn Asks,
+        claim: &Claim,
+        now_us: i64,
+    ) -> Outcome {
+        let ask = |question: Question| -> BoxFuture<'_, _> { Box::pin(self.ask(webhook, question)) };
+        let mut refused: Option<Arc<Granted>> = None;
+        for tries in 0.. {
+            let granted = self.tokens.get(asks, refused.as_ref(), tries == 2, now_us, &ask).await;
+            let granted = match granted {
+                Ok(granted) => granted,
+                Err(outcome) => return outcome,
+            };
+            let mut credentials = HeaderMap::new();
+            asks.apply(&granted, &mut credentials);
+            let outcome = self.transport.send(endpoint, claim, credentials, now_us).await;
+            if tries == 2 || !matches!(outcome, Outcome::Answered { status: 401, .. }) {
+                return outcome;
+            }
+            refused = Some(granted);
+        }
+        unreachable!("it ends with the third try")
+    }
+
+    async fn ask(&self, webhook: &Webhook, question: Question) -> Result<Vec<u8>, Outcome> {
+        let callback = Callback { url: question.url.clone(), ..webhook.callback.clone() };
+        let body = Bytes::from(question.body.expose().to_owned());
+        let timeout = webhook.sending.timeout;
+        let asked = self.transport.ask(&callback, (self.trust)(webhook), body, timeout).await;
+        asked.map_err(|outcome| match outcome {
+            Outcome::Refused { .. } => outcome,
+            Outcome::Unreachable { reason } => unauthenticated(&question, &reason),
+            outcome => unauthenticated(&question, &outcome.to_string()),
+        })
+    }
+
     fn prepare(&self, webhook: &Webhook) -> Prepared {
         let endpoint =
             self.transport.prepare(webhook, (self.trust)(webhook)).map_err(|error| error.to_string())?;
@@ -74,6 +118,11 @@ impl HttpCourier {
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
         Ok((endpoint, authenticator))
     }
+}
+
+/// Who grants did not: that is tried again like an endpoint that cannot be reached.
+fn unauthenticated(question: &Question, reason: &str) -> Outcome {
+    Outcome::Unreachable { reason: format!("could not authenticate with {}: {reason}", question.place()) }
 }
 
 impl Courier for HttpCourier {
@@ -89,7 +138,13 @@ impl Courier for HttpCourier {
                 Ok((endpoint, authenticator)) => {
                     let mut credentials = HeaderMap::new();
                     authenticator.apply(&mut credentials);
-                    self.transport.send(endpoint, claim, credentials, now_us).await
+                    match authenticator.asks() {
+                        None => self.transport.send(endpoint, claim, credentials, now_us).await,
+                        // rare, and large: apart, so that what every attempt carries along is small
+                        Some(asks) => {
+                            Box::pin(self.send_granted(webhook, endpoint, asks, claim, now_us)).await
+                        }
+                    }
                 }
             }
         })

@@ -7,7 +7,17 @@ use crate::webhook::WebhookId;
 use serde_json::{Map, Value};
 
 /// What stands in `authentication` for everybody to see.
-const SHOWN: [&str; 2] = ["type", "username"];
+const SHOWN: [&str; 9] = [
+    "type",
+    "username",
+    "accessKey",
+    "tenantId",
+    "authBaseUrl",
+    "authAccessTokenPath",
+    "authRefreshTokenPath",
+    "authHeaderTokenName",
+    "headerMode",
+];
 
 /// Meets every secret of a registration in the shape of the native model, with the name of its field. That is the same
 /// for every one of a list, which may be put in another order.

@@ -33,9 +33,14 @@ pub(super) enum End {
     Left,
 }
 
-/// Reads an answer's body: its beginning goes to `excerpt`, the rest is thrown away, up to `bytes_max`. A body that
-/// breaks off is no trouble: the status came before it.
-pub(super) async fn read(body: &mut Incoming, bytes_max: usize, excerpt: &mut Vec<u8>) -> End {
+/// Reads an answer's body: its beginning goes to `excerpt`, up to `excerpt_bytes_max`, the rest is thrown away, up to
+/// `bytes_max`. A body that breaks off is no trouble: the status came before it.
+pub(super) async fn read(
+    body: &mut Incoming,
+    bytes_max: usize,
+    excerpt_bytes_max: usize,
+    excerpt: &mut Vec<u8>,
+) -> End {
     let mut read = 0;
     loop {
         let frame = match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
@@ -44,7 +49,7 @@ pub(super) async fn read(body: &mut Incoming, bytes_max: usize, excerpt: &mut Ve
             None => return End::Reached,
         };
         let Ok(chunk) = frame.into_data() else { continue };
-        let kept = chunk.len().min(EXCERPT_BYTES_MAX - excerpt.len());
+        let kept = chunk.len().min(excerpt_bytes_max - excerpt.len());
         excerpt.extend_from_slice(&chunk[..kept]);
         read += chunk.len();
         if read > bytes_max {

@@ -18,6 +18,7 @@ use crate::header;
 use crate::remedy::{Remediable, Remedy};
 use crate::webhook::{Callback, Webhook};
 use answer::End;
+use bytes::Bytes;
 use guard::Guard;
 use http::{HeaderMap, Method, Request};
 use ipnet::IpNet;
@@ -34,6 +35,9 @@ pub const AGENT: &str = concat!("walhook/", env!("CARGO_PKG_VERSION"));
 
 /// What may precede an answer's body, in bytes: its head, and any number of 1xx answers.
 const HEAD_BYTES_MAX: u64 = 128 * 1024;
+
+/// How much of an answer is read that is asked for beside the deliveries, in bytes.
+const ASKED_BYTES_MAX: usize = 64 * 1024;
 
 /// The headers of an attempt as they may be shown, without those that authenticate: the signature is masked.
 pub fn shown_headers(webhook: &Webhook, claim: &Claim, now_us: i64) -> HeaderMap {
@@ -196,13 +200,50 @@ impl Transport {
         let (status, headers) = (answer.response.status().as_u16(), answer.response.headers());
         let retry_after = answer::retry_after(headers, now_us);
         let mut excerpt = Vec::new();
-        let reading = answer::read(answer.response.body_mut(), self.answer_bytes_max, &mut excerpt);
+        let kept = answer::EXCERPT_BYTES_MAX;
+        let reading = answer::read(answer.response.body_mut(), self.answer_bytes_max, kept, &mut excerpt);
         // whoever answers and then dawdles has answered
         if let Ok(End::Reached) = timeout_at(deadline, reading).await {
             pool.keep(target, answer);
         }
         failpoint::reach("send.after");
         Outcome::Answered { status, retry_after, excerpt: answer::text(&excerpt) }
+    }
+
+    /// Asks for something beside the deliveries, as for credentials: one POST of JSON to the callback's URL, by the same
+    /// way and under the same guard. Gives the body of a good answer; anything else is an outcome.
+    pub async fn ask(
+        &self,
+        callback: &Callback,
+        trust: Trust,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, Outcome> {
+        let target = self.target(callback, trust).map_err(|reason| Outcome::Refused { reason })?;
+        let deadline = Instant::now() + timeout;
+        let mut request = Request::new(Parts::alone(body));
+        *request.method_mut() = Method::POST;
+        *request.headers_mut() = request::headers_of_question(request.body());
+        let (pool, _) = self.pool(trust);
+        let asked = pool.send(&target, request, HEAD_BYTES_MAX + 2 * ASKED_BYTES_MAX as u64);
+        let mut answer = match timeout_at(deadline, asked).await {
+            Err(_) => return Err(Outcome::TimedOut),
+            Ok(Err(error)) => return Err(trouble::outcome_of(&error)),
+            Ok(Ok(answer)) => answer,
+        };
+        let status = answer.response.status();
+        let mut said = Vec::new();
+        let reading = answer::read(answer.response.body_mut(), ASKED_BYTES_MAX, ASKED_BYTES_MAX, &mut said);
+        match timeout_at(deadline, reading).await {
+            Err(_) => return Err(Outcome::TimedOut),
+            Ok(End::Reached) => pool.keep(&target, answer),
+            Ok(End::Left) => {}
+        }
+        if status.is_success() {
+            return Ok(said);
+        }
+        // what is said there may have secrets in it
+        Err(Outcome::Answered { status: status.as_u16(), retry_after: None, excerpt: String::new() })
     }
 
     /// Knocks at an endpoint: whether it lets us in. Nothing is sent. The guard looks at it as it does when something

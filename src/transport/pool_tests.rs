@@ -54,7 +54,7 @@ async fn send(pool: &Pool, target: &Target) -> Answer {
     let mut request = Request::new(Parts::of(&body));
     *request.method_mut() = Method::POST;
     let mut answer = pool.send(target, request, 100_000).await.unwrap();
-    answer::read(answer.response.body_mut(), 1000, &mut Vec::new()).await;
+    answer::read(answer.response.body_mut(), 1000, 1000, &mut Vec::new()).await;
     answer
 }
 

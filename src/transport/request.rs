@@ -47,6 +47,17 @@ pub(super) fn headers_of(claim: &Claim, signer: &Signer, now_us: i64) -> HeaderM
     headers
 }
 
+/// The headers of a question beside the deliveries.
+pub(super) fn headers_of_question(body: &Parts) -> HeaderMap {
+    let length = hyper::body::Body::size_hint(body).lower();
+    HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (ACCEPT, HeaderValue::from_static("application/json")),
+        (USER_AGENT, HeaderValue::from_static(AGENT)),
+        (CONTENT_LENGTH, length.into()),
+    ])
+}
+
 /// The same as it may be shown: the signature is masked.
 pub(super) fn shown_headers_of(claim: &Claim, is_signed: bool, now_us: i64) -> HeaderMap {
     let mut headers = headers_of(claim, &Signer::default(), now_us);
@@ -60,6 +71,10 @@ pub(super) fn shown_headers_of(claim: &Claim, is_signed: bool, now_us: i64) -> H
 pub(super) struct Parts([Bytes; 2]);
 
 impl Parts {
+    pub(super) fn alone(body: Bytes) -> Self {
+        Self([body, Bytes::new()])
+    }
+
     pub(super) fn of(body: &Body) -> Self {
         let (head, tail) = (&body.head, &body.tail);
         let joins = !head.is_empty() && !tail.is_empty() && head.len() + tail.len() <= JOINED_BODY_BYTES_MAX;

@@ -6,6 +6,8 @@ mod arsys;
 mod crowd;
 #[path = "api/hostile.rs"]
 mod hostile;
+#[path = "api/ims.rs"]
+mod ims;
 #[path = "api/invented.rs"]
 mod invented;
 #[path = "api/registering.rs"]

@@ -278,7 +278,6 @@ fn what_is_planned_is_refused_and_not_ignored() {
         ("merge.marker = \"x\"", "", "marker"),
         ("old_values = \"image\"", "", "image"),
         ("", "format = \"itrp\"", "itrp"),
-        ("", "callback.authentication = { type = \"IMS\" }", "IMS"),
         ("", "callback.authentication = { type = \"OAUTH2\" }", "OAUTH2"),
     ] {
         check(&with(form, webhook), &format!("\"{key}\" is not yet supported"));
@@ -773,7 +772,7 @@ fn example_environment(name: &str) -> Option<String> {
     match name {
         "RECEIVER_SIGNING_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
         "WALHOOK_KEY" => Some(KEY.into()),
-        "MAIL_PASSWORD" | "RECEIVER_PASSWORD" | "RECEIVER_TOKEN" => Some("geheim".into()),
+        "MAIL_PASSWORD" | "RECEIVER_PASSWORD" | "RECEIVER_TOKEN" | "IMS_SECRET" => Some("geheim".into()),
         _ => None,
     }
 }
@@ -888,6 +887,7 @@ fn full_of_secrets() -> String {
         .replace("${MAIL_PASSWORD}", "geheim")
         .replace("${RECEIVER_PASSWORD}", "geheim")
         .replace("${RECEIVER_TOKEN}", "geheim")
+        .replace("${IMS_SECRET}", "geheim")
 }
 
 /// That a file, whatever it is, ends in no panic and shows no secret.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Planned ones.
-const LATER: &[&str] = &["IMS", "OAUTH2"];
+const LATER: &[&str] = &["OAUTH2"];
 
 /// Reads a scheme and its settings.
 pub(super) fn read(reader: &mut Reader<'_>, table: &Table) -> Option<Authentication> {

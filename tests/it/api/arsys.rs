@@ -32,15 +32,15 @@ table = "person"
 
 const PASSWORD: &str = "grass-and-heather";
 
-struct ArSystem {
-    site: Site,
-    walhook: Running,
+pub(super) struct ArSystem {
+    pub(super) site: Site,
+    pub(super) walhook: Running,
     client: Client,
     token: String,
 }
 
 impl ArSystem {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let site = Site::new(DESK).await;
         let hash = PasswordHash::of(&Secret::from(PASSWORD)).unwrap();
         let user = |name: &str, role: &str| {
@@ -81,7 +81,7 @@ impl ArSystem {
         request.send().await.unwrap()
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let body = body.map(Value::to_string);
         let answer = self.raw(method, path, body.as_deref().map(|body| ("application/json", body))).await;
         let status = answer.status().as_u16();
@@ -90,7 +90,7 @@ impl ArSystem {
     }
 
     /// Registers a webhook; returns its id out of `location`.
-    async fn register(&self, webhook: &Value) -> String {
+    pub(super) async fn register(&self, webhook: &Value) -> String {
         let body = webhook.to_string();
         let answer = self.raw(Method::POST, WEBHOOKS, Some(("application/json", &body))).await;
         assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
@@ -100,14 +100,14 @@ impl ArSystem {
         location.strip_prefix(&prefix).unwrap_or_else(|| panic!("{location}")).to_owned()
     }
 
-    async fn show(&self, id: &str) -> Value {
+    pub(super) async fn show(&self, id: &str) -> Value {
         let (status, shown) = self.ask(Method::GET, &format!("{WEBHOOKS}/{id}"), None).await;
         assert_eq!(status, 200, "{shown}");
         shown
     }
 }
 
-const WEBHOOKS: &str = "/api/arsys/v1.0/webhook";
+pub(super) const WEBHOOKS: &str = "/api/arsys/v1.0/webhook";
 
 /// The sample of the documentation, for a receiver of the test's own.
 fn sample(url: &str) -> Value {

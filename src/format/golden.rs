@@ -112,6 +112,17 @@ fn arsys_delete_brings_the_ids_only() {
 }
 
 #[test]
+fn itrp_brings_the_ids_and_the_event() {
+    let mut event = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2]));
+    let head = r#"{"webhook_id":1,"webhook_nodeID":"d2FsaG9vay9XZWJob29rLzE","name":"Escalations","event":"request.update","#;
+    let text = r#""object_id":"000000000000001","object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzAwMDAwMDAwMDAwMDAwMQ","payload":{}}"#;
+    check(&webhook("itrp", &[]), &event, &format!("{head}{text}"));
+    event.entry_id = "70111".into();
+    let number = r#""object_id":70111,"object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzcwMTEx","payload":{}}"#;
+    check(&webhook("itrp", &[]), &event, &format!("{head}{number}"));
+}
+
+#[test]
 fn native_update_brings_what_changed_and_the_entry() {
     let mut large = NEW.to_vec();
     large[5] = "?";

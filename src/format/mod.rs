@@ -4,19 +4,22 @@ mod arsys;
 mod fields;
 #[cfg(test)]
 mod golden;
+mod itrp;
 mod native;
 pub mod rows;
 mod told;
 
+pub use itrp::node_id;
 pub use told::{Told, Values};
 
 use crate::delivery::DeliveryId;
 use crate::delivery::DeliveryNumber;
 use crate::event::{FormEvent, Verb};
 use crate::webhook::Webhook;
+use http::{HeaderName, HeaderValue};
 
 /// Every format. A new one is a file and a line here.
-pub const FORMATS: &[&dyn Format] = &[&native::Native, &arsys::Arsys];
+pub const FORMATS: &[&dyn Format] = &[&native::Native, &arsys::Arsys, &itrp::Itrp];
 
 /// The format of a webhook that names none.
 pub const DEFAULT: &str = "native";
@@ -37,6 +40,12 @@ pub trait Format: Sync {
     /// For the `content-type` header.
     fn content_type(&self) -> &'static str {
         "application/json"
+    }
+
+    /// A header of its own that names the delivery.
+    fn header(&self, id: DeliveryId) -> Option<(HeaderName, HeaderValue)> {
+        let _ = id;
+        None
     }
 
     /// Appends the beginning of the body.

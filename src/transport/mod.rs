@@ -41,7 +41,7 @@ const ASKED_BYTES_MAX: usize = 64 * 1024;
 
 /// The headers of an attempt as they may be shown, without those that authenticate: the signature is masked.
 pub fn shown_headers(webhook: &Webhook, claim: &Claim, now_us: i64) -> HeaderMap {
-    request::shown_headers_of(claim, !webhook.signing_secrets.is_empty(), now_us)
+    request::shown_headers_of(claim, webhook, now_us)
 }
 
 /// How the transport works.
@@ -116,6 +116,8 @@ pub struct Endpoint {
     /// Further headers of each request.
     headers: HeaderMap,
     trust: Trust,
+    /// The name of the format of its bodies.
+    format: &'static str,
     signer: Signer,
     timeout: Duration,
 }
@@ -161,6 +163,7 @@ impl Transport {
             target,
             headers,
             trust,
+            format: webhook.format,
             signer: Signer::new(&webhook.signing_secrets)?,
             timeout: webhook.sending.timeout,
         })
@@ -185,7 +188,7 @@ impl Transport {
         let answer_bytes = HEAD_BYTES_MAX + 2 * self.answer_bytes_max as u64 + body_bytes / 32;
         let mut request = Request::new(Parts::of(&claim.body));
         *request.method_mut() = Method::POST;
-        *request.headers_mut() = request::headers_of(claim, &endpoint.signer, now_us);
+        *request.headers_mut() = request::headers_of(claim, endpoint.format, &endpoint.signer, now_us);
         // they may replace what we call ourselves, and the credentials replace them
         request.headers_mut().extend(endpoint.headers.clone());
         request.headers_mut().extend(credentials);

@@ -277,7 +277,7 @@ fn what_is_planned_is_refused_and_not_ignored() {
         ("merge.origins = [\"etl\"]", "", "origins"),
         ("merge.marker = \"x\"", "", "marker"),
         ("old_values = \"image\"", "", "image"),
-        ("", "format = \"itrp\"", "itrp"),
+        ("", "format = \"cloudevents\"", "cloudevents"),
         ("", "callback.authentication = { type = \"OAUTH2\" }", "OAUTH2"),
     ] {
         check(&with(form, webhook), &format!("\"{key}\" is not yet supported"));

@@ -343,7 +343,7 @@ pub(super) static WEBHOOK: &[Key] = &[
         "format",
         Kind::Word(Words {
             known: || format::FORMATS.iter().map(|format| format.name()).collect(),
-            later: &["itrp", "datagerry", "changegear", "cloudevents"],
+            later: &["datagerry", "changegear", "cloudevents"],
         }),
         r#""native""#,
         "The format of its bodies.",

@@ -25,7 +25,7 @@
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`clock`], [`failpoint`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
 
 #![forbid(unsafe_code)]
 
@@ -67,5 +67,6 @@ pub mod registration;
 pub mod remedy;
 pub mod retry;
 pub mod secret;
+pub mod userinfo;
 pub mod value;
 pub mod webhook;

@@ -1,6 +1,7 @@
 //! Proxies that requests go out by.
 
 use crate::secret::{MASK, Secret};
+use crate::userinfo;
 use crate::webhook::Origin;
 use std::fmt;
 use url::{Host, Url};
@@ -66,8 +67,8 @@ impl Proxy {
         let credentials = match (url.username(), url.password()) {
             ("", None) => None,
             (user, password) => {
-                let user = decoded(user)?;
-                let password = decoded(password.unwrap_or_default())?;
+                let user = userinfo::decoded(user).ok_or(Error::Credentials)?;
+                let password = userinfo::decoded(password.unwrap_or_default()).ok_or(Error::Credentials)?;
                 let has_controls = |text: &str| text.chars().any(char::is_control);
                 if user.contains(':') || has_controls(&user) || has_controls(&password) {
                     return Err(Error::Unsendable);
@@ -92,15 +93,7 @@ impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.url.scheme())?;
         if let Some((user, _)) = &self.credentials {
-            for byte in user.bytes() {
-                match byte {
-                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                        write!(f, "{}", char::from(byte))?;
-                    }
-                    _ => write!(f, "%{byte:02X}")?,
-                }
-            }
-            write!(f, ":{MASK}@")?;
+            write!(f, "{}:{MASK}@", userinfo::encoded(user))?;
         }
         f.write_str(&self.place())
     }
@@ -114,27 +107,6 @@ pub fn authority(url: &Url) -> String {
         None => String::new(),
     };
     format!("{host}:{}", url.port_or_known_default().unwrap_or(0))
-}
-
-/// A part of a URL without its percent signs.
-fn decoded(text: &str) -> Result<String, Error> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        if first != b'%' {
-            bytes.push(first);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2).ok_or(Error::Credentials)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| Error::Credentials)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(Error::Credentials);
-        }
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| Error::Credentials)?);
-        rest = after;
-    }
-    String::from_utf8(bytes).map_err(|_| Error::Credentials)
 }
 
 #[cfg(test)]

@@ -11,14 +11,20 @@ pub mod gate;
 pub mod given;
 pub mod hashes;
 mod health;
+mod itrp;
+mod listed;
 mod login;
+mod nouns;
 pub mod problem;
 mod registering;
 pub mod sample;
 mod sessions;
 pub mod translation;
+mod trials;
 
 pub use connections::Peer;
+pub use itrp::Settings as ItrpSettings;
+pub use trials::Trials;
 
 use crate::catalog::Latest;
 use crate::delivery::Outcome;
@@ -110,8 +116,19 @@ pub struct Shown {
     pub registrar: Registrar,
     /// Tries a webhook.
     pub tester: Tester,
+    /// The tests that nobody waits for.
+    pub trials: Trials,
     /// The forms as they are bound now.
     pub forms: Latest,
+    /// What the operator says of the interfaces.
+    pub settings: watch::Receiver<Arc<Settings>>,
+}
+
+/// What the operator says of the interfaces, one part for each product.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `[admin.itrp]`.
+    pub itrp: ItrpSettings,
 }
 
 impl Shown {
@@ -210,4 +227,5 @@ fn routes(shown: &Shown, gate: &Gate) -> Router {
         .merge(gate.guard_if_accounts(health::metrics_routes(shown.clone())))
         .merge(api::routes(shown, gate))
         .merge(arsys::routes(shown, gate))
+        .merge(itrp::routes(shown, gate))
 }

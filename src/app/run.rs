@@ -8,7 +8,7 @@ use super::supervise::{supervise, with_causes};
 use super::tester::tester;
 use super::thread;
 use crate::admin::accounts::Access;
-use crate::admin::{Admin, Shown};
+use crate::admin::{Admin, Settings, Shown, Trials};
 use crate::capture;
 use crate::catalog::Latest;
 use crate::clock::Clock;
@@ -72,6 +72,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config, &keys)));
     let (keys, _) = watch::channel(keys);
     let (access, _) = watch::channel(Arc::clone(&config.admin.access));
+    let (settings, _) = watch::channel(Arc::clone(&config.admin.settings));
     let transport = transport(&config)?;
     let dispatch = Dispatch {
         queue: Arc::clone(&queue),
@@ -94,14 +95,17 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     };
     // connections of its own: those of dispatch are of its thread
     let courier = Arc::new(HttpCourier::new(self::transport(&config)?, Trust::of));
+    let forms = Latest::default();
     let shown = Shown {
         registrar: registrar.clone(),
-        tester: tester(courier, Clock::system()),
+        tester: tester(courier, forms.clone(), Clock::system()),
+        trials: Trials::default(),
+        settings: settings.subscribe(),
         health,
         metrics,
         queue: Arc::clone(&queue),
         webhooks: webhooks.subscribe(),
-        forms: Latest::default(),
+        forms,
     };
     let upkeep = Upkeep {
         queue: Arc::clone(&queue),
@@ -193,7 +197,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         Arc::clone(&webhooks),
         shutdown.clone(),
     ));
-    let handles = Handles { configs, webhooks, registered, interpreter, keys, access };
+    let handles = Handles { configs, webhooks, registered, interpreter, keys, access, settings };
     tasks.spawn(follow_signals(requests, handles, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
@@ -306,6 +310,7 @@ struct Handles {
     interpreter: watch::Sender<Arc<dyn Interpreter>>,
     keys: watch::Sender<Arc<Keys>>,
     access: watch::Sender<Arc<Access>>,
+    settings: watch::Sender<Arc<Settings>>,
 }
 
 /// Whoever sends has the webhooks of the file and those that are registered, as they are now.
@@ -337,7 +342,7 @@ async fn follow_signals(
     observers: Observers,
     shutdown: CancellationToken,
 ) {
-    let Handles { configs, webhooks, registered, interpreter, keys, access } = handles;
+    let Handles { configs, webhooks, registered, interpreter, keys, access, settings } = handles;
     let started = Arc::clone(&configs.borrow());
     while requests.next().await == Request::Reload {
         let path = configs.borrow().path.clone();
@@ -368,6 +373,7 @@ async fn follow_signals(
                 webhooks.send_replace(Arc::new(registered.merged(&config.webhooks)));
                 let new: Arc<dyn Interpreter> = Arc::new(Registrations::by(&config, &keys.borrow()));
                 interpreter.send_replace(new);
+                settings.send_replace(Arc::clone(&config.admin.settings));
                 if config.admin.listen == started.admin.listen {
                     access.send_replace(Arc::clone(&config.admin.access));
                 }

@@ -1,55 +1,44 @@
 //! One request to try a webhook's endpoint with: made as a delivery is, and in no queue.
 
 use crate::admin::Tester;
+use crate::catalog::Latest;
 use crate::clock::Clock;
-use crate::delivery::{Body, Claim, DeliveryId, DeliveryNumber};
+use crate::delivery::{Claim, DeliveryId, DeliveryNumber};
 use crate::dispatch::Courier;
-use crate::event::Verb;
 use crate::form::Lane;
+use crate::format::{Identity, trial};
 use crate::webhook::Webhook;
-use serde_json::json;
 use std::sync::Arc;
 
-/// By way of a courier. Each request has an identity of its own, so that a receiver does not take it for a repeat.
-pub(super) fn tester(courier: Arc<dyn Courier>, clock: Clock) -> Tester {
+/// By way of a courier, for the forms as they are bound when it is asked for. Each request has an identity of its own, so
+/// that a receiver does not take it for a repeat.
+pub(super) fn tester(courier: Arc<dyn Courier>, forms: Latest, clock: Clock) -> Tester {
     Arc::new(move |webhook| {
-        let (courier, clock) = (Arc::clone(&courier), clock.clone());
+        let (courier, forms, clock) = (Arc::clone(&courier), forms.clone(), clock.clone());
         Box::pin(async move {
             let now_us = clock.now_us();
-            courier.attempt(&webhook, &claim_of(&webhook, now_us), now_us).await
+            courier.attempt(&webhook, &claim_of(&webhook, &forms, now_us), now_us).await
         })
     })
 }
 
-fn claim_of(webhook: &Webhook, now_us: i64) -> Claim {
+fn claim_of(webhook: &Webhook, forms: &Latest, now_us: i64) -> Claim {
     let id = DeliveryId(rand::random());
-    let first = webhook.listens.first();
-    let form = first.map(|one| one.form.clone()).unwrap_or_default();
-    let verb = first.and_then(|one| one.verbs.first().copied()).unwrap_or(Verb::Create);
-    let body = json!({
-        "id": id.to_string(),
-        "sequence": 0,
-        "webhook": webhook.name,
-        "form": form,
-        "event": "test",
-        "test": true,
-        "entry_id": "",
-        "custom_json": webhook.custom_json.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()),
-    });
+    let number = DeliveryNumber { webhook: webhook.id, sequence: 0 };
+    let form = webhook.listens.first().map(|one| one.form.clone()).unwrap_or_default();
+    let described = forms.now();
+    let mut known = described.iter().flat_map(|described| &described.forms);
+    let bound = known.find(|known| known.form.name == form);
     Claim {
-        number: DeliveryNumber { webhook: webhook.id, sequence: 0 },
+        number,
         id,
         attempt: 1,
         failures: 0,
         replay: false,
-        body: Body {
-            head: body.to_string().into(),
-            tail: bytes::Bytes::new(),
-            content_type: "application/json".into(),
-        },
+        body: trial::body(webhook, bound, &Identity { id, number }, now_us),
         form,
-        verb,
-        entry_id: String::new(),
+        verb: trial::verb_of(webhook),
+        entry_id: trial::ENTRY_ID.to_owned(),
         lane: Lane(0),
         committed_at_us: now_us,
     }

@@ -268,7 +268,7 @@ mod tests {
         check("no_auth", &[], "");
         check("KERBEROS", &[], "unknown authentication type \"KERBEROS\"");
         let errors = super::check("KERBEROS", settings(&[])).unwrap_err();
-        assert_eq!(errors[0].hint(), "use one of NO_AUTH, BASIC, BEARER, HEADERS");
+        assert_eq!(errors[0].hint(), "use one of NO_AUTH, BASIC, BEARER, HEADERS, IMS");
     }
 
     #[test]

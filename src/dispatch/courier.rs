@@ -3,6 +3,7 @@
 use super::tokens::Tokens;
 use crate::auth::{self, Asks, Authenticator, Granted, Question};
 use crate::delivery::{Claim, Outcome};
+use crate::format;
 use crate::transport::{Endpoint, Transport, Trust};
 use crate::webhook::{Callback, Webhook, WebhookId};
 use bytes::Bytes;
@@ -78,6 +79,7 @@ impl HttpCourier {
         endpoint: &Endpoint,
         asks: &dyn Asks,
         claim: &Claim,
+        headers: HeaderMap,
         now_us: i64,
     ) -> Outcome {
         let ask = |question: Question| -> BoxFuture<'_, _> { Box::pin(self.ask(webhook, question)) };
@@ -88,9 +90,9 @@ impl HttpCourier {
                 Ok(granted) => granted,
                 Err(outcome) => return outcome,
             };
-            let mut credentials = HeaderMap::new();
-            asks.apply(&granted, &mut credentials);
-            let outcome = self.transport.send(endpoint, claim, credentials, now_us).await;
+            let mut headers = headers.clone();
+            asks.apply(&granted, &mut headers);
+            let outcome = self.transport.send(endpoint, claim, headers, now_us).await;
             if tries == 2 || !matches!(outcome, Outcome::Answered { status: 401, .. }) {
                 return outcome;
             }
@@ -136,13 +138,14 @@ impl Courier for HttpCourier {
             match &*self.prepared(webhook) {
                 Err(reason) => Outcome::Refused { reason: reason.clone() },
                 Ok((endpoint, authenticator)) => {
-                    let mut credentials = HeaderMap::new();
-                    authenticator.apply(&mut credentials);
+                    let mut headers = HeaderMap::new();
+                    headers.extend(format::find(webhook.format).and_then(|format| format.header(claim.id)));
+                    authenticator.apply(&mut headers);
                     match authenticator.asks() {
-                        None => self.transport.send(endpoint, claim, credentials, now_us).await,
+                        None => self.transport.send(endpoint, claim, headers, now_us).await,
                         // rare, and large: apart, so that what every attempt carries along is small
                         Some(asks) => {
-                            Box::pin(self.send_granted(webhook, endpoint, asks, claim, now_us)).await
+                            Box::pin(self.send_granted(webhook, endpoint, asks, claim, headers, now_us)).await
                         }
                     }
                 }

@@ -8,6 +8,7 @@ mod itrp;
 mod native;
 pub mod rows;
 mod told;
+pub mod trial;
 
 pub use itrp::node_id;
 pub use told::{Told, Values};
@@ -53,6 +54,11 @@ pub trait Format: Sync {
 
     /// Appends the rest of the body.
     fn tail(&self, webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>);
+
+    /// Whether the body of a test is marked as one with `"test": true`.
+    fn marks_tests(&self) -> bool {
+        true
+    }
 
     /// What a body of such an event tells of its rows; none where it cannot be read back.
     fn told(&self, verb: Verb, body: &[u8]) -> Option<Told> {

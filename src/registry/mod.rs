@@ -14,7 +14,7 @@ pub mod secrets;
 pub use described::described;
 pub use door::{Answer, Door, Error, Notices, Stored};
 pub use registered::{Registered, Standing};
-pub use registrar::{Refusal, Registrar, shown};
+pub use registrar::{Refusal, Registrar, masked, shown};
 pub use row::{Row, Unreadable, is_table};
 
 use crate::webhook::{Webhook, WebhookId};

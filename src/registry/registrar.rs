@@ -131,11 +131,7 @@ impl Registrar {
         edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), R>,
     ) -> Result<Row, R> {
         let stored = self.find(id).await?;
-        let mut native = native_of(&stored);
-        if stored.column("name").is_null() {
-            native.remove("name");
-        }
-        secrets::mask(&mut native);
+        let mut native = masked(&stored);
         edit(&mut native)?;
         // another edit in between is an error even where none was expected: what is changed was read before
         Ok(self.write(id, Some(expected.unwrap_or(stored.version())), native, &stored).await?)
@@ -208,6 +204,16 @@ fn native_of(row: &Row) -> Map<String, Value> {
         Value::Object(native) => native,
         _ => Map::new(),
     }
+}
+
+/// A registration in the shape of the native model, with its secrets masked; without a name where it has none of its own.
+pub fn masked(row: &Row) -> Map<String, Value> {
+    let mut native = native_of(row);
+    if row.column("name").is_null() {
+        native.remove("name");
+    }
+    secrets::mask(&mut native);
+    native
 }
 
 fn without_told(mut native: Map<String, Value>) -> Map<String, Value> {

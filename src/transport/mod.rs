@@ -41,7 +41,7 @@ const ASKED_BYTES_MAX: usize = 64 * 1024;
 
 /// The headers of an attempt as they may be shown, without those that authenticate: the signature is masked.
 pub fn shown_headers(webhook: &Webhook, claim: &Claim, now_us: i64) -> HeaderMap {
-    request::shown_headers_of(claim, webhook, now_us)
+    request::shown_headers_of(claim, !webhook.signing_secrets.is_empty(), now_us)
 }
 
 /// How the transport works.
@@ -116,8 +116,6 @@ pub struct Endpoint {
     /// Further headers of each request.
     headers: HeaderMap,
     trust: Trust,
-    /// The name of the format of its bodies.
-    format: &'static str,
     signer: Signer,
     timeout: Duration,
 }
@@ -163,21 +161,15 @@ impl Transport {
             target,
             headers,
             trust,
-            format: webhook.format,
             signer: Signer::new(&webhook.signing_secrets)?,
             timeout: webhook.sending.timeout,
         })
     }
 
-    /// Makes an attempt: one POST, no redirects, no second try. `credentials` are headers that authenticate,
+    /// Makes an attempt: one POST, no redirects, no second try. `headers` are those of the body's format and those that
+    /// authenticate,
     /// `now_us` the time of day in microseconds since 1970 UTC. Whatever the endpoint does is an outcome.
-    pub async fn send(
-        &self,
-        endpoint: &Endpoint,
-        claim: &Claim,
-        credentials: HeaderMap,
-        now_us: i64,
-    ) -> Outcome {
+    pub async fn send(&self, endpoint: &Endpoint, claim: &Claim, headers: HeaderMap, now_us: i64) -> Outcome {
         let target = match &endpoint.target {
             Ok(target) => target,
             Err(reason) => return Outcome::Refused { reason: reason.clone() },
@@ -188,10 +180,10 @@ impl Transport {
         let answer_bytes = HEAD_BYTES_MAX + 2 * self.answer_bytes_max as u64 + body_bytes / 32;
         let mut request = Request::new(Parts::of(&claim.body));
         *request.method_mut() = Method::POST;
-        *request.headers_mut() = request::headers_of(claim, endpoint.format, &endpoint.signer, now_us);
-        // they may replace what we call ourselves, and the credentials replace them
+        *request.headers_mut() = request::headers_of(claim, &endpoint.signer, now_us);
+        // they may replace what we call ourselves, and those of this attempt replace them
         request.headers_mut().extend(endpoint.headers.clone());
-        request.headers_mut().extend(credentials);
+        request.headers_mut().extend(headers);
         failpoint::reach("send.before");
         let (pool, _) = self.pool(endpoint.trust);
         let mut answer = match timeout_at(deadline, pool.send(target, request, answer_bytes)).await {

@@ -3,9 +3,7 @@
 use super::AGENT;
 use super::signature::Signer;
 use crate::delivery::{Body, Claim};
-use crate::format;
 use crate::secret::MASK;
-use crate::webhook::Webhook;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -26,7 +24,7 @@ const WALHOOK_REPLAY: HeaderName = HeaderName::from_static("walhook-replay");
 const JOINED_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The headers of an attempt, but for those that authenticate.
-pub(super) fn headers_of(claim: &Claim, format: &str, signer: &Signer, now_us: i64) -> HeaderMap {
+pub(super) fn headers_of(claim: &Claim, signer: &Signer, now_us: i64) -> HeaderMap {
     let timestamp = now_us.div_euclid(1_000_000);
     let mut headers = HeaderMap::with_capacity(12);
     let id = claim.id.to_string();
@@ -37,7 +35,6 @@ pub(super) fn headers_of(claim: &Claim, format: &str, signer: &Signer, now_us: i
     }
     headers.insert(WALHOOK_SEQUENCE, claim.number.sequence.into());
     headers.insert(WALHOOK_ATTEMPT, claim.attempt.into());
-    headers.extend(format::find(format).and_then(|format| format.header(claim.id)));
     if claim.replay {
         headers.insert(WALHOOK_REPLAY, HeaderValue::from_static("1"));
     }
@@ -62,9 +59,9 @@ pub(super) fn headers_of_question(body: &Parts) -> HeaderMap {
 }
 
 /// The same as it may be shown: the signature is masked.
-pub(super) fn shown_headers_of(claim: &Claim, webhook: &Webhook, now_us: i64) -> HeaderMap {
-    let mut headers = headers_of(claim, webhook.format, &Signer::default(), now_us);
-    if !webhook.signing_secrets.is_empty() {
+pub(super) fn shown_headers_of(claim: &Claim, is_signed: bool, now_us: i64) -> HeaderMap {
+    let mut headers = headers_of(claim, &Signer::default(), now_us);
+    if is_signed {
         headers.insert(WEBHOOK_SIGNATURE, HeaderValue::from_static(MASK));
     }
     headers

@@ -10,6 +10,8 @@ mod hostile;
 mod ims;
 #[path = "api/invented.rs"]
 mod invented;
+#[path = "api/itrp.rs"]
+mod itrp;
 #[path = "api/registering.rs"]
 mod registering;
 #[path = "api/running.rs"]

@@ -868,7 +868,8 @@ fn the_schema_knows_every_key() {
     assert_eq!(schema["properties"]["source"]["properties"]["slot"]["default"], "walhook");
     let webhook = &schema["properties"]["webhooks"]["items"];
     assert_eq!(webhook["additionalProperties"], false);
-    assert_eq!(webhook["properties"]["format"]["enum"], serde_json::json!(["native", "arsys"]));
+    let formats: Vec<&str> = walhook::format::FORMATS.iter().map(|format| format.name()).collect();
+    assert_eq!(webhook["properties"]["format"]["enum"], serde_json::json!(formats));
     assert!(webhook["required"].as_array().unwrap().contains(&"callback".into()));
     let form = &schema["properties"]["forms"]["items"]["properties"];
     assert!(form.get("children").is_none(), "what is planned is no key");

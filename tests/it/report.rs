@@ -198,6 +198,8 @@ impl Surface {
             queue: Arc::new(queue),
             webhooks: tokio::sync::watch::channel(Arc::default()).1,
             forms: walhook::catalog::Latest::default(),
+            trials: walhook::admin::Trials::default(),
+            settings: tokio::sync::watch::channel(Arc::default()).1,
         };
         let observers = shown.observers([]);
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();

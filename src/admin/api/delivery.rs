@@ -3,6 +3,7 @@
 use super::time;
 use crate::auth;
 use crate::delivery::{Attempt, Body, Claim, Outcome};
+use crate::format;
 use crate::queue;
 use crate::secret::MASK;
 use crate::transport;
@@ -187,6 +188,9 @@ impl ShownRequest {
         };
         let sent_at_us = last.map_or_else(now_us, |attempt| attempt.started_at_us);
         let mut headers = texts_of(&transport::shown_headers(webhook, &claim, sent_at_us));
+        let of_format = format::find(webhook.format).and_then(|format| format.header(claim.id));
+        headers.extend(texts_of(&HeaderMap::from_iter(of_format)));
+        headers.extend(callback_headers(webhook));
         let mut credentials = HeaderMap::new();
         if let Ok(authenticator) = auth::prepare(&webhook.callback.authentication) {
             authenticator.apply(&mut credentials);
@@ -199,6 +203,10 @@ impl ShownRequest {
         }
         Self { method: "POST", url: url.into(), headers }
     }
+}
+
+fn callback_headers(webhook: &Webhook) -> impl Iterator<Item = (String, String)> {
+    webhook.callback.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone()))
 }
 
 fn texts_of(headers: &HeaderMap) -> BTreeMap<String, String> {

@@ -1,6 +1,6 @@
 //! `walhook webhooks add`, `edit`, `disable`, `test`: what is done to webhooks that are registered in the database.
 
-use super::Context;
+use super::{Context, database};
 use crate::app::cli;
 use crate::app::config::{Config, Registrations};
 use crate::app::failure::{Exit, Failure};
@@ -8,6 +8,7 @@ use crate::app::keys::{self, Absent};
 use crate::app::run::transport;
 use crate::app::tester::tester;
 use crate::capture;
+use crate::catalog::{Description, Latest};
 use crate::clock::Clock;
 use crate::delivery::Outcome;
 use crate::dispatch::HttpCourier;
@@ -103,7 +104,7 @@ pub(super) async fn test(context: &Context, config: &Config, id: WebhookId) -> R
     };
     let courier = Arc::new(HttpCourier::new(transport(config)?, Trust::of));
     let began = Instant::now();
-    let outcome = tester(courier, Clock::system())(webhook).await;
+    let outcome = tester(courier, forms(config).await, Clock::system())(webhook).await;
     let took = began.elapsed();
     let mut json = json!({
         "success": outcome.is_success(),
@@ -116,6 +117,16 @@ pub(super) async fn test(context: &Context, config: &Config, id: WebhookId) -> R
     }
     done(context, &format!("{outcome}, after {} ms", took.as_millis()), &json)?;
     Ok(if outcome.is_success() { Exit::Well } else { Exit::No })
+}
+
+/// The forms as they are now. Where the database does not say, a test has no fields.
+async fn forms(config: &Config) -> Latest {
+    let latest = Latest::default();
+    if let Ok(catalog) = database::catalog(config).await {
+        let forms = catalog.forms().filter_map(|form| catalog.described(&form.name)?.ok());
+        latest.replace(Description { forms: forms.collect(), statuses: catalog.statuses().to_vec() });
+    }
+    latest
 }
 
 async fn registered(config: &Config, id: WebhookId) -> Result<Webhook, Failure> {

@@ -5,15 +5,18 @@ use super::table::Table;
 use super::{Admin, name_fits};
 use crate::admin::accounts::{Access, Accounts, Role, Token, User};
 use crate::admin::hashes::{PasswordHash, TokenHash};
+use crate::admin::{ItrpSettings, Settings};
 use crate::tls::server::Files;
+use http::StatusCode;
+use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Reads the table. Relative paths start at the folder.
-pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> Admin {
+/// Reads the table. Relative paths start at the folder; times are told in that zone where a product wants one.
+pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path, time_zone: TimeZone) -> Admin {
     let mut names = BTreeMap::new();
     let users: Vec<_> =
         table.tables("users").into_iter().map(|table| user(reader, table, &mut names)).collect();
@@ -37,6 +40,17 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path) -> Adm
         listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
         allow_insecure,
         access: Arc::new(Access { accounts, tls }),
+        settings: Arc::new(Settings { itrp: itrp(table.table("itrp"), time_zone) }),
+    }
+}
+
+fn itrp(table: Option<&Table>, time_zone: TimeZone) -> ItrpSettings {
+    let status = table.and_then(|table| table.whole("create_status"));
+    let status = status.and_then(|status| StatusCode::from_u16(u16::try_from(*status).ok()?).ok());
+    ItrpSettings {
+        account: table.and_then(|table| table.text("account")).cloned(),
+        create_status: status.unwrap_or(StatusCode::OK),
+        time_zone,
     }
 }
 

@@ -147,8 +147,23 @@ static ADMIN: &[Key] = &[
         Kind::Table(ADMIN_TLS),
         "Certificate and key of the listener; relative paths start at the folder of the configuration file.",
     ),
+    Key::default("itrp", Kind::Table(ADMIN_ITRP), "{}", "The interface of ITRP, 4me, Xurrent and R-Service."),
     Key::optional("users", Kind::Tables(USER), "Who may log in with a password."),
     Key::optional("tokens", Kind::Tables(TOKEN), "Which programs may come with a token."),
+];
+
+static ADMIN_ITRP: &[Key] = &[
+    Key::optional(
+        "account",
+        Kind::Text,
+        "The name of the account; absent, every name is answered that a program brings along.",
+    ),
+    Key::default(
+        "create_status",
+        Kind::Whole(200, 201),
+        "200",
+        "The status that answers a registration: 200 as documented, or 201.",
+    ),
 ];
 
 static ADMIN_TLS: &[Key] = &[

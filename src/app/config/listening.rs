@@ -32,7 +32,10 @@ enum Named<'a> {
 pub(super) fn read(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -> Listened {
     let named = events(reader, table, forms);
     let has = |pairs: bool| named.iter().any(|event| matches!(event, Named::Of(..)) == pairs);
-    let apart = named_forms(reader, table, forms, has(true) && !has(false));
+    // also where some of them mean nothing: that is said of them
+    let names_forms_itself =
+        table.says("events") && table.texts("events").all(|(_, word)| word.contains('.'));
+    let apart = named_forms(reader, table, forms, names_forms_itself);
     if !apart.is_empty() && has(true) && !has(false) {
         let remedy = "add a plain event, as \"create\", or remove the form".to_owned();
         let message = "every event names its form itself, so none is left for this one";

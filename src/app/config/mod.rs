@@ -40,6 +40,7 @@ pub use show::show;
 pub(in crate::app) use suggest::remedy as suggestion;
 pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
 
+use crate::admin::Settings;
 use crate::admin::accounts::Access;
 use crate::form::Form;
 use crate::postgres::{self, Address};
@@ -164,6 +165,8 @@ pub struct Admin {
     pub allow_insecure: bool,
     /// Who may ask, and the certificate.
     pub access: Arc<Access>,
+    /// What is said of the interfaces.
+    pub settings: Arc<Settings>,
 }
 
 /// Why there is no configuration.
@@ -250,6 +253,7 @@ impl Config {
             folder: path.parent().unwrap_or(Path::new("")).to_owned(),
         };
         let webhooks = webhook::read(reader, file, &forms, &defaults).into_iter().collect();
+        let time_zone = source.dialect.time_zone.clone();
         let capture = part("capture");
         let folder = path.parent().unwrap_or(Path::new(""));
         let secrets = secrets::read(reader, &part("secrets"), folder, &queue.path);
@@ -264,7 +268,7 @@ impl Config {
                 value_bytes_max: capture.size("value_bytes_max").copied().unwrap_or_default(),
             },
             dispatch,
-            admin: admin::read(reader, &part("admin"), path.parent().unwrap_or(Path::new(""))),
+            admin: admin::read(reader, &part("admin"), folder, time_zone),
             secrets,
             mail: file.table("mail").and_then(|table| mail::read(reader, table)),
         }

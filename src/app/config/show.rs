@@ -102,6 +102,10 @@ impl Toml {
                 files([("certificate", Some(&certificate)), ("key", Some(&key))])
             }),
         );
+        let itrp = &admin.settings.itrp;
+        let _ = writeln!(self.0, "[admin.itrp]");
+        self.maybe("account", itrp.account.as_deref().map(text));
+        self.key("create_status", itrp.create_status.as_u16().to_string());
         for user in &admin.access.accounts.users {
             self.account("[[admin.users]]", &user.name, "password", user.role);
         }

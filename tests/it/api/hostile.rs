@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use walhook::admin::{Admin, Shown};
+use walhook::admin::{Admin, Shown, Trials};
 use walhook::catalog::Latest;
 use walhook::observe::Observers;
 use walhook::queue::Queue;
@@ -34,6 +34,8 @@ async fn surface() -> Surface {
         registrar: crate::registration::registrar_of_nobody(),
         tester: Arc::new(|_| Box::pin(std::future::pending())),
         forms: Latest::default(),
+        trials: Trials::default(),
+        settings: tokio::sync::watch::channel(Arc::default()).1,
     };
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let api = Caller::new(&format!("http://{}", admin.local_addr()));

@@ -1,8 +1,11 @@
-//! Mail about webhooks that were suspended or cannot be judged, through an SMTP relay.
+//! Mail about webhooks that were suspended or cannot be judged, through an SMTP relay; about deliveries that fail, too,
+//! where a webhook names those who want to know.
 //!
 //! [`Mail`] listens and never blocks; [`Carrier`] sends, in a task of its own. For each webhook there is at most one
-//! mail in a period: what comes in between is told by the next one. While the relay is away, mails wait.
+//! mail of a kind in a period: what comes in between is told by the next one. While the relay is away, mails wait.
 
+use super::spaced::Spaced;
+use crate::delivery::Settlement;
 use crate::observe::{Observation, Observer, Observers};
 use crate::secret::Secret;
 use futures_util::future::BoxFuture;
@@ -84,17 +87,28 @@ struct News {
     /// What to do, and the command for it.
     remedy: (&'static str, &'static str),
     reason: String,
+    /// How often it happened before without a word.
+    left_out: u64,
+    /// Whether it is for those alone whom the webhook itself names.
+    is_for_own: bool,
     at: jiff::Timestamp,
 }
 
+/// A mail of this kind is one of its own, whatever others there were about the webhook.
+type Kind = (String, &'static str);
+
 /// Listens for what is worth a mail.
 #[derive(Debug)]
-pub struct Mail(mpsc::Sender<News>);
+pub struct Mail {
+    news: mpsc::Sender<News>,
+    /// Attempts may fail thousands of times in a second.
+    failures: Spaced,
+}
 
 /// Begins: who listens, and what the carrier needs.
 pub fn begin() -> (Mail, Post) {
     let (sender, receiver) = mpsc::channel(NEWS_MAX);
-    (Mail(sender), Post(receiver))
+    (Mail { news: sender, failures: Spaced::default() }, Post(receiver))
 }
 
 /// What was observed and not carried yet.
@@ -103,21 +117,37 @@ pub struct Post(mpsc::Receiver<News>);
 
 impl Observer for Mail {
     fn observe(&self, observation: &Observation) {
-        let (webhook, reason, what, remedy) = match observation {
+        let news = |webhook: &str, reason: String, what, remedy| News {
+            webhook: webhook.to_owned(),
+            what,
+            remedy,
+            reason,
+            left_out: 0,
+            is_for_own: false,
+            at: jiff::Timestamp::now(),
+        };
+        let news = match observation {
             Observation::WebhookSuspended { webhook, reason } => {
-                (webhook, reason, "was suspended", ("To go on, once the endpoint is well again", "enable"))
+                let remedy = ("To go on, once the endpoint is well again", "enable");
+                news(webhook, reason.clone(), "was suspended", remedy)
             }
-            Observation::WebhookBroken { webhook, reason } => (
-                webhook,
-                reason,
-                "cannot be judged",
-                ("It goes on by itself once its condition fits its form again; what fits now", "show"),
-            ),
+            Observation::WebhookBroken { webhook, reason } => {
+                let remedy =
+                    ("It goes on by itself once its condition fits its form again; what fits now", "show");
+                news(webhook, reason.clone(), "cannot be judged", remedy)
+            }
+            Observation::Attempted { webhook, number, attempt, outcome, settlement, .. }
+                if *settlement != Settlement::Delivered =>
+            {
+                let Some(left_out) = self.failures.says(webhook, std::time::Instant::now()) else { return };
+                let reason = format!("{outcome} (delivery {number}, attempt {attempt})");
+                let remedy = ("What is tried again by itself, and what is not", "show");
+                News { left_out, is_for_own: true, ..news(webhook, reason, "could not deliver", remedy) }
+            }
             _ => return,
         };
-        let (webhook, reason) = (webhook.clone(), reason.clone());
         // where the carrier is that far behind, there are mails enough
-        let _ = self.0.try_send(News { webhook, what, remedy, reason, at: jiff::Timestamp::now() });
+        let _ = self.news.try_send(news);
     }
 }
 
@@ -127,7 +157,7 @@ pub struct Carrier {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     lookup: Lookup,
     observers: Observers,
-    waiting: BTreeMap<String, Waiting>,
+    waiting: BTreeMap<Kind, Waiting>,
     pause: Duration,
     rest_until: Instant,
 }
@@ -252,11 +282,13 @@ impl Carrier {
     fn take(&mut self, news: News) {
         let now = Instant::now();
         self.waiting.retain(|_, waiting| waiting.news.is_some() || waiting.not_before > now);
-        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&news.webhook) {
+        let kind = (news.webhook.clone(), news.what);
+        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&kind) {
             return;
         }
         let fresh = Waiting { news: None, since: now, held_back: 0, not_before: now };
-        let waiting = self.waiting.entry(news.webhook.clone()).or_insert(fresh);
+        let waiting = self.waiting.entry(kind).or_insert(fresh);
+        waiting.held_back += news.left_out;
         match waiting.news.replace(news) {
             Some(_) => waiting.held_back += 1,
             None => waiting.since = now,
@@ -270,6 +302,10 @@ impl Carrier {
         let Some(news) = waiting.news.clone() else { return };
         let (held_back, since) = (waiting.held_back, waiting.since);
         let subject = (self.lookup)(news.webhook.clone()).await;
+        if news.is_for_own && subject.as_ref().is_none_or(|subject| subject.to.is_empty()) {
+            self.waiting.remove(&(news.webhook, news.what));
+            return;
+        }
         let error = match message(&self.settings, &news, held_back, subject.as_ref()) {
             Ok(message) => {
                 let answer = self.settings.answer(TIMEOUT, self.transport.send(message)).await;
@@ -277,7 +313,7 @@ impl Carrier {
             }
             Err(error) => Some(told(&error)),
         };
-        let Some(waiting) = self.waiting.get_mut(&news.webhook) else { return };
+        let Some(waiting) = self.waiting.get_mut(&(news.webhook.clone(), news.what)) else { return };
         let given_up = error.is_some() && now.saturating_duration_since(since) > AGE_MAX;
         if error.is_none() || given_up {
             waiting.news = None;
@@ -369,6 +405,8 @@ mod tests {
             what: "was suspended",
             remedy: ("To go on", "enable"),
             reason: "410\n.\nQUIT".into(),
+            left_out: 0,
+            is_for_own: false,
             at: jiff::Timestamp::UNIX_EPOCH,
         };
         let subject = Subject { number: 7, pending: 12, to: vec![] };

@@ -58,9 +58,54 @@ async fn a_webhook_may_name_those_who_get_its_mails() {
     let site = site_with(&endpoint, relay.address, "1h", keys).await;
     let running = site.start().await;
     suspend(&site, &running, 1).await;
+    let mails = relay.wait_for(2).await;
+    for mail in &mails {
+        assert!(mail.contains("To: desk@example.org, Boss <boss@example.org>"), "{mail}");
+        assert!(!mail.contains("ops@example.org"), "{mail}");
+    }
+    // what stops the webhook is told apart from what its endpoint answered
+    let subjects = ["could not deliver", "was suspended"].map(|what| format!("webhook \"Pager\" {what}"));
+    assert!(subjects.iter().all(|subject| mails.iter().any(|mail| mail.contains(subject))), "{mails:?}");
+    assert_eq!(running.stop(), 0);
+}
+
+// R-IT-23 R-XU-16
+#[tokio::test]
+async fn deliveries_that_fail_are_told_to_those_whom_the_webhook_names() {
+    let endpoint = Receiver::start().await;
+    endpoint.reply(Reply::status(503));
+    let relay = Relay::start(anywhere()).await;
+    let keys = "mail_exceptions_to = [\"desk@example.org\"]\nschedule = [\"10ms\"]\n";
+    let site = site_with(&endpoint, relay.address, "1h", keys).await;
+    let running = site.start().await;
+    site.session().await.batch_execute("insert into t select generate_series(1, 3)").await.unwrap();
     let mail = relay.wait_for(1).await.remove(0);
-    assert!(mail.contains("To: desk@example.org, Boss <boss@example.org>"), "{mail}");
-    assert!(!mail.contains("ops@example.org"), "{mail}");
+    for part in [
+        "could not deliver",
+        "To: desk@example.org",
+        "503 Service Unavailable (delivery 7/",
+        "walhook webhooks show 7",
+    ] {
+        assert!(mail.contains(part), "{part} in {mail}");
+    }
+    // both attempts of each of them failed, and there is one mail
+    endpoint.wait_for(6).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(relay.mails().len(), 1);
+    assert_eq!(running.stop(), 0);
+}
+
+#[tokio::test]
+async fn deliveries_that_fail_are_no_mail_where_the_webhook_names_nobody() {
+    let endpoint = Receiver::start().await;
+    endpoint.reply(Reply::status(503));
+    let relay = Relay::start(anywhere()).await;
+    let site = site_with(&endpoint, relay.address, "1h", "schedule = [\"10ms\"]\n").await;
+    let running = site.start().await;
+    site.session().await.batch_execute("insert into t values (1)").await.unwrap();
+    endpoint.wait_for(2).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(relay.mails(), [""; 0]);
     assert_eq!(running.stop(), 0);
 }
 

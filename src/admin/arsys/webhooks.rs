@@ -1,15 +1,15 @@
 //! The resource `webhook`.
 
+use super::BASES;
 use super::trouble::Trouble;
 use super::words::{ArSystem, id_of, required, webhook_of};
-use super::{BASES, words};
 use crate::admin::Shown;
 use crate::admin::gate::Base;
 use crate::admin::given::Given;
-use crate::admin::registering::{self, By, books, wait_for_effect};
+use crate::admin::listed::{self, Listed};
+use crate::admin::registering::{self, By, wait_for_effect};
 use crate::admin::translation::{Native, Words as _, put_in, set};
 use crate::queue::WebhookState;
-use crate::registry::{self, Refusal};
 use crate::webhook::WebhookId;
 use axum::Json;
 use axum::extract::{Path, State as On};
@@ -56,29 +56,15 @@ pub(super) async fn create(
 /// Lists all webhooks.
 pub(super) async fn list(On(shown): On<Shown>, base: Base) -> Answer<Response> {
     let words = words(&shown);
-    let rows = match shown.registrar.door.all(None).await {
-        Err(registry::Error::NoTable) => Vec::new(),
-        rows => rows.map_err(Refusal::Table)?.unwrap_or_default(),
-    };
-    let books = books(&shown).await?;
-    let suspended = |id: WebhookId| books.get(&id).is_some_and(|book| book.state == WebhookState::Suspended);
-    let mut all: Vec<(WebhookId, Native)> =
-        rows.iter().filter_map(|row| Some((row.id()?, registry::shown(row)))).collect();
-    all.extend(shown.webhooks_of_file().iter().map(|own| (own.id, registry::described(own))));
-    all.sort_by_key(|(id, _)| *id);
-    let told = all.iter().map(|(id, native)| tell(&words, &base, *id, native, suspended(*id)));
+    let all = listed::all(&shown).await?;
+    let told = all.iter().map(|one| tell(&words, &base, one));
     Ok(no_store(Json(told.collect::<Vec<_>>())))
 }
 
 /// Shows a webhook.
 pub(super) async fn show(On(shown): On<Shown>, Path(id): Path<String>, base: Base) -> Answer<Response> {
-    let id = named(&id)?;
-    let native = match shown.webhook_of_file(id) {
-        Some(own) => registry::described(&own),
-        None => registry::shown(&find(&shown, id).await?),
-    };
-    let is_suspended = is_suspended(&shown, id).await?;
-    Ok(no_store(Json(tell(&words(&shown), &base, id, &native, is_suspended))))
+    let one = listed::one(&shown, named(&id)?).await?.ok_or_else(|| Trouble::gone(&id))?;
+    Ok(no_store(Json(tell(&words(&shown), &base, &one))))
 }
 
 /// Changes a webhook: keys that are left out keep their values, and so do secrets that are sent back masked.
@@ -122,19 +108,11 @@ pub(super) async fn options_of_one() -> Response {
 }
 
 /// A webhook as it is answered.
-fn tell(
-    words: &ArSystem,
-    base: &Base,
-    id: WebhookId,
-    native: &Native,
-    is_suspended: bool,
-) -> Map<String, Value> {
-    let mut told = Map::from_iter([("webhook_id".to_owned(), id_of(id).into())]);
-    told.extend(words.show(native));
-    if is_suspended {
-        told.insert("enabled".into(), false.into());
-    }
-    let link = json!({ "self": [{ "href": url_of(base, id) }] });
+fn tell(words: &ArSystem, base: &Base, one: &Listed) -> Map<String, Value> {
+    let mut told = Map::from_iter([("webhook_id".to_owned(), id_of(one.id).into())]);
+    told.extend(words.show(&one.native));
+    told.insert("enabled".into(), one.is_enabled().into());
+    let link = json!({ "self": [{ "href": url_of(base, one.id) }] });
     told.insert("_links".into(), link);
     told
 }
@@ -150,14 +128,6 @@ fn named(id: &str) -> Answer<WebhookId> {
 
 fn changeable(shown: &Shown, id: WebhookId) -> Answer<WebhookId> {
     Ok(registering::changeable(shown, id.0)?)
-}
-
-async fn find(shown: &Shown, id: WebhookId) -> Answer<registry::Row> {
-    match shown.registrar.find(id).await {
-        // nothing is registered where nothing can be
-        Err(Refusal::Table(registry::Error::NoTable)) => Err(Trouble::gone(&words::id_of(id))),
-        found => Ok(found?),
-    }
 }
 
 async fn is_suspended(shown: &Shown, id: WebhookId) -> Answer<bool> {

@@ -18,7 +18,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How many failures in a row suspend a webhook, if they took at least [`SUSPENDED_AFTER`].
 pub const SUSPENDING_FAILURES: u32 = 20;
 
-/// How long a webhook must have been failing before it is suspended.
+/// How long a webhook must have been failing before it is suspended, where its format's product has no rule of its own.
 pub const SUSPENDED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// How far a pause may stray from the schedule to either side, so that what failed together does not come
@@ -92,6 +92,17 @@ impl Meaning {
     }
 }
 
+/// How long a webhook must have been failing before it is suspended; none means that it never is.
+fn suspended_after(webhook: &Webhook) -> Option<Duration> {
+    match webhook.format {
+        // "after 20 consecutive failures over a period longer than a week"
+        "itrp" => Some(7 * 24 * Duration::from_secs(3600)),
+        // DataGerry goes on for ever
+        "datagerry" => None,
+        _ => Some(SUSPENDED_AFTER),
+    }
+}
+
 /// The failures of a webhook in a row, over all its deliveries, before the attempt that is judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FailureRun {
@@ -134,7 +145,8 @@ pub fn decide(webhook: &Webhook, outcome: &Outcome, failures: u32, run: FailureR
         },
     };
     let in_a_row = run.failures.saturating_add(1);
-    let suspends = in_a_row >= SUSPENDING_FAILURES && run.lasting >= SUSPENDED_AFTER;
+    let suspends =
+        in_a_row >= SUSPENDING_FAILURES && suspended_after(webhook).is_some_and(|after| run.lasting >= after);
     let suspend = suspends.then(|| {
         format!(
             "{in_a_row} failures in a row over {} hours, the last: {outcome}",
@@ -274,5 +286,17 @@ mod tests {
         );
         assert!(suspend(&answered(422, None), 19, day).is_some());
         assert_eq!(suspend(&answered(200, None), 19, day), None);
+    }
+
+    // R-NA-06
+    #[test]
+    fn products_have_rules_of_their_own_for_who_is_suspended() {
+        let suspends = |format, failures, days| {
+            let run = FailureRun { failures, lasting: days * SUSPENDED_AFTER };
+            decide(&webhook(format, OnExhausted::Skip), &unreachable(), 0, run, 0.5).suspend.is_some()
+        };
+        assert!(suspends("arsys", 19, 1) && suspends("changegear", 19, 1));
+        assert!(!suspends("itrp", 100, 6) && !suspends("itrp", 18, 7) && suspends("itrp", 19, 7));
+        assert!(!suspends("datagerry", 10_000, 365));
     }
 }

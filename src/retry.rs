@@ -95,7 +95,7 @@ impl Meaning {
 /// How long a webhook must have been failing before it is suspended; none means that it never is.
 fn suspended_after(webhook: &Webhook) -> Option<Duration> {
     match webhook.format {
-        // "after 20 consecutive failures over a period longer than a week"
+        // there it takes more than a week
         "itrp" => Some(7 * 24 * Duration::from_secs(3600)),
         // DataGerry goes on for ever
         "datagerry" => None,

@@ -93,6 +93,11 @@ impl TokenHash {
         Self(hash)
     }
 
+    /// Whether it is the hash of a token.
+    pub(super) fn is_of(&self, token: &str) -> bool {
+        self.equals(&Self::of(token))
+    }
+
     pub(super) fn equals(&self, other: &Self) -> bool {
         verify_slices_are_equal(&self.0, &other.0).is_ok()
     }

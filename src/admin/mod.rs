@@ -99,7 +99,19 @@ impl Remediable for Error {
 }
 
 /// Tries a webhook: sends one request and says what became of it.
-pub type Tester = Arc<dyn Fn(Arc<Webhook>) -> BoxFuture<'static, Outcome> + Send + Sync>;
+pub type Tester = Arc<dyn Fn(Arc<Webhook>, Message) -> BoxFuture<'static, Outcome> + Send + Sync>;
+
+/// What a webhook is sent beside its deliveries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// An event that did not happen.
+    Sample,
+    /// Whether its messages are wanted.
+    Verification {
+        /// What is to be called if they are.
+        callback: String,
+    },
+}
 
 /// What the HTTP surface shows.
 #[derive(Clone)]

@@ -11,11 +11,12 @@
 
 use super::fields::{write_key, write_text};
 use super::{Format, Identity};
-use crate::delivery::DeliveryId;
+use crate::delivery::{Body, DeliveryId};
 use crate::event::FormEvent;
 use crate::webhook::Webhook;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::io::Write;
 
@@ -43,13 +44,7 @@ impl Format for Itrp {
     }
 
     fn head(&self, webhook: &Webhook, _delivery: &Identity, _event: &FormEvent, out: &mut Vec<u8>) {
-        let id = webhook.id.0;
-        write!(out, r#"{{"webhook_id":{id}"#).expect("a Vec takes every byte");
-        write_key("webhook_nodeID", out);
-        write_text(&node_id("webhook", &id.to_string()), out);
-        write_key("name", out);
-        write_text(&webhook.name, out);
-        out.push(b',');
+        head(webhook, out);
     }
 
     fn tail(&self, webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>) {
@@ -72,6 +67,34 @@ impl Format for Itrp {
         }
         out.push(b'}');
     }
+}
+
+/// The message that asks whether a webhook's messages are wanted; if they are, `callback` is to be called.
+pub fn verification(webhook: &Webhook, callback: &str) -> Body {
+    let mut body = Vec::new();
+    head(webhook, &mut body);
+    body.extend_from_slice(br#""event":"webhook.verify""#);
+    let id = webhook.id.to_string();
+    write_key("object_id", &mut body);
+    body.extend_from_slice(id.as_bytes());
+    write_key("object_nodeID", &mut body);
+    write_text(&node_id("webhook", &id), &mut body);
+    write_key("payload", &mut body);
+    body.push(b'{');
+    write_key("callback", &mut body);
+    write_text(callback, &mut body);
+    body.extend_from_slice(b"}}");
+    Body { head: body.into(), tail: Bytes::new(), content_type: Itrp.content_type().to_owned() }
+}
+
+fn head(webhook: &Webhook, out: &mut Vec<u8>) {
+    let id = webhook.id.0;
+    write!(out, r#"{{"webhook_id":{id}"#).expect("a Vec takes every byte");
+    write_key("webhook_nodeID", out);
+    write_text(&node_id("webhook", &id.to_string()), out);
+    write_key("name", out);
+    write_text(&webhook.name, out);
+    out.push(b',');
 }
 
 /// What names an object among all: `service_offering` and 7 are `walhook/ServiceOffering/7`.

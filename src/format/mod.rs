@@ -10,7 +10,7 @@ pub mod rows;
 mod told;
 pub mod trial;
 
-pub use itrp::node_id;
+pub use itrp::{node_id, verification};
 pub use told::{Told, Values};
 
 use crate::delivery::DeliveryId;

@@ -192,7 +192,7 @@ impl Surface {
     async fn with(queue: Full) -> Self {
         let shown = Shown {
             registrar: crate::registration::registrar_of_nobody(),
-            tester: Arc::new(|_| Box::pin(std::future::pending())),
+            tester: Arc::new(|_, _| Box::pin(std::future::pending())),
             health: Arc::new(Health::new()),
             metrics: Arc::new(Metrics::new()),
             queue: Arc::new(queue),

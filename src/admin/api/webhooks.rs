@@ -5,12 +5,12 @@
 
 use super::webhook::{WebhookBody, WebhookShown, describe, describe_own};
 use super::{Answer, ProblemBody, out_of_order};
-use crate::admin::Shown;
 use crate::admin::given::{Asked, Given, Named};
 use crate::admin::problem::Problem;
 use crate::admin::registering::{
     By, book, books, changeable, numbered, of_file, problem_of, refused, wait_for_effect,
 };
+use crate::admin::{Message, Shown};
 use crate::delivery::Outcome;
 use crate::registry::{self, Refusal, Row};
 use crate::webhook::WebhookId;
@@ -343,7 +343,7 @@ pub(super) async fn test(On(shown): On<Shown>, Named(id): Named<u64>) -> Answer<
         }
     };
     let began = std::time::Instant::now();
-    let outcome = (shown.tester)(webhook).await;
+    let outcome = (shown.tester)(webhook, Message::Sample).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (status, excerpt) = match &outcome {
         Outcome::Answered { status, excerpt, .. } => (Some(*status), Some(excerpt.clone())),

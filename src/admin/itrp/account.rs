@@ -9,6 +9,7 @@ use axum::response::Response;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use tokio::sync::watch;
+use url::Url;
 
 /// What programs name their account by, the newest first.
 const ACCOUNT: [&str; 3] = ["x-xurrent-account", "x-4me-account", "x-itrp-account"];
@@ -22,13 +23,23 @@ pub struct Settings {
     pub account: Option<String>,
     /// The status of the answer to a registration.
     pub create_status: StatusCode,
+    /// How receivers reach this site; none means as whoever registers does.
+    pub url: Option<Url>,
+    /// Whether a webhook has to be verified before it is sent to.
+    pub verification: bool,
     /// The zone that times are told in.
     pub time_zone: TimeZone,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { account: None, create_status: StatusCode::OK, time_zone: TimeZone::UTC }
+        Self {
+            account: None,
+            create_status: StatusCode::OK,
+            url: None,
+            verification: false,
+            time_zone: TimeZone::UTC,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod account;
 mod pages;
 mod trouble;
 mod uri;
+mod verification;
 mod webhooks;
 mod words;
 
@@ -23,7 +24,7 @@ use axum::routing::{any, get, post};
 /// Where webhooks are.
 const BASES: [&str; 2] = ["/webhooks", "/v1/webhooks"];
 
-/// All routes, which are for administrators.
+/// All routes. They are for administrators, but for the links that verify a webhook.
 pub(super) fn routes(shown: &Shown, gate: &Gate) -> Router {
     let mut webhooks = Router::new();
     for base in BASES {
@@ -43,5 +44,10 @@ pub(super) fn routes(shown: &Shown, gate: &Gate) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         });
-    told_by(gate.guard(webhooks), trouble::of_problem)
+    let mut links = Router::new();
+    for base in BASES {
+        let verify = get(verification::verify).post(verification::verify);
+        links = links.route(&format!("{base}/{{id}}/verify"), verify);
+    }
+    told_by(links.with_state(shown.clone()).merge(gate.guard(webhooks)), trouble::of_problem)
 }

@@ -3,15 +3,16 @@
 use super::pages::{Collection, Resource};
 use super::trouble::Trouble;
 use super::words::{self, Itrp};
-use super::{BASES, account};
-use crate::admin::Shown;
+use super::{BASES, account, uri, verification};
 use crate::admin::gate::Base;
 use crate::admin::given::Given;
 use crate::admin::listed::{self, Listed};
 use crate::admin::nouns::Nouns;
 use crate::admin::registering::{self, By, wait_for_effect};
-use crate::admin::translation::{Native, Words as _, put_in};
+use crate::admin::translation::{Native, Words as _, get, put_in};
+use crate::admin::{Message, Shown};
 use crate::format::node_id;
+use crate::registry;
 use crate::webhook::WebhookId;
 use axum::Json;
 use axum::extract::{Path, State as On};
@@ -81,7 +82,11 @@ pub(super) async fn create(
     if !faults.is_empty() {
         return Err(faults.into());
     }
+    let demand = verification::demand(&shown, None, None, &mut native).await?;
     let row = shown.registrar.create(native, &by.0).await?;
+    if let Some(demand) = demand {
+        demand.send(&shown, &reached_by(&shown, &base), &row)?;
+    }
     wait_for_effect(&shown, &row).await;
     let id = row.id().unwrap_or_default();
     let mut response = answer(&shown, id).await?;
@@ -95,14 +100,23 @@ pub(super) async fn create(
 pub(super) async fn change(
     On(shown): On<Shown>,
     Path(id): Path<String>,
+    base: Base,
     headers: HeaderMap,
     Given(mut given): Given<Map<String, Value>>,
 ) -> Answer<Response> {
     let id = changeable(&shown, &id)?;
     complete(&mut given, &headers);
     let words = words(&shown);
-    let edited = shown.registrar.edit(id, None, |native| Ok::<_, Trouble>(put_in(&words, &given, native)?));
-    let row = edited.await?;
+    let stored = shown.registrar.find(id).await?;
+    let mut native = registry::masked(&stored);
+    let before = uri::show(&native);
+    put_in(&words, &given, &mut native)?;
+    let enabled = given.get("disabled").map(|_| *get(&native, &["enabled"]) != false);
+    let demand = verification::demand(&shown, Some(&before), enabled, &mut native).await?;
+    let row = shown.registrar.replace(id, Some(stored.version()), native).await?;
+    if let Some(demand) = demand {
+        demand.send(&shown, &reached_by(&shown, &base), &row)?;
+    }
     wait_for_effect(&shown, &row).await;
     answer(&shown, id).await
 }
@@ -125,7 +139,7 @@ pub(super) async fn test(On(shown): On<Shown>, Path(id): Path<String>) -> Answer
             Arc::new(shown.registrar.read(&row)?)
         }
     };
-    shown.trials.begin((shown.tester)(webhook))?;
+    shown.trials.begin((shown.tester)(webhook, Message::Sample))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -170,11 +184,17 @@ fn words(shown: &Shown) -> Itrp {
     Itrp { nouns: Nouns(shown.forms.now()) }
 }
 
+/// How receivers reach this site.
+fn reached_by(shown: &Shown, base: &Base) -> String {
+    let url = shown.settings.borrow().itrp.url.clone();
+    url.map_or_else(|| base.0.clone(), |url| url.as_str().trim_end_matches('/').to_owned())
+}
+
 fn zone(shown: &Shown) -> TimeZone {
     shown.settings.borrow().itrp.time_zone.clone()
 }
 
-fn numbered(id: &str) -> Answer<WebhookId> {
+pub(super) fn numbered(id: &str) -> Answer<WebhookId> {
     let id = id.parse().map_err(|_| Trouble::not_found())?;
     Ok(registering::numbered(id)?)
 }

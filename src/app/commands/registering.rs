@@ -1,6 +1,7 @@
 //! `walhook webhooks add`, `edit`, `disable`, `test`: what is done to webhooks that are registered in the database.
 
 use super::{Context, database};
+use crate::admin::Message;
 use crate::app::cli;
 use crate::app::config::{Config, Registrations};
 use crate::app::failure::{Exit, Failure};
@@ -104,7 +105,7 @@ pub(super) async fn test(context: &Context, config: &Config, id: WebhookId) -> R
     };
     let courier = Arc::new(HttpCourier::new(transport(config)?, Trust::of));
     let began = Instant::now();
-    let outcome = tester(courier, forms(config).await, Clock::system())(webhook).await;
+    let outcome = tester(courier, forms(config).await, Clock::system())(webhook, Message::Sample).await;
     let took = began.elapsed();
     let mut json = json!({
         "success": outcome.is_success(),

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use url::Url;
 
 /// Reads the table. Relative paths start at the folder; times are told in that zone where a product wants one.
 pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path, time_zone: TimeZone) -> Admin {
@@ -32,6 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path, time_z
     if is_exposed && !allow_insecure {
         refuse_insecure(reader, table, table.says("tls"), !(users.is_empty() && tokens.is_empty()));
     }
+    let itrp = itrp(reader, &table.table("itrp").cloned().unwrap_or_default(), time_zone);
     let accounts = Accounts {
         users: users.into_iter().flatten().collect(),
         tokens: tokens.into_iter().flatten().collect(),
@@ -40,16 +42,24 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path, time_z
         listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
         allow_insecure,
         access: Arc::new(Access { accounts, tls }),
-        settings: Arc::new(Settings { itrp: itrp(table.table("itrp"), time_zone) }),
+        settings: Arc::new(Settings { itrp }),
     }
 }
 
-fn itrp(table: Option<&Table>, time_zone: TimeZone) -> ItrpSettings {
-    let status = table.and_then(|table| table.whole("create_status"));
-    let status = status.and_then(|status| StatusCode::from_u16(u16::try_from(*status).ok()?).ok());
+fn itrp(reader: &mut Reader<'_>, table: &Table, time_zone: TimeZone) -> ItrpSettings {
+    let status = table.whole("create_status").and_then(|status| u16::try_from(*status).ok());
+    let url = table.text("url").and_then(|text| Url::parse(text).ok());
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    if url.is_none() && table.says("url") {
+        let remedy = "write it as \"https://desk.example:8640\"".to_owned();
+        let message = "this is no address of a site";
+        reader.refuse(table.place("url"), &join(&table.path, "url"), message, remedy);
+    }
     ItrpSettings {
-        account: table.and_then(|table| table.text("account")).cloned(),
-        create_status: status.unwrap_or(StatusCode::OK),
+        account: table.text("account").cloned(),
+        create_status: status.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::OK),
+        url,
+        verification: table.flag("verification") == Some(&true),
         time_zone,
     }
 }

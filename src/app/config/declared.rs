@@ -164,6 +164,19 @@ static ADMIN_ITRP: &[Key] = &[
         "200",
         "The status that answers a registration: 200 as documented, or 201.",
     ),
+    Key::default(
+        "verification",
+        Kind::Flag,
+        "false",
+        "Whether a webhook that is registered there stays disabled until its endpoint has called the link that a message \
+         `webhook.verify` brings it.",
+    ),
+    Key::optional(
+        "url",
+        Kind::Text,
+        "How receivers reach walhook, for links in messages: \"https://desk.example:8640\"; absent, as whoever registers \
+         does.",
+    ),
 ];
 
 static ADMIN_TLS: &[Key] = &[

@@ -106,6 +106,8 @@ impl Toml {
         let _ = writeln!(self.0, "[admin.itrp]");
         self.maybe("account", itrp.account.as_deref().map(text));
         self.key("create_status", itrp.create_status.as_u16().to_string());
+        self.key("verification", itrp.verification.to_string());
+        self.maybe("url", itrp.url.as_ref().map(|url| text(url.as_str())));
         for user in &admin.access.accounts.users {
             self.account("[[admin.users]]", &user.name, "password", user.role);
         }

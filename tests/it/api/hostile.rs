@@ -32,7 +32,7 @@ async fn surface() -> Surface {
         queue: Arc::clone(&queue) as Arc<dyn Queue>,
         webhooks: tokio::sync::watch::channel(Arc::default()).1,
         registrar: crate::registration::registrar_of_nobody(),
-        tester: Arc::new(|_| Box::pin(std::future::pending())),
+        tester: Arc::new(|_, _| Box::pin(std::future::pending())),
         forms: Latest::default(),
         trials: Trials::default(),
         settings: tokio::sync::watch::channel(Arc::default()).1,

@@ -8,6 +8,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
+use tokio_postgres::types::Json;
 use walhook::admin::hashes::TokenHash;
 
 const DESK: &str = "create table ticket (id bigint generated always as identity primary key, state text);
@@ -353,4 +354,66 @@ async fn accounts_tokens_methods_and_bodies_get_the_products_answers() {
     };
     assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
     assert!(of(refused).await["message"].is_string());
+}
+
+/// What a link of a message `webhook.verify` leads to.
+async fn follow(callback: &str) -> u16 {
+    Client::new().get(callback).send().await.unwrap().status().as_u16()
+}
+
+fn callback(receiver: &Receiver, number: usize) -> String {
+    let body = receiver.requests()[number].json();
+    assert_eq!(body["event"], "webhook.verify", "{body}");
+    body["payload"]["callback"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_webhook_is_verified_by_its_endpoint_before_it_is_sent_to() {
+    let itrp = Itrp::start("[admin.itrp]\nverification = true\n").await;
+    let (session, receiver) = (itrp.site.session().await, Receiver::start().await);
+    let id = itrp.register(json!({ "event": "problem.create", "uri": receiver.url() })).await;
+    let path = format!("/v1/webhooks/{id}");
+    arrived(&receiver, 1).await;
+    let first = callback(&receiver, 0);
+    assert!(first.starts_with(&format!("{}{path}/verify?code=", itrp.site.base())), "{first}");
+    assert_eq!(itrp.get(&path).await.expect(200)["disabled"], true);
+    session.batch_execute("insert into problem values (1, 'before')").await.unwrap();
+
+    // nobody learns the code from the table
+    let stored = "select product -> 'itrp' -> 'verification' ->> 'code' from walhook.webhook";
+    let stored: String = session.query_one(stored, &[]).await.unwrap().get(0);
+    assert!(stored.starts_with("sha256:"), "{stored}");
+
+    // neither the client nor a wrong code enables it; each change brings another link, and the one before is void
+    let enabled = itrp.ask(Method::PATCH, &path, Some(json!({ "disabled": false }))).await.expect(200);
+    assert_eq!(enabled["disabled"], true);
+    arrived(&receiver, 2).await;
+    let second = callback(&receiver, 1);
+    assert_eq!(follow(&first).await, 404);
+    let base = format!("{}{path}/verify", itrp.site.base());
+    assert_eq!((follow(&base).await, follow(&format!("{base}?code=x")).await), (404, 404));
+    assert_eq!(follow(&second).await, 204);
+    assert_eq!(itrp.get(&path).await.expect(200).get("disabled"), None);
+    assert_eq!(follow(&second).await, 404, "a link is good once");
+    session.batch_execute("insert into problem values (2, 'behind')").await.unwrap();
+    arrived(&receiver, 3).await;
+    assert_eq!(receiver.requests()[2].json()["object_id"], 2);
+
+    // what is verified once is for others, too; another URI is not
+    let same = json!({ "event": "problem.update", "uri": receiver.url() });
+    let same = itrp.register(same).await;
+    assert_eq!(itrp.get(&format!("/v1/webhooks/{same}")).await.expect(200).get("disabled"), None);
+    let elsewhere = json!({ "uri": format!("{}/elsewhere", receiver.url()), "disabled": true });
+    itrp.ask(Method::PATCH, &path, Some(elsewhere)).await.expect(200);
+    arrived(&receiver, 4).await;
+    let late = "update walhook.webhook set product = jsonb_set(product, '{itrp,verification,expires_at}', $1) where id = $2";
+    let ended = async |seconds: i64| {
+        let end = json!(walhook::clock::Clock::system().now_us() / 1_000_000 + seconds);
+        session.execute(late, &[&Json(end), &id.cast_signed()]).await.unwrap();
+    };
+    ended(-1).await;
+    assert_eq!(follow(&callback(&receiver, 3)).await, 410);
+    ended(3600).await;
+    assert_eq!(follow(&callback(&receiver, 3)).await, 204);
+    assert_eq!(itrp.get(&path).await.expect(200)["disabled"], true, "it was to be disabled");
 }

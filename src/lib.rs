@@ -24,8 +24,8 @@
 //! | app | command line, configuration, wiring, supervision | [`app`] |
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
-//! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`clock`], [`failpoint`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
+//! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`jws`], [`clock`], [`failpoint`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
 
 #![forbid(unsafe_code)]
 
@@ -49,6 +49,7 @@ pub mod transport;
 
 pub mod clock;
 pub mod failpoint;
+pub mod jws;
 pub mod postgres;
 pub mod sealing;
 pub mod tls;
@@ -61,6 +62,7 @@ pub mod header;
 pub mod lsn;
 pub mod nearby;
 pub mod observe;
+pub mod policy;
 pub mod proxy;
 pub mod qualification;
 pub mod registration;

@@ -102,6 +102,7 @@ fn webhook(number: u64, condition: &str) -> Webhook {
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },
         },
         signing_secrets: vec![],
+        policy: None,
         retention: None,
         sending: Sending {
             schedule: Schedule { pauses: vec![] },

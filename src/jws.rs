@@ -35,7 +35,7 @@ pub struct Key {
 }
 
 enum Pair {
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
     Rsa(RsaKeyPair),
     Elliptic(EcdsaKeyPair),
 }
@@ -90,7 +90,7 @@ impl Key {
         let bytes = STANDARD.decode(text.expose()).map_err(|_| unreadable.clone())?;
         let pair = match parts(algorithm) {
             Parts::Shared(hash) if bytes.len() >= hash.digest_algorithm().output_len() => {
-                Pair::Shared(hmac::Key::new(hash, &bytes))
+                Pair::Shared(Box::new(hmac::Key::new(hash, &bytes)))
             }
             Parts::Shared(_) => return Err(unreadable),
             Parts::Rsa(_) => Pair::Rsa(RsaKeyPair::from_pkcs8(&bytes).map_err(|_| unreadable)?),

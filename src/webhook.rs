@@ -1,6 +1,7 @@
 //! Webhooks: who wants to hear of what, and where.
 
 use crate::event::Verb;
+use crate::policy::Policy;
 use crate::proxy::Proxy;
 use crate::qualification::Qualification;
 use crate::retry::Schedule;
@@ -63,6 +64,8 @@ pub struct Webhook {
     pub callback: Callback,
     /// The secrets of its signatures, newest first; none means unsigned.
     pub signing_secrets: Vec<Secret>,
+    /// What its messages are signed by as a whole; none means that they are sent as they are.
+    pub policy: Option<Policy>,
     /// How it is sent to.
     pub sending: Sending,
     /// How long its finished deliveries are kept; none means as long as those of all.
@@ -279,6 +282,7 @@ pub(crate) mod sample {
                 tls: None,
             },
             signing_secrets: vec![],
+            policy: None,
             retention: None,
             sending: Sending {
                 schedule: Schedule::default(),

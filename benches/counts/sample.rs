@@ -234,6 +234,7 @@ pub fn webhook(number: u64, condition: Option<&str>, format: &'static str) -> We
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::default() },
         },
         signing_secrets: vec![],
+        policy: None,
         retention: None,
         sending: Sending {
             schedule: Schedule { pauses: vec![] },

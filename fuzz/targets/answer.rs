@@ -89,7 +89,13 @@ impl Stage {
             self.transport.prepare(&webhook(&format!("{scheme}://127.0.0.1:{port}/hook")), Trust::Operator);
         let endpoint = endpoint.unwrap();
         let claim = claim();
-        let sending = self.transport.send(&endpoint, &claim, http::HeaderMap::new(), 1_700_000_000_000_000);
+        let sending = self.transport.send(
+            &endpoint,
+            &claim,
+            &claim.body,
+            http::HeaderMap::new(),
+            1_700_000_000_000_000,
+        );
         let answering = async {
             let (mut stream, _) = self.listener.accept().await.unwrap();
             let mut request = [0; 4096];
@@ -148,6 +154,7 @@ fn webhook(url: &str) -> Webhook {
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() },
         },
         signing_secrets: vec![],
+        policy: None,
         retention: None,
         sending: Sending {
             schedule: Schedule::default(),

@@ -139,6 +139,8 @@ pub struct Shown {
 /// What the operator says of the interfaces, one part for each product.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// The URL by which others know this site, without a slash at its end.
+    pub site: String,
     /// `[admin.itrp]`.
     pub itrp: ItrpSettings,
 }

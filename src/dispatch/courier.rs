@@ -1,8 +1,9 @@
 //! Who makes the attempts.
 
+use super::signed::Signer;
 use super::tokens::Tokens;
 use crate::auth::{self, Asks, Authenticator, Granted, Question};
-use crate::delivery::{Claim, Outcome};
+use crate::delivery::{Body, Claim, Outcome};
 use crate::format;
 use crate::transport::{Endpoint, Transport, Trust};
 use crate::webhook::{Callback, Webhook, WebhookId};
@@ -48,7 +49,13 @@ pub struct HttpCourier {
 type Version = (Arc<Webhook>, Arc<Prepared>);
 
 /// A webhook made ready, or why it cannot be.
-type Prepared = Result<(Endpoint, Box<dyn Authenticator>), String>;
+type Prepared = Result<Ready, String>;
+
+struct Ready {
+    endpoint: Endpoint,
+    authenticator: Box<dyn Authenticator>,
+    signer: Option<Signer>,
+}
 
 impl HttpCourier {
     /// `trust` tells who stands for a webhook: the address guard asks.
@@ -78,7 +85,7 @@ impl HttpCourier {
         webhook: &Webhook,
         endpoint: &Endpoint,
         asks: &dyn Asks,
-        claim: &Claim,
+        (claim, body): (&Claim, &Body),
         headers: HeaderMap,
         now_us: i64,
     ) -> Outcome {
@@ -92,7 +99,7 @@ impl HttpCourier {
             };
             let mut headers = headers.clone();
             asks.apply(&granted, &mut headers);
-            let outcome = self.transport.send(endpoint, claim, headers, now_us).await;
+            let outcome = self.transport.send(endpoint, claim, body, headers, now_us).await;
             if tries == 2 || !matches!(outcome, Outcome::Answered { status: 401, .. }) {
                 return outcome;
             }
@@ -118,7 +125,9 @@ impl HttpCourier {
             self.transport.prepare(webhook, (self.trust)(webhook)).map_err(|error| error.to_string())?;
         let authenticator = auth::prepare(&webhook.callback.authentication)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-        Ok((endpoint, authenticator))
+        let signer = webhook.policy.as_ref().map(|policy| Signer::new(policy, &webhook.name)).transpose();
+        let signer = signer.map_err(|error| error.to_string())?;
+        Ok(Ready { endpoint, authenticator, signer })
     }
 }
 
@@ -137,15 +146,28 @@ impl Courier for HttpCourier {
         Box::pin(async move {
             match &*self.prepared(webhook) {
                 Err(reason) => Outcome::Refused { reason: reason.clone() },
-                Ok((endpoint, authenticator)) => {
+                Ok(Ready { endpoint, authenticator, signer }) => {
+                    let signed = match signer.as_ref().map(|signer| signer.sign(claim, now_us)).transpose() {
+                        Ok(signed) => signed,
+                        Err(error) => return Outcome::Unreachable { reason: error.to_string() },
+                    };
+                    let body = signed.as_ref().unwrap_or(&claim.body);
                     let mut headers = HeaderMap::new();
                     headers.extend(format::find(webhook.format).and_then(|format| format.header(claim.id)));
                     authenticator.apply(&mut headers);
                     match authenticator.asks() {
-                        None => self.transport.send(endpoint, claim, headers, now_us).await,
+                        None => self.transport.send(endpoint, claim, body, headers, now_us).await,
                         // rare, and large: apart, so that what every attempt carries along is small
                         Some(asks) => {
-                            Box::pin(self.send_granted(webhook, endpoint, asks, claim, headers, now_us)).await
+                            Box::pin(self.send_granted(
+                                webhook,
+                                endpoint,
+                                asks,
+                                (claim, body),
+                                headers,
+                                now_us,
+                            ))
+                            .await
                         }
                     }
                 }
@@ -154,7 +176,7 @@ impl Courier for HttpCourier {
     }
 
     fn is_shut(&self, webhook: &Arc<Webhook>) -> bool {
-        self.prepared(webhook).as_ref().as_ref().is_ok_and(|(endpoint, _)| endpoint.is_shut())
+        self.prepared(webhook).as_ref().as_ref().is_ok_and(|ready| ready.endpoint.is_shut())
     }
 
     fn door(&self, webhook: &Webhook) -> Door {

@@ -8,6 +8,7 @@ mod courier;
 mod health;
 mod knock;
 mod rate;
+mod signed;
 mod tokens;
 
 pub use courier::{Courier, Door, HttpCourier};

@@ -267,7 +267,7 @@ impl Door {
         in_time(postgres::connect(&self.address, self.application_name)).await?.map_err(Error::Connection)
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         action: &'static str,
         statement: &str,

@@ -6,6 +6,7 @@
 
 mod described;
 mod door;
+mod policies;
 mod registered;
 mod registrar;
 mod row;
@@ -13,6 +14,7 @@ pub mod secrets;
 
 pub use described::described;
 pub use door::{Answer, Door, Error, Notices, Stored};
+pub use policies::{PolicyError, PolicyRow};
 pub use registered::{Registered, Standing};
 pub use registrar::{Refusal, Registrar, masked, shown};
 pub use row::{Row, Unreadable, is_table};

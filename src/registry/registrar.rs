@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What answers tell of a registration beside what was registered: sent back, it means nothing.
-const TOLD: [&str; 7] = ["id", "version", "created_at", "created_by", "updated_at", "status", "origin"];
+const TOLD: [&str; 8] =
+    ["id", "version", "created_at", "created_by", "updated_at", "status", "origin", "signing"];
 
 /// What stands in the way.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,7 @@ fn field_of(constraint: &str) -> &'static str {
         "webhook_url_is_http" | "url" => "callback.url",
         "webhook_authentication_has_a_type" => "callback.authentication",
         "webhook_listens_to_one_form_or_several" => "form",
+        "webhook_webhook_policy_fkey" | "webhook_policy_is_enabled" => "webhook_policy",
         _ => "",
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 const TEXT_ARRAY: u32 = 1009;
 
 /// The columns that stand in the native model under their own name.
-const PLAIN: [&str; 20] = [
+const PLAIN: [&str; 21] = [
     "name",
     "description",
     "form",
@@ -24,6 +24,7 @@ const PLAIN: [&str; 20] = [
     "custom_json",
     "mail_exceptions_to",
     "product",
+    "webhook_policy",
     "enabled",
     "format",
     "schedule",
@@ -136,6 +137,7 @@ impl Row {
         for name in PLAIN {
             copy(name, &mut native);
         }
+        copy("signing", &mut native);
         native.insert("name".into(), Value::String(self.name()));
         let mut callback = Map::new();
         for name in CALLBACK {

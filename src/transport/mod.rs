@@ -12,7 +12,7 @@ pub mod tunnel;
 
 pub use guard::{Forbidden, Resolver, SystemResolver, Trust};
 
-use crate::delivery::{Claim, Outcome};
+use crate::delivery::{Body, Claim, Outcome};
 use crate::failpoint;
 use crate::header;
 use crate::remedy::{Remediable, Remedy};
@@ -166,21 +166,28 @@ impl Transport {
         })
     }
 
-    /// Makes an attempt: one POST, no redirects, no second try. `headers` are those of the body's format and those that
+    /// Makes an attempt: one POST, no redirects, no second try. `body` is the delivery's, or what signs it as a whole. `headers` are those of the body's format and those that
     /// authenticate,
     /// `now_us` the time of day in microseconds since 1970 UTC. Whatever the endpoint does is an outcome.
-    pub async fn send(&self, endpoint: &Endpoint, claim: &Claim, headers: HeaderMap, now_us: i64) -> Outcome {
+    pub async fn send(
+        &self,
+        endpoint: &Endpoint,
+        claim: &Claim,
+        body: &Body,
+        headers: HeaderMap,
+        now_us: i64,
+    ) -> Outcome {
         let target = match &endpoint.target {
             Ok(target) => target,
             Err(reason) => return Outcome::Refused { reason: reason.clone() },
         };
         let deadline = Instant::now() + endpoint.timeout;
-        let body_bytes = (claim.body.head.len() + claim.body.tail.len()) as u64;
+        let body_bytes = (body.head.len() + body.tail.len()) as u64;
         // what is on its way when a stream is left comes all the same; and a body wants windows of HTTP/2
         let answer_bytes = HEAD_BYTES_MAX + 2 * self.answer_bytes_max as u64 + body_bytes / 32;
-        let mut request = Request::new(Parts::of(&claim.body));
+        let mut request = Request::new(Parts::of(body));
         *request.method_mut() = Method::POST;
-        *request.headers_mut() = request::headers_of(claim, &endpoint.signer, now_us);
+        *request.headers_mut() = request::headers_of(claim, body, &endpoint.signer, now_us);
         // they may replace what we call ourselves, and those of this attempt replace them
         request.headers_mut().extend(endpoint.headers.clone());
         request.headers_mut().extend(headers);

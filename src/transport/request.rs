@@ -24,13 +24,13 @@ const WALHOOK_REPLAY: HeaderName = HeaderName::from_static("walhook-replay");
 const JOINED_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The headers of an attempt, but for those that authenticate.
-pub(super) fn headers_of(claim: &Claim, signer: &Signer, now_us: i64) -> HeaderMap {
+pub(super) fn headers_of(claim: &Claim, body: &Body, signer: &Signer, now_us: i64) -> HeaderMap {
     let timestamp = now_us.div_euclid(1_000_000);
     let mut headers = HeaderMap::with_capacity(12);
     let id = claim.id.to_string();
     headers.insert(WEBHOOK_ID, id.try_into().expect("letters, digits and an underscore"));
     headers.insert(WEBHOOK_TIMESTAMP, timestamp.into());
-    if let Some(signature) = signer.sign(claim.id, timestamp, &claim.body) {
+    if let Some(signature) = signer.sign(claim.id, timestamp, body) {
         headers.insert(WEBHOOK_SIGNATURE, signature);
     }
     headers.insert(WALHOOK_SEQUENCE, claim.number.sequence.into());
@@ -38,12 +38,12 @@ pub(super) fn headers_of(claim: &Claim, signer: &Signer, now_us: i64) -> HeaderM
     if claim.replay {
         headers.insert(WALHOOK_REPLAY, HeaderValue::from_static("1"));
     }
-    let content_type = HeaderValue::try_from(claim.body.content_type.as_str());
+    let content_type = HeaderValue::try_from(body.content_type.as_str());
     headers
         .insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    headers.insert(CONTENT_LENGTH, (claim.body.head.len() + claim.body.tail.len()).into());
+    headers.insert(CONTENT_LENGTH, (body.head.len() + body.tail.len()).into());
     headers
 }
 
@@ -60,7 +60,7 @@ pub(super) fn headers_of_question(body: &Parts) -> HeaderMap {
 
 /// The same as it may be shown: the signature is masked.
 pub(super) fn shown_headers_of(claim: &Claim, is_signed: bool, now_us: i64) -> HeaderMap {
-    let mut headers = headers_of(claim, &Signer::default(), now_us);
+    let mut headers = headers_of(claim, &claim.body, &Signer::default(), now_us);
     if is_signed {
         headers.insert(WEBHOOK_SIGNATURE, HeaderValue::from_static(MASK));
     }

@@ -12,6 +12,8 @@ mod ims;
 mod invented;
 #[path = "api/itrp.rs"]
 mod itrp;
+#[path = "api/policies.rs"]
+mod policies;
 #[path = "api/registering.rs"]
 mod registering;
 #[path = "api/running.rs"]

@@ -166,7 +166,8 @@ async fn certificates_may_be_texts_and_a_key_is_told_nowhere() {
         let mut hook = crate::dispatch::webhook(1, &url);
         hook.callback.tls = Some(tls);
         let endpoint = transport.prepare(&hook, Trust::Operator).unwrap();
-        let outcome = transport.send(&endpoint, &claim(body("{", "}")), http::HeaderMap::new(), 0).await;
+        let claim = claim(body("{", "}"));
+        let outcome = transport.send(&endpoint, &claim, &claim.body, http::HeaderMap::new(), 0).await;
         assert!(!format!("{hook:?}{outcome:?}").contains("PRIVATE"), "{outcome:?}");
         outcome
     };

@@ -47,6 +47,7 @@ pub(crate) fn webhook(id: u64, url: &str) -> Webhook {
             authentication: Authentication { scheme: "NO_AUTH", settings: BTreeMap::new() },
         },
         signing_secrets: vec![],
+        policy: None,
         retention: None,
         sending: Sending {
             schedule: Schedule::default(),

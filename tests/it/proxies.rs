@@ -149,7 +149,8 @@ fn hook(url: &str, proxy: Option<Proxy>) -> Webhook {
 }
 
 async fn send(transport: &Transport, endpoint: &Endpoint) -> Outcome {
-    transport.send(endpoint, &claim(body("{", "}")), http::HeaderMap::new(), 0).await
+    let claim = claim(body("{", "}"));
+    transport.send(endpoint, &claim, &claim.body, http::HeaderMap::new(), 0).await
 }
 
 fn transport() -> Transport {

@@ -1,11 +1,12 @@
 //! The account: in the product one of many, here the whole site.
 
-use crate::admin::Settings as Site;
 use crate::admin::problem::{Problem, nothing_here};
+use crate::admin::{Settings as Site, Shown};
 use axum::extract::{Request, State as On};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -55,6 +56,13 @@ pub(super) async fn asked_for(
         (Some(own), Some(named)) if own != named => Err(nothing_here()),
         _ => Ok(next.run(request).await),
     }
+}
+
+/// A time of the database as this account is told it: ISO 8601 by whole seconds, with the zone's offset.
+pub(super) fn time(shown: &Shown, written: &str) -> Option<String> {
+    let zone = shown.settings.borrow().itrp.time_zone.clone();
+    let time: Timestamp = written.parse().ok()?;
+    Some(time.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
 }
 
 /// The source that a program names in its headers.

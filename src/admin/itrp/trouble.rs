@@ -2,7 +2,7 @@
 
 use crate::admin::problem::Problem;
 use crate::admin::registering;
-use crate::registry::{Fault, Refusal};
+use crate::registry::{Fault, PolicyError, Refusal};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -48,6 +48,12 @@ impl From<Refusal> for Trouble {
             Refusal::Gone(_) => Self::not_found(),
             refusal => registering::refused(&refusal).into(),
         }
+    }
+}
+
+impl From<PolicyError> for Trouble {
+    fn from(error: PolicyError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 

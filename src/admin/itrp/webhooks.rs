@@ -19,8 +19,6 @@ use axum::extract::{Path, State as On};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -47,9 +45,9 @@ pub(super) async fn list_disabled(On(shown): On<Shown>, base: Base, uri: Uri) ->
 }
 
 async fn page(shown: &Shown, base: &Base, uri: &Uri, wanted: fn(&Listed) -> bool) -> Answer<Response> {
-    let (words, zone) = (words(shown), zone(shown));
+    let words = words(shown);
     let all = listed::all(shown).await?;
-    let wanted = all.iter().rev().filter(|one| wanted(one)).map(|one| tell(&words, &zone, one)).collect();
+    let wanted = all.iter().rev().filter(|one| wanted(one)).map(|one| tell(shown, &words, one)).collect();
     WEBHOOKS.answer(&format!("{}{}", base.0, uri.path()), uri.query(), wanted)
 }
 
@@ -146,7 +144,7 @@ pub(super) async fn test(On(shown): On<Shown>, Path(id): Path<String>) -> Answer
 /// A webhook as it is answered, in full.
 async fn answer(shown: &Shown, id: WebhookId) -> Answer<Response> {
     let one = listed::one(shown, id).await?.ok_or_else(Trouble::not_found)?;
-    let mut told = tell(&words(shown), &zone(shown), &one);
+    let mut told = tell(shown, &words(shown), &one);
     let attachments = words::attachments(&one.native);
     told.insert("nodeID".into(), node_id("webhook", &id.to_string()).into());
     if !attachments.is_empty() {
@@ -155,7 +153,7 @@ async fn answer(shown: &Shown, id: WebhookId) -> Answer<Response> {
     Ok(([(CACHE_CONTROL, "no-store")], Json(told)).into_response())
 }
 
-fn tell(words: &Itrp, zone: &TimeZone, one: &Listed) -> Resource {
+fn tell(shown: &Shown, words: &Itrp, one: &Listed) -> Resource {
     let mut told = words.show(&one.native);
     told.insert("id".into(), one.id.0.into());
     if !one.is_enabled() {
@@ -166,8 +164,7 @@ fn tell(words: &Itrp, zone: &TimeZone, one: &Listed) -> Resource {
     }
     for name in ["created_at", "updated_at"] {
         let written = one.row.as_ref().and_then(|row| row.column(name).as_str());
-        let time = written.and_then(|time| time.parse::<Timestamp>().ok());
-        let time = time.map(|time| time.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
+        let time = written.and_then(|time| account::time(shown, time));
         told.extend(time.map(|time| (name.to_owned(), time.into())));
     }
     told
@@ -186,12 +183,8 @@ fn words(shown: &Shown) -> Itrp {
 
 /// How receivers reach this site.
 fn reached_by(shown: &Shown, base: &Base) -> String {
-    let url = shown.settings.borrow().itrp.url.clone();
-    url.map_or_else(|| base.0.clone(), |url| url.as_str().trim_end_matches('/').to_owned())
-}
-
-fn zone(shown: &Shown) -> TimeZone {
-    shown.settings.borrow().itrp.time_zone.clone()
+    let settings = shown.settings.borrow();
+    if settings.itrp.url.is_some() { settings.site.clone() } else { base.0.clone() }
 }
 
 pub(super) fn numbered(id: &str) -> Answer<WebhookId> {

@@ -27,6 +27,8 @@ impl Words for Itrp {
         "description",
         "description_attachments",
         "mail_exceptions_to",
+        "webhook_policy",
+        "webhook_policy_id",
         "source",
         "sourceID",
         "openid_connect_discovery",
@@ -52,6 +54,7 @@ impl Words for Itrp {
         tell("disabled", (*get(native, &["enabled"]) == false).into());
         tell("description", get(native, &["description"]).clone());
         tell("mail_exceptions_to", mails.into());
+        tell("webhook_policy", policy(native));
         for field in ["source", "sourceID", "openid_connect_discovery", "app_offering_references"] {
             tell(field, get(native, &["product", "itrp", field]).clone());
         }
@@ -83,6 +86,15 @@ impl Words for Itrp {
                 let mails: Vec<&str> = mails.collect();
                 set(native, &[field], if mails.is_empty() { Value::Null } else { json!(mails) });
             }
+            "webhook_policy" | "webhook_policy_id" => {
+                let number = value.get("id").unwrap_or(value);
+                if !(number.is_null() || number.is_u64()) {
+                    return Err(fault("webhook_policy", "must be the id of a webhook policy", ""));
+                }
+                set(native, &["webhook_policy"], number.clone());
+                // what was kept is of another one
+                set(native, &["signing"], Value::Null);
+            }
             "source" => kept(native, text(field, value, SOURCE_LENGTH_MAX)?),
             "sourceID" => kept(native, text(field, value, SOURCE_ID_LENGTH_MAX)?),
             "openid_connect_discovery" => kept(native, flag(field, value)?.into()),
@@ -97,6 +109,13 @@ impl Words for Itrp {
         }
         Ok(())
     }
+}
+
+/// The policy as it is referred to.
+fn policy(native: &Native) -> Value {
+    let id = get(native, &["webhook_policy"]);
+    let name = get(native, &["signing", "name"]);
+    if id.is_null() { Value::Null } else { json!({ "id": id, "name": name }) }
 }
 
 /// The files of the description: their keys in the product's storage, for walhook stores none.

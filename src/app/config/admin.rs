@@ -38,11 +38,17 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path, time_z
         users: users.into_iter().flatten().collect(),
         tokens: tokens.into_iter().flatten().collect(),
     };
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let site = match &itrp.url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("{scheme}://{listen}"),
+    };
     Admin {
-        listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+        listen,
         allow_insecure,
         access: Arc::new(Access { accounts, tls }),
-        settings: Arc::new(Settings { itrp }),
+        settings: Arc::new(Settings { site, itrp }),
     }
 }
 

@@ -5,8 +5,10 @@ use super::problem::Problem;
 use super::reader::Reader;
 use super::{Config, identity, webhook};
 use crate::form::Form;
-use crate::registry::{Fault, Interpreter, Row, secrets};
+use crate::policy::Policy;
+use crate::registry::{Fault, Interpreter, PolicyRow, Row, secrets};
 use crate::sealing::Keys;
+use crate::secret::MASK;
 use crate::webhook::{Callback, CallbackTls, Origin, Pem, Webhook, WebhookId, Webhooks};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct Registrations {
     file: Webhooks,
     /// What opens sealed secrets.
     keys: Arc<Keys>,
+    /// The URL of this site, which signs.
+    site: String,
 }
 
 impl Registrations {
@@ -42,6 +46,7 @@ impl Registrations {
             },
             file: config.webhooks.clone(),
             keys: Arc::clone(keys),
+            site: config.admin.settings.site.clone(),
         }
     }
 }
@@ -81,15 +86,54 @@ impl Interpreter for Registrations {
             place: None,
         }));
         faults.extend(product_fault(native.get("product")));
+        let policy = self.policy(native).unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         match read {
             Some(webhook) if faults.is_empty() => Ok(Webhook {
                 custom_json: custom_json.map(Value::to_string),
+                policy,
                 callback: Callback { tls: certificates(native), ..webhook.callback },
                 ..webhook
             }),
             _ if faults.is_empty() => Err(vec![whole("it cannot be read", None)]),
             _ => Err(faults),
         }
+    }
+}
+
+impl Registrations {
+    /// What a registration is signed by. Before it is written, only the number of the policy is known.
+    fn policy(&self, native: &Map<String, Value>) -> Result<Option<Policy>, Fault> {
+        let fault = |message: String, remedy: &str| Fault {
+            field: "webhook_policy".into(),
+            message,
+            remedy: Some(remedy.to_owned()),
+            place: None,
+        };
+        let number = native.get("webhook_policy").filter(|number| !number.is_null());
+        if number.is_some_and(|number| number.as_u64().is_none()) {
+            let remedy = "write the number of a policy, as /v1/webhook_policies tells it";
+            return Err(fault("webhook_policy must be a number".into(), remedy));
+        }
+        let Some(signing) = native.get("signing").filter(|signing| signing["key"] != MASK) else {
+            return Ok(None);
+        };
+        if number.is_none() || signing.is_null() {
+            return Ok(None);
+        }
+        let row = serde_json::from_value::<PolicyRow>(signing.clone());
+        let row =
+            row.map_err(|_| fault("what is kept of the policy cannot be read".into(), "write it anew"))?;
+        let is_discovered = native
+            .get("product")
+            .and_then(|product| product.pointer("/itrp/openid_connect_discovery"))
+            .is_some_and(|discovery| *discovery == true);
+        let policy = row.policy(&self.site, is_discovered, &self.keys);
+        policy.map(Some).map_err(|error| {
+            fault(error.to_string(), "put its key back into `[secrets] key`, or make another policy")
+        })
     }
 }
 
@@ -128,7 +172,9 @@ fn certificates(native: &Map<String, Value>) -> Option<CallbackTls> {
 fn keys_of(id: WebhookId, native: &Map<String, Value>) -> (String, Option<&Value>) {
     let mut keys = native.clone();
     keys.remove("custom_json");
-    keys.remove("product");
+    for name in ["product", "webhook_policy", "signing"] {
+        keys.remove(name);
+    }
     keys.retain(|_, value| !value.is_null());
     keys.values_mut().for_each(drop_nulls);
     if id.0 <= identity::ID_MAX && id.0 > 0 {

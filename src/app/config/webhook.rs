@@ -104,6 +104,7 @@ pub(super) fn read_one(
         format: table.word("format").unwrap_or(&format::DEFAULT),
         callback: callback?,
         signing_secrets: signing_secrets.unwrap_or_default(),
+        policy: None,
         sending,
         retention: table.duration("retention").copied(),
     })

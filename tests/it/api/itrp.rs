@@ -24,32 +24,32 @@ name = "Request"
 table = "request"
 "#;
 
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     headers: HeaderMap,
     body: Value,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     #[track_caller]
-    fn expect(self, status: u16) -> Value {
+    pub(super) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         self.body
     }
 }
 
-struct Itrp {
-    site: Site,
-    _walhook: Running,
+pub(super) struct Itrp {
+    pub(super) site: Site,
+    pub(super) walhook: Running,
     client: Client,
 }
 
 impl Itrp {
-    async fn start(further: &str) -> Self {
+    pub(super) async fn start(further: &str) -> Self {
         let site = Site::new(DESK).await;
         let token = |name: &str, role: &str| {
             let hash = TokenHash::of(name).to_string();
@@ -67,10 +67,10 @@ impl Itrp {
         fs::write(site.config(), zoned).unwrap();
         assert_eq!(site.run(&["setup", "--apply", "--registration"]).0, 0);
         let walhook = site.start_again(&[]).await;
-        Self { site, _walhook: walhook, client: Client::new() }
+        Self { site, walhook, client: Client::new() }
     }
 
-    async fn ask_with(
+    pub(super) async fn ask_with(
         &self,
         method: Method,
         path: &str,
@@ -91,16 +91,16 @@ impl Itrp {
         Answer { status, headers, body }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.ask_with(method, path, &[("authorization", "Bearer wht_admin")], body.as_ref()).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, None).await
     }
 
     /// Registers a webhook; returns its number.
-    async fn register(&self, webhook: Value) -> u64 {
+    pub(super) async fn register(&self, webhook: Value) -> u64 {
         self.ask(Method::POST, "/v1/webhooks", Some(webhook)).await.expect(200)["id"].as_u64().unwrap()
     }
 }

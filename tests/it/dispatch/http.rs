@@ -181,7 +181,8 @@ async fn send(url: &str, trust: Trust, settings: &Settings) -> Outcome {
     let mut hook = webhook(1, url);
     hook.sending.timeout = Duration::from_millis(700);
     let endpoint = transport.prepare(&hook, trust).unwrap();
-    transport.send(&endpoint, &claim(body("{", "}")), http::HeaderMap::new(), 0).await
+    let claim = claim(body("{", "}"));
+    transport.send(&endpoint, &claim, &claim.body, http::HeaderMap::new(), 0).await
 }
 
 #[tokio::test]
@@ -197,7 +198,8 @@ async fn further_headers_are_sent_on_every_attempt_and_take_no_place_of_others()
     let endpoint = headers(&[("X-Team", "desk"), ("User-Agent", "us"), ("X-Key", "ours")]);
     let credentials = || [("x-key".parse().unwrap(), "secret".parse().unwrap())].into_iter().collect();
     for _ in 0..2 {
-        let outcome = transport.send(&endpoint, &claim(body("{", "}")), credentials(), 0).await;
+        let claim = claim(body("{", "}"));
+        let outcome = transport.send(&endpoint, &claim, &claim.body, credentials(), 0).await;
         assert!(outcome.is_success(), "{outcome:?}");
     }
     for request in receiver.requests() {
@@ -208,7 +210,8 @@ async fn further_headers_are_sent_on_every_attempt_and_take_no_place_of_others()
     }
     // whoever wrote them around the check gets no further than here
     let endpoint = headers(&[("webhook-id", "x")]);
-    let outcome = transport.send(&endpoint, &claim(body("{", "}")), credentials(), 0).await;
+    let claim = claim(body("{", "}"));
+    let outcome = transport.send(&endpoint, &claim, &claim.body, credentials(), 0).await;
     let told = "could not make the request: \"webhook-id\" is set by walhook itself";
     assert_eq!(outcome, Outcome::Refused { reason: told.into() });
     assert_eq!(receiver.count(), 2);
@@ -279,7 +282,8 @@ async fn large_bodies_arrive_whole_and_not_in_chunks() {
         let body =
             Body { head: vec![b'h'; head].into(), tail: vec![b't'; tail].into(), content_type: "a/b".into() };
         let now_us = Clock::system().now_us();
-        let outcome = transport.send(&endpoint, &claim(body), http::HeaderMap::new(), now_us).await;
+        let claim = claim(body);
+        let outcome = transport.send(&endpoint, &claim, &claim.body, http::HeaderMap::new(), now_us).await;
         assert!(outcome.is_success(), "{outcome:?}");
     }
     for (request, (head, tail)) in receiver.requests().iter().zip(sizes) {
@@ -346,7 +350,8 @@ async fn a_name_is_checked_although_another_webhook_is_connected_there() {
     let hook = webhook(1, &format!("http://localhost:{}/", receiver.address().port()));
     for (trust, arrives) in [(Trust::Operator, true), (Trust::Registered, false)] {
         let endpoint = transport.prepare(&hook, trust).unwrap();
-        let outcome = transport.send(&endpoint, &claim(body("{", "}")), http::HeaderMap::new(), 0).await;
+        let claim = claim(body("{", "}"));
+        let outcome = transport.send(&endpoint, &claim, &claim.body, http::HeaderMap::new(), 0).await;
         assert_eq!(outcome.is_success(), arrives, "{outcome:?}");
     }
     assert_eq!(receiver.count(), 1);

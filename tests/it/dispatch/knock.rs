@@ -287,7 +287,8 @@ fn claim() -> Claim {
 
 /// What becomes of an attempt, and whether the endpoint is shut then.
 async fn attempt(transport: &Transport, endpoint: &Endpoint) -> (String, bool) {
-    let outcome = transport.send(endpoint, &claim(), http::HeaderMap::new(), 0).await;
+    let claim = claim();
+    let outcome = transport.send(endpoint, &claim, &claim.body, http::HeaderMap::new(), 0).await;
     (outcome.to_string(), endpoint.is_shut())
 }
 

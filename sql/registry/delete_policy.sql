@@ -1,0 +1,1 @@
+delete from walhook.policy where id = $1 returning true

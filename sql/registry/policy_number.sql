@@ -1,0 +1,1 @@
+select pg_catalog.nextval('walhook.policy_id_seq'::pg_catalog.regclass)

@@ -152,6 +152,115 @@ fn native_leaves_out_what_is_not_known_or_not_wanted() {
     check(&webhook("native", &["Status"]), &gone, &format!("{head}\"delete\",{middle}{foot}"));
 }
 
+#[test]
+fn datagerry_tells_the_object_before_and_after_and_what_changed() {
+    let head = r#"{"event_time":{"$date":1795341671123},"operation":"#;
+    let object = |id: &str, fields: &str| {
+        format!(r#"{{"public_id":{id},"type_id":"request","active":true,"fields":[{fields}]}}"#)
+    };
+    let new =
+        object(r#""000000000000001""#, r#"{"name":"Status","value":0},{"name":"Submitter","value":"Demo"}"#);
+    let old = new.replace(r#""value":0"#, r#""value":4"#);
+    let mut webhook = webhook("datagerry", &["Status", "Submitter"]);
+    let submitter_last = |event: FormEvent| {
+        let mut form = (*event.form).clone();
+        form.fields.swap(1, 2);
+        FormEvent { form: Arc::new(form), ..event }
+    };
+    let created = submitter_last(event(Verb::Create, None, Some(NEW), None));
+    check(
+        &webhook,
+        &created,
+        &format!(r#"{head}"CREATE","object_before":null,"object_after":{new},"changes":null}}"#),
+    );
+    let updated = submitter_last(event(Verb::Update, Some(OLD), Some(NEW), Some(&[1, 3])));
+    let changes = r#"{"old":[{"name":"Status","value":4}],"new":[{"name":"Status","value":0}]}"#;
+    let update =
+        format!(r#"{head}"UPDATE","object_before":{old},"object_after":{new},"changes":{changes}}}"#);
+    check(&webhook, &updated, &update);
+    check(&webhook, &FormEvent { verb: Verb::Merge, ..updated }, &update);
+    // without the old row nobody knows what changed
+    let all = r#"[{"name":"Status","value":0},{"name":"Submitter","value":"Demo"}]"#;
+    check(
+        &webhook,
+        &submitter_last(event(Verb::Update, None, Some(NEW), None)),
+        &format!(
+            r#"{head}"UPDATE","object_before":null,"object_after":{new},"changes":{{"old":null,"new":{all}}}}}"#
+        ),
+    );
+    webhook.custom_json = Some(r#"{"a":1}"#.into());
+    let gone = submitter_last(event(Verb::Delete, Some(OLD), None, None));
+    let delete = format!(r#"{head}"DELETE","object_before":{old},"object_after":null,"changes":null"#);
+    check(&webhook, &gone, &format!(r#"{delete},"custom_json":{{"a":1}}}}"#));
+}
+
+#[test]
+fn datagerry_makes_nothing_up() {
+    let form = |noun: &str| {
+        let mut form =
+            sample::form("Server", &[("id", Type::Number), ("active", Type::Boolean), ("ram", Type::Number)]);
+        let mut described = (*form.form).clone();
+        described.noun = noun.into();
+        form.form = Arc::new(described);
+        Arc::new(form)
+    };
+    let of = |event: FormEvent, noun: &str| FormEvent { form: form(noun), ..event };
+    let webhook = webhook("datagerry", &[]);
+    let head = r#"{"event_time":{"$date":1795341671123},"operation":"#;
+    // ids that are numbers are numbers, the form says whether the object is active, and a large value is left out
+    check(
+        &webhook,
+        &of(event(Verb::Create, None, Some(&["7", "f", "?"]), None), "12"),
+        &format!(
+            "{head}{}{}",
+            r#""CREATE","object_before":null,"object_after":{"public_id":7,"type_id":12,"active":false,"#,
+            r#""fields":[{"name":"id","value":7},{"name":"active","value":false}]},"changes":null}"#
+        ),
+    );
+    // a delete of which only the key is known
+    let mut gone = of(event(Verb::Delete, Some(&["7", "?", "?"]), None, None), "server");
+    let OldRow::Full(key) = gone.old else { unreachable!() };
+    gone.old = OldRow::Key(key);
+    check(
+        &webhook,
+        &gone,
+        &format!(
+            "{head}{}",
+            r#""DELETE","object_before":{"public_id":7,"type_id":"server","fields":[{"name":"id","value":7}]},
+"object_after":null,"changes":null}"#
+        ),
+    );
+}
+
+#[test]
+fn changegear_brings_the_entity_and_says_what_is_partial() {
+    let webhook = webhook("changegear", &[]);
+    let head = |event: &str| format!(r#"{{"Event":"{event}","EntityType":"HPD:Help Desk","Entity":"#);
+    let new = r#"{"Entry ID":"000000000000001","Submitter":"Demo","Status":0,"Short Description":"New Incident",
+"GUID":"AGGAA5V0G7","Log":"long"}"#;
+    let old = new.replace(r#""Status":0"#, r#""Status":4"#).replace("New Incident", "Old");
+    let created = event(Verb::Create, None, Some(NEW), None);
+    check(&webhook, &created, &format!("{}{new}}}", head("Create")));
+    let updated = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2, 3]));
+    check(&webhook, &updated, &format!("{}{new}}}", head("Update")));
+    check(&webhook, &FormEvent { verb: Verb::Merge, ..updated }, &format!("{}{new}}}", head("Update")));
+    let gone = event(Verb::Delete, Some(OLD), None, None);
+    check(&webhook, &gone, &format!("{}{old}}}", head("Delete")));
+    let mut large = NEW.to_vec();
+    large[5] = "?";
+    let blind = event(Verb::Update, None, Some(&large), None);
+    let partial =
+        format!(r#"{}{}}},"partial":true"#, head("Update"), &new[..new.len() - r#","Log":"long"}"#.len()]);
+    check(&webhook, &blind, &format!("{partial}}}"));
+    let told_along = Webhook { custom_json: Some(r#"{"a":1}"#.into()), ..webhook };
+    check(&told_along, &blind, &format!(r#"{partial},"custom_json":{{"a":1}}}}"#));
+    let mut gone = event(Verb::Delete, Some(&["000000000000001", "?", "?", "?", "?", "?"]), None, None);
+    let OldRow::Full(key) = gone.old else { unreachable!() };
+    gone.old = OldRow::Key(key);
+    let key = r#"{"Entry ID":"000000000000001"},"partial":true,"custom_json":{"a":1}}"#;
+    check(&told_along, &gone, &format!("{}{key}", head("Delete")));
+}
+
 /// The values that a body tells, each as `field=JSON`.
 #[track_caller]
 fn told(webhook: &Webhook, event: &FormEvent) -> (String, Option<String>) {
@@ -185,5 +294,20 @@ fn bodies_tell_what_they_have_when_they_are_read_back() {
     assert_eq!(told(&webhook("native", &["7"]), &gone), (String::new(), Some("Status=4".into())));
     assert_eq!(told(&webhook("arsys", &["7", "Submitter"]), &update), ("Status=0".into(), None));
     assert_eq!(told(&webhook("arsys", &[]), &gone), (String::new(), None));
-    assert!(find("native").unwrap().told(Verb::Create, b"no JSON").is_none());
+    let datagerry = webhook("datagerry", &["Status", "Submitter", "Log"]);
+    let known = r#"Status=4 Submitter="Demo""#.to_owned();
+    assert_eq!(
+        told(&datagerry, &update),
+        (r#"Status=0 Submitter="Demo""#.into(), Some(r#"Log="long" Status=4 Submitter="Demo""#.into()))
+    );
+    assert_eq!(told(&datagerry, &blind), (r#"Log="long" Status=0 Submitter="Demo""#.into(), None));
+    assert_eq!(told(&webhook("datagerry", &["7", "Submitter"]), &gone), (String::new(), Some(known.clone())));
+    let changegear = webhook("changegear", &["7", "Submitter"]);
+    assert_eq!(told(&changegear, &update), (r#"Status=0 Submitter="Demo""#.into(), None));
+    assert_eq!(told(&changegear, &gone), (String::new(), Some(known)));
+    for format in super::FORMATS {
+        for wrong in [&b"no JSON"[..], br#"{"entry": 1, "entry_details": 1}"#] {
+            assert!(format.told(Verb::Create, wrong).is_none(), "{}", format.name());
+        }
+    }
 }

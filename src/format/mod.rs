@@ -1,6 +1,8 @@
 //! The bodies of deliveries, one file per format.
 
 mod arsys;
+mod changegear;
+pub mod datagerry;
 mod fields;
 #[cfg(test)]
 mod golden;
@@ -20,7 +22,13 @@ use crate::webhook::Webhook;
 use http::{HeaderName, HeaderValue};
 
 /// Every format. A new one is a file and a line here.
-pub const FORMATS: &[&dyn Format] = &[&native::Native, &arsys::Arsys, &itrp::Itrp];
+pub const FORMATS: &[&dyn Format] = &[
+    &native::Native,
+    &arsys::Arsys,
+    &itrp::Itrp,
+    &datagerry::DataGerry,
+    &changegear::ChangeGear,
+];
 
 /// The format of a webhook that names none.
 pub const DEFAULT: &str = "native";

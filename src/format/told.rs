@@ -62,3 +62,55 @@ pub(super) fn arsys(body: &[u8]) -> Option<Told> {
     let arsys: Arsys = serde_json::from_slice(body).ok()?;
     Some(Told { new: arsys.entry_details, old: None })
 }
+
+/// The part of a `datagerry` body that is about rows.
+#[derive(Deserialize)]
+struct DataGerry {
+    object_before: Option<Object>,
+    object_after: Option<Object>,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    fields: Vec<Field>,
+}
+
+#[derive(Deserialize)]
+struct Field {
+    name: String,
+    value: Box<RawValue>,
+}
+
+impl Object {
+    fn values(self) -> Values {
+        self.fields.into_iter().map(|field| (field.name, field.value)).collect()
+    }
+}
+
+/// What a `datagerry` body tells: both rows, as far as they are known.
+pub(super) fn datagerry(verb: Verb, body: &[u8]) -> Option<Told> {
+    let DataGerry { object_before, object_after } = serde_json::from_slice(body).ok()?;
+    let new = object_after.map(Object::values);
+    // what a delete does not tell of is not known, and what else has no row after it is no body of ours
+    if new.is_none() && verb != Verb::Delete {
+        return None;
+    }
+    Some(Told { new: new.unwrap_or_default(), old: object_before.map(Object::values) })
+}
+
+/// The part of a `changegear` body that is about rows.
+#[derive(Deserialize)]
+struct ChangeGear {
+    #[serde(rename = "Entity")]
+    entity: Values,
+}
+
+/// What a `changegear` body tells: the row after the change, of a delete the one before it.
+pub(super) fn changegear(verb: Verb, body: &[u8]) -> Option<Told> {
+    let ChangeGear { entity } = serde_json::from_slice(body).ok()?;
+    let told = match verb {
+        Verb::Delete => Told { new: Values::new(), old: Some(entity) },
+        Verb::Create | Verb::Update | Verb::Merge => Told { new: entity, old: None },
+    };
+    Some(told)
+}

@@ -17,6 +17,7 @@ mod demo;
 mod dispatch;
 mod doctor;
 mod endpoints;
+mod formats;
 mod fuzzed;
 mod guarantees;
 mod mail;

@@ -80,7 +80,7 @@ fn narrowed(mut document: Value) -> Value {
         ("events", list(words(&["create", "update", "merge", "delete", "request.update"]))),
         ("condition", words(&["'Status' = \"New\"", "'Short Description' LIKE \"%a%\""])),
         ("payload_fields", list(words(&["Status", "Short Description", "8"]))),
-        ("format", words(&["native", "arsys"])),
+        ("format", words(&["native", "arsys", "itrp", "datagerry", "changegear"])),
         ("name", json!({ "type": "string", "pattern": "^[a-z]{1,20}$" })),
         ("mail_exceptions_to", list(words(&["desk@example.org", "Boss <boss@example.org>"]))),
         ("on_exhausted", words(&["skip", "block"])),

@@ -323,6 +323,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The HTTP status of an outcome that is told by its text; none where no answer came.
+    pub fn status_of(text: &str) -> Option<u16> {
+        let code = text.split(' ').next()?;
+        (code.len() == 3).then(|| code.parse().ok())?
+    }
+
     /// Whether the endpoint took the delivery: 2xx.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Answered { status: 200..=299, .. })

@@ -28,13 +28,14 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Given<T> {
 }
 
 /// Whether the body is said to be JSON, of whatever kind.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     name == "application/json" || name.starts_with("application/") && name.ends_with("+json")
 }
 
-async fn bytes_of(body: Body) -> Result<bytes::Bytes, Problem> {
+/// A body, if it is not too large.
+pub(super) async fn bytes_of(body: Body) -> Result<bytes::Bytes, Problem> {
     to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
         let is_too_large = std::error::Error::source(&error)
             .is_some_and(|source| source.to_string().contains("length limit exceeded"));
@@ -48,7 +49,7 @@ async fn bytes_of(body: Body) -> Result<bytes::Bytes, Problem> {
 }
 
 /// A body's value.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());

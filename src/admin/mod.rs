@@ -7,6 +7,7 @@ mod arsys;
 mod attempts;
 mod certificates;
 mod connections;
+mod datagerry;
 pub mod gate;
 pub mod given;
 pub mod hashes;
@@ -242,4 +243,5 @@ fn routes(shown: &Shown, gate: &Gate) -> Router {
         .merge(api::routes(shown, gate))
         .merge(arsys::routes(shown, gate))
         .merge(itrp::routes(shown, gate))
+        .merge(datagerry::routes(shown, gate))
 }

@@ -64,19 +64,13 @@ pub async fn last_events(
         // purged in the meantime
         let Some(detail) = queue.delivery(DeliveryRef::Number(summary.number)).await? else { continue };
         let body = [&detail.body.head[..], &detail.body.tail[..]].concat();
-        // which format it was is not kept with it: the one that says most is it
-        let told = format::FORMATS.iter().filter_map(|format| format.told(summary.verb, &body));
-        let told = told.max_by_key(told_fields).unwrap_or_default();
+        let told = format::told_of(summary.verb, &body);
         match same {
             Some(at) => complete(&mut events[at].told, told),
             None => events.push(Sampled { summary, told }),
         }
     }
     Ok(events)
-}
-
-fn told_fields(told: &Told) -> usize {
-    told.new.len() + told.old.as_ref().map_or(0, |old| 1 + old.len())
 }
 
 /// The bodies of one event tell of the same rows.

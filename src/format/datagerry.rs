@@ -151,8 +151,11 @@ fn write_fields<'a>(
     out.push(b']');
 }
 
-/// Appends an id: the product's are whole numbers, so one that reads as such is one.
 fn write_id(id: &str, out: &mut Vec<u8>) {
-    let is_number = id.parse().is_ok_and(|number: i64| number.to_string() == id);
-    if is_number { out.extend_from_slice(id.as_bytes()) } else { write_text(id, out) }
+    if number_of(id).is_some() { out.extend_from_slice(id.as_bytes()) } else { write_text(id, out) }
+}
+
+/// The number that an id is: the product's are whole numbers. None where it is a text that no number is written as.
+pub fn number_of(id: &str) -> Option<i64> {
+    id.parse().ok().filter(|number: &i64| number.to_string() == id)
 }

@@ -38,6 +38,13 @@ pub fn find(name: &str) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.name() == name)
 }
 
+/// What a body tells of its event's rows. Which format it has is not kept with it: the one that says most is it.
+pub fn told_of(verb: Verb, body: &[u8]) -> Told {
+    let told = FORMATS.iter().filter_map(|format| format.told(verb, body));
+    let fields = |told: &Told| told.new.len() + told.old.as_ref().map_or(0, |old| 1 + old.len());
+    told.max_by_key(fields).unwrap_or_default()
+}
+
 /// How an event becomes a body.
 ///
 /// A body is a head of its own and a tail. The tail must depend on nothing but the event and the parts of the

@@ -330,6 +330,9 @@ pub trait Queue: Send + Sync {
     /// The same, where some webhooks have times of their own.
     fn purge_each(&self, before: EndedBefore) -> Answer<'_, u64>;
 
+    /// Removes a delivery that is finished; its sequence number stays as a range. Returns whether there was one.
+    fn purge_one(&self, place: Place) -> Answer<'_, bool>;
+
     // --- for privacy
 
     /// Removes all that is kept of an entry: bodies, attempts and held events; its sequence numbers stay as ranges.
@@ -495,13 +498,15 @@ pub struct Page {
     pub next: Option<Place>,
 }
 
-/// One delivery, by either of its names.
+/// One delivery, by one of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryRef {
     /// `7/1234`.
     Number(DeliveryNumber),
     /// `msg_…`; found by reading through.
     Id(DeliveryId),
+    /// Where it stands among all.
+    Place(Place),
 }
 
 /// A delivery in a list.
@@ -511,6 +516,8 @@ pub struct DeliverySummary {
     pub number: DeliveryNumber,
     /// Its identity.
     pub id: DeliveryId,
+    /// Where it stands among all; it keeps this for as long as it is kept.
+    pub place: Place,
     /// Where it stands.
     pub state: State,
     /// The form.

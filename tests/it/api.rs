@@ -4,6 +4,8 @@
 mod arsys;
 #[path = "api/crowd.rs"]
 mod crowd;
+#[path = "api/datagerry.rs"]
+mod datagerry;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/ims.rs"]

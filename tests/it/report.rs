@@ -176,6 +176,9 @@ impl Queue for Full {
     fn purge_each(&self, _: walhook::queue::EndedBefore) -> Answer<'_, u64> {
         unreachable!()
     }
+    fn purge_one(&self, _: walhook::queue::Place) -> Answer<'_, bool> {
+        unreachable!()
+    }
     fn purge_entry(&self, _: walhook::queue::EntryRef, _: bool) -> Answer<'_, walhook::queue::EntryPurged> {
         unreachable!()
     }

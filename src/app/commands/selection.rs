@@ -90,7 +90,7 @@ pub(super) async fn choice(queue: &dyn Queue, choice: &cli::Choice) -> Result<Ve
     for text in &choice.deliveries {
         let number = match delivery(&standings, text)? {
             DeliveryRef::Number(number) => number,
-            which @ DeliveryRef::Id(_) => match queue.delivery(which).await? {
+            which @ (DeliveryRef::Id(_) | DeliveryRef::Place(_)) => match queue.delivery(which).await? {
                 Some(detail) => detail.summary.number,
                 None => return Err(Failure::no(format!("there is no delivery {text}"))),
             },

@@ -108,12 +108,14 @@ mod tests {
     use crate::event::Verb;
     use crate::form::Lane;
     use crate::lsn::{Lsn, Position};
+    use crate::queue::Place;
     use crate::webhook::WebhookId;
 
     fn delivery(sequence: u64, state: State, attempts: u32) -> DeliverySummary {
         DeliverySummary {
             number: DeliveryNumber { webhook: WebhookId(7), sequence },
             id: DeliveryId([1; 16]),
+            place: Place(sequence),
             state,
             form: "incident".into(),
             verb: Verb::Create,

@@ -3,7 +3,7 @@
 //! Every step reads a bounded number of blocks, so that no reader holds the write-ahead log of the file for long.
 
 use super::arrived::{self, Arrived};
-use super::block::{Block, Delivery, Event, Rows};
+use super::block::{Block, Delivery, Event, Home, Rows};
 use super::books::Book;
 use super::fault::Fault;
 use super::index::Index;
@@ -158,6 +158,7 @@ pub(super) fn found_of(block: &Block, delivery: &Delivery, event: &Event, fates:
         summary: DeliverySummary {
             number: DeliveryNumber { webhook: delivery.webhook, sequence: delivery.sequence },
             id: delivery.id,
+            place: Home::new(block.id, delivery.place).into(),
             state,
             form: event.form.clone(),
             verb: event.verb,
@@ -273,6 +274,7 @@ pub(super) fn delivery(connection: &Connection, which: DeliveryRef) -> Result<Op
     let number = match which {
         DeliveryRef::Number(number) => Some(number),
         DeliveryRef::Id(id) => find(connection, id)?,
+        DeliveryRef::Place(place) => at(connection, place.into())?,
     };
     let Some(number) = number else { return Ok(None) };
     let filter =
@@ -293,6 +295,12 @@ pub(super) fn delivery(connection: &Connection, which: DeliveryRef) -> Result<Op
     };
     summary.last_outcome = attempts.last().map(|attempt| attempt.outcome.to_string());
     Ok(Some(DeliveryDetail { summary, body: block.body(delivery), attempts }))
+}
+
+fn at(connection: &Connection, home: Home) -> Result<Option<DeliveryNumber>, Fault> {
+    let Some(block) = Block::read_events(connection, home.block())? else { return Ok(None) };
+    let number = |one: &Delivery| DeliveryNumber { webhook: one.webhook, sequence: one.sequence };
+    Ok(block.at(home.place()).map(|(delivery, _)| number(delivery)))
 }
 
 fn find(connection: &Connection, id: DeliveryId) -> Result<Option<DeliveryNumber>, Fault> {

@@ -609,6 +609,10 @@ impl Queue for SqliteQueue {
         })
     }
 
+    fn purge_one(&self, place: Place) -> Answer<'_, bool> {
+        self.write("purge a delivery", 0, move |writer| writer.purge_one(place.into()))
+    }
+
     fn purge_entry(&self, entry: EntryRef, drop_unfinished: bool) -> Answer<'_, EntryPurged> {
         Box::pin(privacy::purge(self, entry, drop_unfinished))
     }

@@ -1,7 +1,7 @@
 //! Purging: finished deliveries go, their sequence numbers stay as ranges.
 
 use super::arrived;
-use super::block::{Block, Delivery, Event};
+use super::block::{Block, Delivery, Event, Home};
 use super::fault::Fault;
 use super::operate::Sweep;
 use super::ranges::append_range;
@@ -72,6 +72,19 @@ impl Writer {
             self.round = Round::BEGINNING;
         }
         Ok((purged, is_over))
+    }
+
+    /// Removes a delivery that has ended. Returns whether there was one.
+    pub(super) fn purge_one(&mut self, home: Home) -> Result<bool, Fault> {
+        self.store_ending()?;
+        if Block::read_events(&self.connection, home.block())?.is_none() {
+            return Ok(false);
+        }
+        let mut ranges = Vec::new();
+        let is_meant = |one: &Delivery, _: &Event| one.place == home.place();
+        let purged = self.purge_block(home.block(), &is_meant, &mut ranges)?;
+        self.merge_ranges(ranges)?;
+        Ok(purged > 0)
     }
 
     /// The next blocks of the round, each with the time since when nothing ended in it and how far the round has come

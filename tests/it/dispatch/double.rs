@@ -352,6 +352,10 @@ impl Queue for MemoryQueue {
         })
     }
 
+    fn purge_one(&self, _: walhook::queue::Place) -> Answer<'_, bool> {
+        not_here()
+    }
+
     fn purge_entry(&self, _: walhook::queue::EntryRef, _: bool) -> Answer<'_, walhook::queue::EntryPurged> {
         not_here()
     }

@@ -10,7 +10,7 @@ use walhook::delivery::{
 };
 use walhook::form::{BindingRecord, Lane, LaneRule};
 use walhook::lsn::{Lsn, Position, Progress};
-use walhook::queue::{DeliveryRef, Error, Filter, Queue, StagedChange, WebhookState};
+use walhook::queue::{DeliveryRef, Error, Filter, Place, Queue, StagedChange, WebhookState};
 use walhook::webhook::WebhookId;
 
 /// Makes a fresh queue with a clock.
@@ -55,6 +55,7 @@ async fn for_books(make: &impl Factory) {
 async fn for_people(make: &impl Factory) {
     lists_show_what_fits_newest_first(make).await;
     what_is_purged_leaves_merged_ranges(make).await;
+    one_that_is_finished_can_be_purged(make).await;
     what_comes_while_a_webhook_is_being_deleted_stays(make).await;
 }
 
@@ -440,9 +441,42 @@ async fn lists_show_what_fits_newest_first(make: &impl Factory) {
     let number = DeliveryNumber { webhook: WebhookId(7), sequence: 2 };
     let detail = queue.delivery(DeliveryRef::Number(number)).await.unwrap().unwrap();
     assert_eq!(detail.summary.last_outcome.as_deref(), Some("400 Bad Request"));
-    assert_eq!((detail.attempts.len(), detail.body.head), (1, Bytes::from("head 7/2;")));
+    assert_eq!((detail.attempts.len(), &detail.body.head), (1, &Bytes::from("head 7/2;")));
     let same = queue.delivery(DeliveryRef::Id(detail.summary.id)).await.unwrap().unwrap();
     assert_eq!(same.summary, detail.summary);
+    let same = queue.delivery(DeliveryRef::Place(detail.summary.place)).await.unwrap().unwrap();
+    assert_eq!(same, detail);
+    for nowhere in [0, detail.summary.place.0 + 20, u64::MAX] {
+        assert_eq!(queue.delivery(DeliveryRef::Place(Place(nowhere))).await.unwrap(), None);
+    }
+}
+
+async fn one_that_is_finished_can_be_purged(make: &impl Factory) {
+    let queue = make(&Turned::new());
+    let queue = &*queue;
+    register(queue, &[7]).await;
+    let mut feed = Feed::new();
+    queue.enqueue(feed.transaction(&[(1, &[7]), (2, &[7]), (3, &[7]), (4, &[7])])).await.unwrap();
+    let mut claims = claim(queue, 3).await;
+    let third = claims.pop().unwrap();
+    queue.settle(claims.into_iter().map(delivered).chain([dead(third)]).collect()).await.unwrap();
+    let all = queue.deliveries(Filter::default(), 10).await.unwrap();
+    let places: Vec<Place> = all.iter().rev().map(|one| one.place).collect();
+    let purged = async |place| queue.purge_one(place).await.unwrap();
+    // neither what waits nor a dead letter goes, and nothing goes twice
+    assert!(!purged(places[3]).await && !purged(places[2]).await && !purged(Place(u64::MAX)).await);
+    assert!(purged(places[0]).await && !purged(places[0]).await);
+    let left = queue.deliveries(Filter::default(), 10).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.place).collect::<Vec<_>>(), [places[3], places[2], places[1]]);
+    let ranges = queue.ranges(None).await.unwrap();
+    let ranges: Vec<_> = ranges.iter().map(|range| (range.first, range.last, range.state)).collect();
+    assert_eq!(ranges, [(1, 1, State::Delivered)]);
+    assert_eq!(drain(queue).await, [(7, 4)]);
+    for place in [places[1], places[3]] {
+        assert!(purged(place).await);
+    }
+    let left = queue.deliveries(Filter::default(), 10).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.place).collect::<Vec<_>>(), [places[2]]);
 }
 
 async fn what_is_purged_leaves_merged_ranges(make: &impl Factory) {

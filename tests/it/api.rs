@@ -2,6 +2,8 @@
 
 #[path = "api/arsys.rs"]
 mod arsys;
+#[path = "api/changegear.rs"]
+mod changegear;
 #[path = "api/crowd.rs"]
 mod crowd;
 #[path = "api/datagerry.rs"]

@@ -22,13 +22,8 @@ use crate::webhook::Webhook;
 use http::{HeaderName, HeaderValue};
 
 /// Every format. A new one is a file and a line here.
-pub const FORMATS: &[&dyn Format] = &[
-    &native::Native,
-    &arsys::Arsys,
-    &itrp::Itrp,
-    &datagerry::DataGerry,
-    &changegear::ChangeGear,
-];
+pub const FORMATS: &[&dyn Format] =
+    &[&native::Native, &arsys::Arsys, &itrp::Itrp, &datagerry::DataGerry, &changegear::ChangeGear];
 
 /// The format of a webhook that names none.
 pub const DEFAULT: &str = "native";

@@ -3,11 +3,11 @@
 use super::given::Parameters;
 use super::list::{Document, Listing, now};
 use super::trouble::{Answer, Trouble};
-use super::words::{DataGerry, active, required};
+use super::words::{DataGerry, required};
 use crate::admin::Shown;
 use crate::admin::gate::Base;
 use crate::admin::registering::{self, By, book, books, wait_for_effect};
-use crate::admin::translation::{Native, Words as _, put_in, set};
+use crate::admin::translation::{Native, Words as _, put_in};
 use crate::queue::WebhookState;
 use crate::registry::{self, Refusal};
 use crate::webhook::WebhookId;
@@ -78,19 +78,13 @@ pub(super) async fn change(
     if given.get("public_id").is_some_and(is_other) {
         return Err(Trouble::wrong(format!("public_id is that of the path, {id}, and cannot be changed")));
     }
-    // a suspended one was shown as not active: who sends that back means it
-    let is_off = given.get("active").is_some_and(|said| active(said) == Ok(false));
-    let stays_off = is_off && is_suspended(&shown, id).await?;
     let edited = shown.registrar.edit(id, None, |native| {
         // the name that stands for none is none when it comes back
         if !native.contains_key("name") && given.get("name") == Some(&json!(format!("webhook {id}"))) {
             given.remove("name");
         }
-        put_in(&DataGerry, &given, native)?;
-        if stays_off {
-            set(native, &["enabled"], false.into());
-        }
-        Ok::<_, Trouble>(())
+        // a suspended one was shown as not active: who sends that back means it, and any other edit ends the suspension
+        Ok::<_, Trouble>(put_in(&DataGerry, &given, native)?)
     });
     let row = edited.await?;
     wait_for_effect(&shown, &row).await;

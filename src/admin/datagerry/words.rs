@@ -51,7 +51,7 @@ fn missing(field: &str) -> Fault {
 }
 
 /// Whether a webhook is to be served: true or false, as JSON or as a text of the page.
-pub(super) fn active(value: &Value) -> Result<bool, Fault> {
+fn active(value: &Value) -> Result<bool, Fault> {
     match value {
         Value::Bool(active) => Ok(*active),
         Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),

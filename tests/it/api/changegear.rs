@@ -142,7 +142,13 @@ async fn a_webhook_with_all_its_fields_does_what_they_say() {
     // it can be tried, and a name may stand there twice
     let tried = api.post(&format!("{path}/test"), Value::Null).await;
     assert_eq!((tried.status, &tried.json["success"]), (200, &json!(true)), "{}", tried.json);
-    assert_eq!(receiver.requests()[4].json()["test"], true);
+    let trial = receiver.requests()[4].json();
+    assert_eq!(
+        (&trial["test"], &trial["Event"], &trial["EntityType"]),
+        (&json!(true), &json!("Create"), &json!("Incident")),
+        "{trial}"
+    );
+    assert!(trial["Entity"]["summary"].is_string(), "{trial}");
     receiver.reply(Reply::status(401));
     assert_eq!(api.post(&format!("{path}/test"), Value::Null).await.json["success"], false);
     let mut open = webhook;

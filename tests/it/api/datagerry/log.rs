@@ -60,6 +60,12 @@ async fn the_log_tells_what_became_of_deliveries() {
     assert!(status == 400 && message.contains("dead") && message.contains(&remedy), "{told}");
     assert_eq!(found("").await, ids[1..]);
 
+    // where no answer came there is no code
+    receiver.reply(Reply::cut());
+    one_by_one(&session, &["insert into ticket values (4, 'cut off')"]).await;
+    let cut = &datagerry.events(4).await[3];
+    assert_eq!((&cut["response_code"], &cut["status"]), (&Value::Null, &json!(false)), "{cut}");
+
     // of bodies in other formats it tells the rows as far as they stand there
     let native = format!(
         "insert into walhook.webhook (form, events, url) values ('ticket', '{{update}}', '{}')",

@@ -6,10 +6,10 @@ use super::trouble::{Answer, Trouble};
 use super::words::{DataGerry, required};
 use crate::admin::Shown;
 use crate::admin::gate::Base;
-use crate::admin::registering::{self, By, book, books, wait_for_effect};
+use crate::admin::listed;
+use crate::admin::registering::{self, By, wait_for_effect};
 use crate::admin::translation::{Native, Words as _, put_in};
-use crate::queue::WebhookState;
-use crate::registry::{self, Refusal};
+use crate::registry;
 use crate::webhook::WebhookId;
 use axum::Json;
 use axum::extract::{Path, State as On};
@@ -45,25 +45,16 @@ pub(super) async fn create(
 /// Lists webhooks.
 pub(super) async fn list(On(shown): On<Shown>, base: Base, uri: Uri) -> Answer<Response> {
     let listing = Listing::read(uri.query().unwrap_or_default(), FIELDS)?;
-    let rows = match shown.registrar.door.all(None).await {
-        // nothing is registered where nothing can be
-        Err(registry::Error::NoTable) => Vec::new(),
-        rows => rows.map_err(Refusal::Table)?.unwrap_or_default(),
-    };
-    let books = books(&shown).await?;
-    let is_suspended =
-        |id: WebhookId| books.get(&id).is_some_and(|book| book.state == WebhookState::Suspended);
-    let registered = rows.iter().filter_map(|row| Some((row.id()?, registry::shown(row))));
-    let own = shown.webhooks_of_file();
-    let all = registered.chain(own.iter().map(|own| (own.id, of_file(own))));
-    let told = all.map(|(id, native)| tell(id, &native, is_suspended(id))).collect();
+    let all = listed::all(&shown).await?;
+    let told = all.iter().map(|one| tell(one.id, &one.native, one.is_suspended())).collect();
     let (results, total) = listing.pick(told);
     Ok(listing.answer(results, total, &base, &uri))
 }
 
 /// Shows a webhook.
 pub(super) async fn show(On(shown): On<Shown>, Path(id): Path<String>) -> Answer<Response> {
-    let document = document(&shown, named(&id)?).await?;
+    let one = listed::one(&shown, named(&id)?).await?.ok_or_else(|| Trouble::gone(&id))?;
+    let document = tell(one.id, &one.native, one.is_suspended());
     Ok(([(CACHE_CONTROL, "no-store")], Json(document)).into_response())
 }
 
@@ -80,7 +71,7 @@ pub(super) async fn change(
     }
     let edited = shown.registrar.edit(id, None, |native| {
         // the name that stands for none is none when it comes back
-        if !native.contains_key("name") && given.get("name") == Some(&json!(format!("webhook {id}"))) {
+        if !native.contains_key("name") && given.get("name") == Some(&name_of(id)) {
             given.remove("name");
         }
         // a suspended one was shown as not active: who sends that back means it, and any other edit ends the suspension
@@ -88,7 +79,7 @@ pub(super) async fn change(
     });
     let row = edited.await?;
     wait_for_effect(&shown, &row).await;
-    let result = tell(id, &registry::shown(&row), false);
+    let result = tell(id, &registry::masked(&row), false);
     let body = json!({ "result": result, "response_type": "UPDATE", "time": now() });
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
@@ -105,28 +96,18 @@ pub(super) async fn delete(On(shown): On<Shown>, Path(id): Path<String>) -> Answ
 fn tell(id: WebhookId, native: &Native, is_suspended: bool) -> Document {
     let mut told = Document::from_iter([("public_id".to_owned(), id.0.into())]);
     told.extend(DataGerry.show(native));
+    if !native.contains_key("name") {
+        told.insert("name".into(), name_of(id));
+    }
     if is_suspended {
         told.insert("active".into(), false.into());
     }
     told
 }
 
-async fn document(shown: &Shown, id: WebhookId) -> Answer<Document> {
-    let native = match shown.webhook_of_file(id) {
-        Some(own) => of_file(&own),
-        None => match shown.registrar.find(id).await {
-            Err(Refusal::Table(registry::Error::NoTable)) => return Err(Trouble::gone(&id.to_string())),
-            row => registry::shown(&row?),
-        },
-    };
-    Ok(tell(id, &native, is_suspended(shown, id).await?))
-}
-
-/// A webhook of the configuration file with its name, by which the file knows it.
-fn of_file(webhook: &crate::webhook::Webhook) -> Native {
-    let mut native = registry::described(webhook);
-    native.insert("name".into(), webhook.name.clone().into());
-    native
+/// What stands for the name of a webhook that has none.
+fn name_of(id: WebhookId) -> Value {
+    format!("webhook {id}").into()
 }
 
 fn named(id: &str) -> Answer<WebhookId> {
@@ -136,8 +117,4 @@ fn named(id: &str) -> Answer<WebhookId> {
 
 fn changeable(shown: &Shown, id: &str) -> Answer<WebhookId> {
     Ok(registering::changeable(shown, named(id)?.0)?)
-}
-
-async fn is_suspended(shown: &Shown, id: WebhookId) -> Answer<bool> {
-    Ok(book(shown, id).await?.is_some_and(|book| book.state == WebhookState::Suspended))
 }

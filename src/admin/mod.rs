@@ -16,6 +16,8 @@ mod itrp;
 mod listed;
 mod login;
 mod nouns;
+#[cfg(test)]
+mod one_model;
 pub mod problem;
 mod registering;
 pub mod sample;

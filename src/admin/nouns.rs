@@ -27,7 +27,8 @@ impl Nouns {
         pairs
     }
 
-    fn noun_of<'a>(&'a self, form: &'a str) -> &'a str {
+    /// The noun of a form; its name where it is not known.
+    pub(super) fn noun_of<'a>(&'a self, form: &'a str) -> &'a str {
         let mut known = self.0.iter().flat_map(|described| &described.forms);
         known.find(|known| known.form.name == form).map_or(form, |known| &known.form.noun)
     }

@@ -7,7 +7,7 @@
 mod login;
 mod trouble;
 mod webhooks;
-mod words;
+pub(super) mod words;
 
 use super::Shown;
 use super::gate::{Administrator, Gate};

@@ -1,5 +1,6 @@
 //! AR System's words for a webhook.
 
+use crate::admin::nouns::Nouns;
 use crate::admin::translation::{Native, Words, fault, get, set};
 use crate::catalog::Description;
 use crate::event::Verb;
@@ -36,9 +37,9 @@ pub(super) fn webhook_of(id: &str) -> Option<WebhookId> {
 }
 
 /// The words, on the forms that there are.
-pub(super) struct ArSystem {
+pub(in crate::admin) struct ArSystem {
     /// None where no catalogue has been read yet: then names of fields are not judged.
-    pub(super) described: Option<Arc<Description>>,
+    pub(in crate::admin) described: Option<Arc<Description>>,
 }
 
 impl ArSystem {
@@ -64,6 +65,52 @@ impl ArSystem {
             (Some(form), _) => (form.into(), plain(None)),
             (None, Some((noun, _))) => (self.form_of(noun).unwrap_or(noun).into(), plain(Some(noun))),
             (None, None) => (Value::Null, plain(None)),
+        }
+    }
+
+    /// Puts a form in the place of the one that is shown. Others, which cannot be told here, stay.
+    fn put_form(&self, name: &str, native: &mut Native) {
+        let forms = texts(get(native, &["forms"]));
+        let (_, events) = self.form_and_events(native);
+        if let ([_, others @ ..], true) = (&*forms, get(native, &["form"]).is_null())
+            && !others.is_empty()
+        {
+            let others = others.iter().copied().filter(|other| *other != name);
+            let forms: Vec<&str> = std::iter::once(name).chain(others).collect();
+            set(native, &["forms"], json!(forms));
+            return;
+        }
+        let others = pairs_of_others(native);
+        if others.is_empty() {
+            // pairs of events name forms themselves: they are of the form from now on
+            set(native, &["forms"], Value::Null);
+            set(native, &["form"], name.into());
+            if !events.is_empty() {
+                set(native, &["events"], events.into());
+            }
+        } else {
+            let described = Nouns(self.described.clone());
+            set(native, &["events"], pairs(described.noun_of(name), &events, others));
+        }
+    }
+
+    /// Puts events of the form that is shown. Those of others, which cannot be told here, stay, where they are others;
+    /// where several forms have the same events, they still have.
+    fn put_events(&self, verbs: &[Value], native: &mut Native) {
+        let (form, _) = self.form_and_events(native);
+        let is_named = !get(native, &["form"]).is_null() || !get(native, &["forms"]).is_null();
+        let others = pairs_of_others(native);
+        match first_noun(native).filter(|_| !is_named && !others.is_empty()) {
+            Some(noun) => {
+                let events = pairs(&noun, verbs, others);
+                set(native, &["events"], events);
+            }
+            None => {
+                set(native, &["events"], verbs.into());
+                if !is_named {
+                    set(native, &["form"], form);
+                }
+            }
         }
     }
 
@@ -157,25 +204,14 @@ impl Words for ArSystem {
                 let Some(name) = value.as_str().filter(|name| !name.is_empty()) else {
                     return Err(missing("form_name"));
                 };
-                // pairs of events name forms themselves: they are of the form from now on
-                let (_, events) = self.form_and_events(native);
-                set(native, &["forms"], Value::Null);
-                set(native, &["form"], name.into());
-                if !events.is_empty() {
-                    set(native, &["events"], events.into());
-                }
+                self.put_form(name, native);
             }
             "condition" => {
                 let text = text("condition", value)?.filter(|text| !text.trim().is_empty());
                 set(native, &["condition"], text.map_or(Value::Null, Value::from));
             }
             "entry_events" => {
-                let (form, _) = self.form_and_events(native);
-                set(native, &["events"], events(value)?);
-                // several forms cannot be told here, so they stay as they are
-                if get(native, &["form"]).is_null() && get(native, &["forms"]).is_null() {
-                    set(native, &["form"], form);
-                }
+                self.put_events(&events(value)?, native);
             }
             "payload_fields" => self.put_fields(value, native)?,
             "callback" => put_callback(&self.show(native)["callback"], value, native)?,
@@ -215,6 +251,32 @@ pub(super) fn required(given: &Map<String, Value>) -> Vec<Fault> {
     faults
 }
 
+/// The noun of the first pair, whose form is the one that is shown.
+fn first_noun(native: &Native) -> Option<String> {
+    let pair = texts(get(native, &["events"])).into_iter().find_map(|event| event.rsplit_once('.'));
+    pair.map(|(noun, _)| noun.to_owned())
+}
+
+/// The pairs whose form is not the one that is shown.
+fn pairs_of_others(native: &Native) -> Vec<String> {
+    let shown = first_noun(native);
+    let is_other =
+        |event: &&str| event.rsplit_once('.').is_some_and(|(noun, _)| Some(noun) != shown.as_deref());
+    texts(get(native, &["events"])).into_iter().filter(is_other).map(str::to_owned).collect()
+}
+
+/// Pairs of a noun, and behind them those of others.
+fn pairs(noun: &str, verbs: &[Value], others: Vec<String>) -> Value {
+    let mut pairs: Vec<String> =
+        verbs.iter().filter_map(Value::as_str).map(|verb| format!("{noun}.{verb}")).collect();
+    for other in others {
+        if !pairs.contains(&other) {
+            pairs.push(other);
+        }
+    }
+    json!(pairs)
+}
+
 fn missing(field: &str) -> Fault {
     fault(field, format!("{field} is missing"), "")
 }
@@ -236,7 +298,7 @@ fn flag(field: &str, value: &Value) -> Result<(), Fault> {
 }
 
 /// Events in any letter case, each once, in the order in which they were given.
-fn events(value: &Value) -> Result<Value, Fault> {
+fn events(value: &Value) -> Result<Vec<Value>, Fault> {
     let known = || format!("write some of {}", Verb::ALL.map(Verb::as_str).join(", "));
     let wrong = |message: String| fault("entry_events", message, &known());
     let Some(given) = value.as_array() else { return Err(wrong("entry_events is no list".into())) };
@@ -248,7 +310,10 @@ fn events(value: &Value) -> Result<Value, Fault> {
             events.push(verb.as_str());
         }
     }
-    if events.is_empty() { Err(wrong("no event is named".into())) } else { Ok(json!(events)) }
+    if events.is_empty() {
+        return Err(wrong("no event is named".into()));
+    }
+    Ok(events.into_iter().map(Value::from).collect())
 }
 
 /// An object, or the text of one.
@@ -277,7 +342,13 @@ fn put_callback(shown: &Value, given: &Value, native: &mut Native) -> Result<(),
         Some(Value::Null) => set(native, &["callback", "authentication"], json!({ "type": "NO_AUTH" })),
         Some(Value::Object(given)) => {
             let scheme = given.get("type").and_then(Value::as_str).unwrap_or("NO_AUTH").to_uppercase();
-            let mut authentication = Map::from_iter([("type".to_owned(), scheme.into())]);
+            let mut authentication = match get(native, &["callback", "authentication"]) {
+                // of the same kind, what cannot be told here stays
+                Value::Object(stored) if shown["authentication"]["type"] == *scheme => stored.clone(),
+                _ => Map::new(),
+            };
+            authentication.retain(|name, _| !SETTINGS.contains(&name.as_str()));
+            authentication.insert("type".to_owned(), scheme.into());
             for name in SETTINGS {
                 if let Some(value) = given.get(name).filter(|value| !value.is_null()) {
                     authentication.insert(name.to_owned(), value.clone());

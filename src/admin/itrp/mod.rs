@@ -10,7 +10,7 @@ mod trouble;
 mod uri;
 mod verification;
 mod webhooks;
-mod words;
+pub(super) mod words;
 
 pub use account::Settings;
 

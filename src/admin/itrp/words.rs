@@ -14,8 +14,8 @@ const SOURCE_LENGTH_MAX: usize = 30;
 const SOURCE_ID_LENGTH_MAX: usize = 128;
 
 /// The words, on the forms that there are.
-pub(super) struct Itrp {
-    pub(super) nouns: Nouns,
+pub(in crate::admin) struct Itrp {
+    pub(in crate::admin) nouns: Nouns,
 }
 
 impl Words for Itrp {

@@ -18,6 +18,8 @@ mod invented;
 mod itrp;
 #[path = "api/policies.rs"]
 mod policies;
+#[path = "api/one_model.rs"]
+mod one_model;
 #[path = "api/registering.rs"]
 mod registering;
 #[path = "api/running.rs"]

@@ -5,7 +5,7 @@ use crate::registration::{CONFIG, arrived, one_by_one};
 use crate::running::{Running, Site};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-use walhook::admin::hashes::PasswordHash;
+use walhook::admin::hashes::{PasswordHash, TokenHash};
 use walhook::secret::Secret;
 
 /// A help desk whose fields have the names and numbers of the seed's samples.
@@ -32,6 +32,9 @@ table = "person"
 
 const PASSWORD: &str = "grass-and-heather";
 
+/// A token for the other interfaces.
+pub(super) const TOKEN: &str = "wht_0123456789abcdefghijklmnopqrstuvwxyzABCDEF";
+
 pub(super) struct ArSystem {
     pub(super) site: Site,
     pub(super) walhook: Running,
@@ -49,7 +52,11 @@ impl ArSystem {
                 hash.expose()
             )
         };
-        let users = user("Demo", "admin") + &user("guest", "viewer");
+        let token = format!(
+            "[[admin.tokens]]\nname = \"program\"\ntoken = \"{}\"\nrole = \"admin\"\n",
+            TokenHash::of(TOKEN)
+        );
+        let users = user("Demo", "admin") + &user("guest", "viewer") + &token;
         site.configure(&format!("{users}{CONFIG}{FORMS}"));
         assert_eq!(site.run(&["setup", "--apply", "--registration"]).0, 0);
         let walhook = site.start_again(&[]).await;

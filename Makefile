@@ -55,6 +55,7 @@ demo: postgres
 
 test: postgres fault-tools
 	@scripts/schemathesis
+	@scripts/clients
 	$(CARGO) test --all-targets
 	$(CARGO) test --doc
 

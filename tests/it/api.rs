@@ -4,6 +4,8 @@
 mod arsys;
 #[path = "api/changegear.rs"]
 mod changegear;
+#[path = "api/clients.rs"]
+mod clients;
 #[path = "api/crowd.rs"]
 mod crowd;
 #[path = "api/datagerry.rs"]

@@ -30,7 +30,7 @@ name = "User"
 table = "person"
 "#;
 
-const PASSWORD: &str = "grass-and-heather";
+pub(super) const PASSWORD: &str = "grass-and-heather";
 
 /// A token for the other interfaces.
 pub(super) const TOKEN: &str = "wht_0123456789abcdefghijklmnopqrstuvwxyzABCDEF";

@@ -26,6 +26,8 @@ mod one_model;
 mod registering;
 #[path = "api/running.rs"]
 mod running;
+#[path = "api/samples.rs"]
+mod samples;
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;

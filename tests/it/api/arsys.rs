@@ -44,7 +44,12 @@ pub(super) struct ArSystem {
 
 impl ArSystem {
     pub(super) async fn start() -> Self {
-        let site = Site::new(DESK).await;
+        Self::start_with("", "").await
+    }
+
+    /// With further tables and forms.
+    pub(super) async fn start_with(tables: &str, forms: &str) -> Self {
+        let site = Site::new(&format!("{DESK}; {tables}")).await;
         let hash = PasswordHash::of(&Secret::from(PASSWORD)).unwrap();
         let user = |name: &str, role: &str| {
             format!(
@@ -57,7 +62,7 @@ impl ArSystem {
             TokenHash::of(TOKEN)
         );
         let users = user("Demo", "admin") + &user("guest", "viewer") + &token;
-        site.configure(&format!("{users}{CONFIG}{FORMS}"));
+        site.configure(&format!("{users}{CONFIG}{FORMS}{forms}"));
         assert_eq!(site.run(&["setup", "--apply", "--registration"]).0, 0);
         let walhook = site.start_again(&[]).await;
         let mut arsys = Self { site, walhook, client: Client::new(), token: String::new() };
@@ -90,7 +95,16 @@ impl ArSystem {
 
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let body = body.map(Value::to_string);
-        let answer = self.raw(method, path, body.as_deref().map(|body| ("application/json", body))).await;
+        self.answer(method, path, body.as_deref()).await
+    }
+
+    /// The answer to a text that may be no JSON.
+    pub(super) async fn ask_text(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
+        self.answer(method, path, Some(body)).await
+    }
+
+    async fn answer(&self, method: Method, path: &str, body: Option<&str>) -> (u16, Value) {
+        let answer = self.raw(method, path, body.map(|body| ("application/json", body))).await;
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap();
         (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() })

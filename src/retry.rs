@@ -199,6 +199,7 @@ mod tests {
         assert_eq!(format!("{:?}", decision.settlement), expected, "{outcome:?} after {failures} failures");
     }
 
+    // R-NA-05
     #[test]
     fn an_outcome_decides_by_the_table() {
         for status in [200, 201, 202, 204, 299] {
@@ -215,6 +216,7 @@ mod tests {
         check(refused(), 0, "Dead");
     }
 
+    // R-CG-23 R-NA-05
     #[test]
     fn the_schedule_ends_in_a_dead_letter() {
         let pauses = ["5s", "30s", "120s", "600s", "1800s", "3600s", "10800s", "21600s", "43200s", "86400s"];

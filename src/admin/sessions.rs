@@ -119,6 +119,17 @@ mod tests {
         assert_eq!(sessions.find(&hash), None);
     }
 
+    // R-AR-10
+    #[test]
+    fn a_token_is_good_until_its_hour_is_over() {
+        let sessions = Sessions::new();
+        let hash = TokenHash::of(&sessions.open("ann", "hash"));
+        sessions.sessions().get_mut(&hash).unwrap().until = Instant::now() + Duration::from_secs(60);
+        assert!(sessions.find(&hash).is_some());
+        sessions.sessions().get_mut(&hash).unwrap().until = Instant::now();
+        assert_eq!(sessions.find(&hash), None);
+    }
+
     #[test]
     fn sessions_do_not_grow_without_end() {
         let sessions = Sessions::new();

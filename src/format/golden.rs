@@ -63,6 +63,7 @@ fn check(webhook: &Webhook, event: &FormEvent, expected: &str) {
     assert_eq!(body, expected.replace('\n', ""));
 }
 
+// R-AR-51 R-AR-56
 #[test]
 fn arsys_create_brings_the_registered_fields_and_the_record_id() {
     let event = event(Verb::Create, None, Some(NEW), None);
@@ -75,6 +76,7 @@ fn arsys_create_brings_the_registered_fields_and_the_record_id() {
     );
 }
 
+// R-AR-59 R-AR-61 R-AR-62 R-AR-64 R-AR-68
 #[test]
 fn arsys_update_brings_the_registered_fields_that_changed() {
     let changed = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2, 3]));
@@ -100,6 +102,7 @@ fn arsys_update_brings_the_registered_fields_that_changed() {
     );
 }
 
+// R-AR-52 R-AR-69 R-AR-79
 #[test]
 fn arsys_delete_brings_the_ids_only() {
     let event = event(Verb::Delete, Some(OLD), None, None);

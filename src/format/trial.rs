@@ -94,6 +94,7 @@ mod tests {
     use crate::webhook;
     use serde_json::Value;
 
+    // R-NA-11
     #[test]
     fn every_format_has_a_body_for_a_test() {
         let number = DeliveryNumber { webhook: crate::webhook::WebhookId(1), sequence: 0 };

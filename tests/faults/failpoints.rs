@@ -138,6 +138,7 @@ fn every_failpoint_is_known_and_planned() {
 }
 
 /// The whole story: killed at every place, and all laws kept.
+// R-AR-50 R-NA-03
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_wherever_it_dies() {
     let (seed, rounds) = (setting("SEED", 1), setting("FAILPOINT_ROUNDS", 1));

@@ -110,6 +110,7 @@ async fn deliveries_that_fail_are_no_mail_where_the_webhook_names_nobody() {
 }
 
 // the commands hold the test's own thread, and the relay has to answer them
+// R-NA-06
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspension_is_told_by_one_mail_and_not_again_within_the_period() {
     let endpoint = Receiver::start().await;

@@ -109,6 +109,7 @@ fn told(body: &Value) -> String {
     text
 }
 
+// R-AR-50 R-AR-82 R-DG-03 R-XU-27
 #[tokio::test(flavor = "multi_thread")]
 async fn what_applications_do_makes_the_events_that_people_mean() {
     let mut desk = Desk::open().await;
@@ -203,6 +204,7 @@ async fn a_bulk_update_of_twenty_entries_is_twenty_events() {
     assert_eq!(updated.iter().map(told).collect::<Vec<_>>(), expected);
 }
 
+// R-CG-06 R-CG-09
 #[tokio::test(flavor = "multi_thread")]
 async fn values_are_the_servers_own_whatever_the_roles_settings() {
     let mut desk = Desk::open().await;

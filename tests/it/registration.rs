@@ -84,6 +84,7 @@ pub(crate) fn entries(receiver: &Receiver) -> Vec<String> {
     receiver.requests().iter().map(|one| one.json()["entry_id"].as_str().unwrap().to_owned()).collect()
 }
 
+// R-AR-30 R-AR-83
 #[tokio::test]
 async fn a_row_in_psql_is_enough_to_get_webhooks() {
     let (site, walhook) = start(CONFIG).await;
@@ -132,6 +133,7 @@ async fn a_row_in_psql_is_enough_to_get_webhooks() {
 }
 
 /// Some events of one form and others of another in one webhook; what is neither is not sent.
+// R-CG-01 R-CG-04 R-CG-05 R-CG-17 R-CG-18 R-IT-26 R-XU-27
 #[tokio::test]
 async fn pairs_of_form_and_event_are_sent_and_nothing_else() {
     let config = format!("{CONFIG}noun = \"incident\"\n[[forms]]\ntable = \"ci\"\n");
@@ -419,6 +421,7 @@ async fn an_edit_that_cannot_work_leaves_what_worked_in_force_unless_it_says_sto
     assert_eq!(walhook.stop(), 0);
 }
 
+// R-AR-39 R-CG-19 R-IT-14
 #[tokio::test]
 async fn a_deleted_webhook_stops_at_once_and_a_disabled_one_keeps_its_queue() {
     let (site, walhook) = start(CONFIG).await;

@@ -96,6 +96,7 @@ fn read_files(site: &Site, written: &mut String) {
     }
 }
 
+// R-NA-09
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_is_written_has_a_secret_in_it() {
     let receiver = Receiver::start().await;

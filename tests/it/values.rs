@@ -323,6 +323,7 @@ const NO_INPUT: &[&str] = &[
 const SETTINGS: &str = "set datestyle = 'ISO'; set timezone = 'UTC'; set intervalstyle = 'postgres';
     set bytea_output = 'hex'; set extra_float_digits = 3; set lc_monetary = 'C'";
 
+// R-AR-06
 #[tokio::test]
 async fn every_type_of_the_server_becomes_json_as_the_server_has_it() {
     let oracle = Oracle::start().await;

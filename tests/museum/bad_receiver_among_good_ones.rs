@@ -20,6 +20,7 @@ fn webhook(id: u64, url: &str) -> String {
     )
 }
 
+// R-AR-04 R-DG-24
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_good_ones_hear_everything_and_the_bad_ones_too_once_they_are_well() {
     const ROWS: usize = 10;

@@ -7,6 +7,7 @@
 
 use crate::room::{ONE, Room, TICKETS, told};
 
+// R-NA-07
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_waits_until_there_is_room_and_nothing_that_waits_is_given_up() {
     const ROWS: usize = 120;

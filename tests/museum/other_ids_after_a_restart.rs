@@ -10,6 +10,7 @@ use crate::room::{ONE, Room, TICKETS, told};
 use std::collections::BTreeMap;
 use walhook::demo::receiver::Answer;
 
+// R-NA-03
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_has_its_id_and_nothing_else_has_it() {
     let mut room = Room::open("other_ids_after_a_restart", TICKETS, ONE).await;

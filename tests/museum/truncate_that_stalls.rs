@@ -7,6 +7,7 @@
 
 use crate::room::{ONE, Room, TICKETS, told};
 
+// R-DG-03
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_truncation_is_told_of_and_passed() {
     let schema = format!(

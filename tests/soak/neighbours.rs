@@ -91,6 +91,7 @@ async fn started(name: &str, hooks: &'static [Hook]) -> Stage {
 
 /// A webhook whose endpoint is dead all the time: the other one does not feel it, the server keeps no log
 /// because of it, and its backlog takes disk, not memory.
+// R-NA-07
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_endpoint_harms_neither_others_nor_the_server_nor_memory() {
     let rows = setting("NEIGHBOUR_ROWS", 2000);

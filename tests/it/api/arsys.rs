@@ -154,7 +154,7 @@ fn number(answer: &Value) -> u64 {
 }
 
 // R-AR-11 R-AR-13 R-AR-14 R-AR-15 R-AR-17 R-AR-18 R-AR-19 R-AR-20 R-AR-21 R-AR-23 R-AR-24 R-AR-25 R-AR-26 R-AR-29
-// R-AR-30 R-AR-42
+// R-AR-30 R-AR-42 R-AR-01
 #[tokio::test]
 async fn the_sample_is_registered_and_delivers() {
     let arsys = ArSystem::start().await;

@@ -92,7 +92,7 @@ async fn remedy_client_logs_in_manages_webhooks_and_logs_out() {
     assert_eq!(arsys.walhook.stop(), 0);
 }
 
-// R-XU-01 R-XU-02 R-XU-03 R-XU-05 R-XU-06 R-XU-07 R-XU-08 R-XU-09
+// R-XU-01 R-XU-02 R-XU-03 R-XU-05 R-XU-06 R-XU-07 R-XU-08 R-XU-09 R-IT-27 R-XU-24
 #[tokio::test(flavor = "multi_thread")]
 async fn xurrent_manages_webhooks_and_follows_pages() {
     let itrp = Itrp::start("[admin.itrp]\naccount = \"widget\"\n").await;

@@ -214,6 +214,13 @@ async fn all_webhooks_are_listed_page_by_page_and_by_state() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(failed(&itrp).await, Some(json!("404 Not Found")));
+    receiver.reply(Reply::ok());
+    itrp.site.session().await.batch_execute("insert into request values (2, 'b')").await.unwrap();
+    let started = Instant::now();
+    while failed(&itrp).await.is_some() {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 // R-IT-15 R-IT-16 R-IT-17 R-IT-18 R-IT-19 R-IT-20 R-XU-09 R-NA-11

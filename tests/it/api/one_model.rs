@@ -24,7 +24,7 @@ async fn send(api: &Caller, method: &str, path: &str, body: &Value) -> Value {
     answer.json
 }
 
-// R-NA-01 R-NA-09 R-AR-79
+// R-NA-01 R-NA-09 R-AR-79 R-AR-16
 #[tokio::test]
 async fn what_ar_system_registered_is_edited_natively_and_nothing_is_lost() {
     let arsys = ArSystem::start().await;

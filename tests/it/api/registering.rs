@@ -31,6 +31,7 @@ fn native(receiver: &Receiver) -> Value {
     })
 }
 
+// R-CG-15 R-CG-16 R-NA-09 R-NA-11
 #[tokio::test]
 async fn a_webhook_is_registered_changed_tried_and_deleted() {
     let (site, walhook) = start(CONFIG).await;
@@ -117,6 +118,7 @@ async fn a_webhook_is_registered_changed_tried_and_deleted() {
     assert!(!log.contains("grass-and-heather"), "{log}");
 }
 
+// R-CG-13 R-CG-20
 #[tokio::test]
 async fn what_is_wrong_with_a_webhook_is_said_by_field_and_changes_nothing() {
     let config = format!(

@@ -85,6 +85,7 @@ impl Running {
     }
 }
 
+// R-NA-10
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_are_shown_replayed_dropped_and_purged() {
     let running = start().await;

@@ -7,8 +7,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// The samples' form: a status with numbers, an id with zeros, a GUID.
-const SAMPLES: &str = "create table sample (id text primary key, submitter text, status int, short text, guid text);
-    alter table sample replica identity full";
+const SAMPLES: &str =
+    "create table sample (id text primary key, submitter text, status int, short text, guid text);
+    alter table sample replica identity full;
+    create table step (id int primary key, state text);
+    alter table step replica identity full";
 
 const FORM: &str = r#"
 [[forms]]
@@ -19,6 +22,10 @@ record_id = "guid"
 Submitter = "submitter"
 Status = { column = "status", id = 7 }
 "Short Description" = "short"
+[[forms]]
+name = "Step"
+table = "step"
+fold = "row"
 "#;
 
 fn webhook(url: &str, further: &Value) -> Value {
@@ -42,7 +49,7 @@ fn bodies(receiver: &Receiver, path: &str) -> Vec<Value> {
 const SHORT: [&str; 3] = ["Submitter", "Status", "Short Description"];
 
 // R-AR-02 R-AR-04 R-AR-05 R-AR-08 R-AR-50 R-AR-51 R-AR-52 R-AR-56 R-AR-59 R-AR-61 R-AR-62 R-AR-63 R-AR-64 R-AR-66 R-AR-68
-// R-AR-69 R-AR-79 R-AR-80 R-AR-81 R-AR-83
+// R-AR-69 R-AR-79 R-AR-80 R-AR-83
 #[tokio::test]
 async fn bodies_are_those_of_the_samples() {
     let arsys = ArSystem::start_with(SAMPLES, FORM).await;
@@ -169,5 +176,35 @@ async fn the_samples_slips_are_told_from_what_it_means() {
     arsys.register(&large(64 * 1024)).await;
     let (status, said) = arsys.ask(Method::POST, WEBHOOKS, Some(&large(64 * 1024 + 1))).await;
     assert_eq!((status, said[0]["messageType"].as_str()), (400, Some("ERROR")), "{said}");
+    assert_eq!(arsys.walhook.stop(), 0);
+}
+
+// R-AR-82
+#[tokio::test]
+async fn changes_of_one_transaction_are_one_message_or_one_each_as_the_form_says() {
+    let arsys = ArSystem::start_with(SAMPLES, FORM).await;
+    let (session, receiver) = (arsys.site.session().await, Receiver::start().await);
+    let at = |path: &str| receiver.url().replace("/hook", path);
+    arsys.register(&webhook(&at("/folded"), &json!({}))).await;
+    arsys.register(&webhook(&at("/each"), &json!({ "form_name": "Step" }))).await;
+    session
+        .batch_execute(
+            "begin;
+             insert into sample values ('1', 'Demo', 0, 'a', 'x'); insert into step values (1, 'a');
+             update sample set short = 'b'; update step set state = 'b';
+             update sample set short = 'c'; update step set state = 'c';
+             commit",
+        )
+        .await
+        .unwrap();
+    arrived(&receiver, 4).await;
+    let told = |path: &str, field: &str| {
+        let told = bodies(&receiver, path);
+        let told =
+            told.iter().map(|body| format!("{} {}", body["entry_event"], body["entry_details"][field]));
+        told.collect::<Vec<_>>().join(", ").replace('"', "")
+    };
+    assert_eq!(told("/folded", "Short Description"), "create c");
+    assert_eq!(told("/each", "state"), "create a, update b, update c");
     assert_eq!(arsys.walhook.stop(), 0);
 }

@@ -217,6 +217,7 @@ async fn further_headers_are_sent_on_every_attempt_and_take_no_place_of_others()
     assert_eq!(receiver.count(), 2);
 }
 
+// R-NA-05
 #[tokio::test]
 async fn every_answer_has_an_outcome() {
     let receiver = Receiver::start().await;
@@ -323,6 +324,7 @@ async fn the_guard_refuses_names_and_literals_that_lead_inside() {
     assert_eq!(outcome.to_string(), "address 169.254.169.254 is refused always: a cloud's metadata service");
 }
 
+// R-CG-03 R-IT-25
 #[tokio::test]
 async fn who_registered_a_webhook_decides_where_it_may_go() {
     let receiver = Receiver::start().await;

@@ -108,6 +108,7 @@ fn clock() -> Clock {
     Clock::new(move || 1_700_000_000_000_000 + begin.elapsed().as_micros() as i64)
 }
 
+// R-CG-23 R-NA-04
 #[tokio::test(start_paused = true)]
 async fn entries_keep_their_order_through_failures_and_go_in_parallel() {
     let queue = Arc::new(MemoryQueue::default());
@@ -134,6 +135,7 @@ async fn entries_keep_their_order_through_failures_and_go_in_parallel() {
     running.stop().await.unwrap();
 }
 
+// R-NA-04
 #[tokio::test(start_paused = true)]
 async fn a_poisoned_entry_blocks_only_itself() {
     for (on_exhausted, later_are_delivered) in [(OnExhausted::Skip, true), (OnExhausted::Block, false)] {

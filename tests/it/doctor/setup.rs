@@ -7,6 +7,7 @@ use walhook::doctor::finding::Severity;
 use walhook::doctor::plan::{self, StepEnd};
 use walhook::doctor::{Error, check, setup, teardown};
 
+// R-NA-08
 #[tokio::test]
 async fn after_setup_the_application_writes_as_before_and_teardown_leaves_nothing() {
     let house = House::with(&[], &TABLES).await;
@@ -74,6 +75,7 @@ async fn no_empty_publication_is_made_that_is_younger_than_the_slot() {
 }
 
 /// What would have happened to the application, had `setup` published what it was told to.
+// R-NA-08
 #[tokio::test]
 async fn publishing_everything_would_have_made_the_application_fail() {
     let house = House::with(&[], &TABLES).await;

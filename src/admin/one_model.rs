@@ -6,6 +6,7 @@
 //! product is one line in [`products`].
 
 use super::arsys::words::ArSystem;
+use super::datagerry::words::DataGerry;
 use super::itrp::words::Itrp;
 use super::nouns::Nouns;
 use super::translation::{Native, Words, put_in};
@@ -25,6 +26,7 @@ use std::sync::{Arc, LazyLock};
 fn products() -> Vec<Box<dyn Product>> {
     vec![
         Box::new(Through("AR System", ArSystem { described: Some(described()) })),
+        Box::new(Through("DataGerry", DataGerry)),
         Box::new(Through("ITRP", Itrp { nouns: Nouns(Some(described())) })),
     ]
 }
@@ -125,6 +127,7 @@ fn further() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
         choices("send_unchanged_fields", json!([true, false])),
         choices("enabled", json!([true, false])),
         choices("custom_json", json!([{ "a": null, "b": { "c": [1] } }, { "a": 1.5 }])),
+        choices("webhook_policy", json!([3, 4])),
         choices("mail_exceptions_to", json!([["a@example.org"], ["a@example.org", "Boss <b@example.org>"]])),
         choices("format", json!(["native", "arsys"])),
         choices("schedule", json!([["5s"], ["1s", "2m"]])),
@@ -372,9 +375,9 @@ fn what_fields_stand_for_is_known() {
         of(0, "callback")
             .ends_with("callback.authentication.type callback.authentication.username callback.url")
     );
-    assert_eq!(of(1, "name"), "name");
-    assert_eq!(of(1, "disabled"), "enabled");
-    assert_eq!(of(1, "uri"), "callback.authentication.type callback.authentication.username callback.url");
+    assert_eq!(of(2, "name"), "name");
+    assert_eq!(of(2, "disabled"), "enabled");
+    assert_eq!(of(2, "uri"), "callback.authentication.type callback.authentication.username callback.url");
     let known: BTreeSet<&String> = MEANINGS.values().flatten().collect();
     for path in ["callback.tls", "callback.authentication.token", "signature", "product.nobody.x"] {
         assert!(!known.contains(&path.to_owned()), "{path}");

@@ -18,10 +18,10 @@ mod ims;
 mod invented;
 #[path = "api/itrp.rs"]
 mod itrp;
-#[path = "api/policies.rs"]
-mod policies;
 #[path = "api/one_model.rs"]
 mod one_model;
+#[path = "api/policies.rs"]
+mod policies;
 #[path = "api/registering.rs"]
 mod registering;
 #[path = "api/running.rs"]

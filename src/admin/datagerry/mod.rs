@@ -10,7 +10,7 @@ mod list;
 mod literal;
 mod trouble;
 mod webhooks;
-mod words;
+pub(super) mod words;
 
 use super::Shown;
 use super::gate::{Administrator, Gate};

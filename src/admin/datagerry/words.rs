@@ -8,7 +8,7 @@ use crate::registry::Fault;
 use serde_json::{Map, Value, json};
 
 /// The words. `event_types` are shown in capitals, as the product's page has them, and taken in any.
-pub(super) struct DataGerry;
+pub(in crate::admin) struct DataGerry;
 
 impl Words for DataGerry {
     const FIELDS: &'static [&'static str] = &["name", "url", "event_types", "active"];

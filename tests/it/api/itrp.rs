@@ -45,7 +45,6 @@ impl Answer {
 pub(super) struct Itrp {
     pub(super) site: Site,
     pub(super) walhook: Running,
-    _walhook: Running,
     client: Client,
 }
 

@@ -68,8 +68,9 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     let (configs, _) = watch::channel(Arc::clone(&config));
     let (webhooks, _) = watch::channel(Arc::new(config.webhooks.clone()));
     let registered = Registered::default();
-    let (interpreter, _) =
-        watch::channel::<Arc<dyn Interpreter>>(Arc::new(Registrations::by(&config, &keys)));
+    let forms = Latest::default();
+    let interpret = Registrations::by(&config, &keys).knowing(forms.clone());
+    let (interpreter, _) = watch::channel::<Arc<dyn Interpreter>>(Arc::new(interpret));
     let (keys, _) = watch::channel(keys);
     let (access, _) = watch::channel(Arc::clone(&config.admin.access));
     let (settings, _) = watch::channel(Arc::clone(&config.admin.settings));
@@ -95,7 +96,6 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
     };
     // connections of its own: those of dispatch are of its thread
     let courier = Arc::new(HttpCourier::new(self::transport(&config)?, Trust::of));
-    let forms = Latest::default();
     let shown = Shown {
         registrar: registrar.clone(),
         tester: tester(courier, forms.clone(), Clock::system()),
@@ -105,7 +105,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         metrics,
         queue: Arc::clone(&queue),
         webhooks: webhooks.subscribe(),
-        forms,
+        forms: forms.clone(),
     };
     let upkeep = Upkeep {
         queue: Arc::clone(&queue),
@@ -197,7 +197,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         Arc::clone(&webhooks),
         shutdown.clone(),
     ));
-    let handles = Handles { configs, webhooks, registered, interpreter, keys, access, settings };
+    let handles = Handles { configs, webhooks, registered, interpreter, keys, access, settings, forms };
     tasks.spawn(follow_signals(requests, handles, queue, observers, shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(panicked) = ended {
@@ -311,6 +311,7 @@ struct Handles {
     keys: watch::Sender<Arc<Keys>>,
     access: watch::Sender<Arc<Access>>,
     settings: watch::Sender<Arc<Settings>>,
+    forms: Latest,
 }
 
 /// Whoever sends has the webhooks of the file and those that are registered, as they are now.
@@ -342,7 +343,7 @@ async fn follow_signals(
     observers: Observers,
     shutdown: CancellationToken,
 ) {
-    let Handles { configs, webhooks, registered, interpreter, keys, access, settings } = handles;
+    let Handles { configs, webhooks, registered, interpreter, keys, access, settings, forms } = handles;
     let started = Arc::clone(&configs.borrow());
     while requests.next().await == Request::Reload {
         let path = configs.borrow().path.clone();
@@ -371,7 +372,8 @@ async fn follow_signals(
                 failpoint::reach("reload.before");
                 // dispatch first: whatever capture enqueues for a new webhook finds it there
                 webhooks.send_replace(Arc::new(registered.merged(&config.webhooks)));
-                let new: Arc<dyn Interpreter> = Arc::new(Registrations::by(&config, &keys.borrow()));
+                let new: Arc<dyn Interpreter> =
+                    Arc::new(Registrations::by(&config, &keys.borrow()).knowing(forms.clone()));
                 interpreter.send_replace(new);
                 settings.send_replace(Arc::clone(&config.admin.settings));
                 if config.admin.listen == started.admin.listen {

@@ -271,8 +271,10 @@ mod tests {
         assert_eq!(errors[0].hint(), "use one of NO_AUTH, BASIC, BEARER, HEADERS, IMS");
     }
 
+    // R-CG-14
     #[test]
     fn basic() {
+        check("BASIC", &[("username", ""), ("password", "")], "");
         check(
             "Basic",
             &[("username", "Aladdin"), ("password", "open sesame")],

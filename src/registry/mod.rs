@@ -63,6 +63,13 @@ pub trait Interpreter: std::fmt::Debug + Send + Sync {
     /// The webhook that a registration in the shape of the native model describes, or everything that is wrong with it.
     fn interpret(&self, id: WebhookId, native: &Value) -> Result<Webhook, Vec<Fault>>;
 
+    /// What keeps a webhook's condition from its forms as their tables are now, as far as they are known. The log asks
+    /// nobody for that: what does not fit waits until it does.
+    fn misfits(&self, webhook: &Webhook) -> Vec<Fault> {
+        let _ = webhook;
+        Vec::new()
+    }
+
     /// A row as it may be stored: its secrets sealed.
     fn sealed(&self, row: &Row) -> Row;
 }

@@ -11,6 +11,9 @@ use tokio::sync::watch;
 const TOLD: [&str; 8] =
     ["id", "version", "created_at", "created_by", "updated_at", "status", "origin", "signing"];
 
+/// What decides whether a condition fits.
+const JUDGED: [&str; 4] = ["condition", "events", "form", "forms"];
+
 /// What stands in the way.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -183,8 +186,15 @@ impl Registrar {
         if complete.get("name").is_none_or(Value::is_null) {
             complete.insert("name".into(), format!("webhook {id}").into());
         }
-        let interpreted = self.interpreter.borrow().interpret(id, &Value::Object(complete));
-        faults.extend(interpreted.err().unwrap_or_default());
+        let interpreter = self.interpreter.borrow().clone();
+        match interpreter.interpret(id, &Value::Object(complete)) {
+            Err(further) => faults.extend(further),
+            // whoever changes something else is not told of it once more
+            Ok(webhook) if JUDGED.iter().any(|name| native.get(*name) != stored.get(*name)) => {
+                faults.extend(interpreter.misfits(&webhook));
+            }
+            Ok(_) => {}
+        }
         if !faults.is_empty() {
             return Err(Refusal::Faults(faults));
         }

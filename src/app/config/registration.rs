@@ -4,12 +4,14 @@ use super::declared::WEBHOOK;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::{Config, identity, webhook};
+use crate::catalog::Latest;
 use crate::form::Form;
 use crate::policy::Policy;
+use crate::qualification::Purpose;
 use crate::registry::{Fault, Interpreter, PolicyRow, Row, secrets};
 use crate::sealing::Keys;
 use crate::secret::MASK;
-use crate::webhook::{Callback, CallbackTls, Origin, Pem, Webhook, WebhookId, Webhooks};
+use crate::webhook::{Callback, CallbackTls, Listening, Origin, Pem, Webhook, WebhookId, Webhooks};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -28,6 +30,8 @@ pub struct Registrations {
     keys: Arc<Keys>,
     /// The URL of this site, which signs.
     site: String,
+    /// The forms as they are bound now.
+    latest: Latest,
 }
 
 impl Registrations {
@@ -47,11 +51,37 @@ impl Registrations {
             file: config.webhooks.clone(),
             keys: Arc::clone(keys),
             site: config.admin.settings.site.clone(),
+            latest: Latest::default(),
         }
     }
 }
 
+impl Registrations {
+    /// The same with the forms as they are bound from now on.
+    pub fn knowing(self, latest: Latest) -> Self {
+        Self { latest, ..self }
+    }
+}
+
 impl Interpreter for Registrations {
+    fn misfits(&self, webhook: &Webhook) -> Vec<Fault> {
+        let (Some(condition), Some(known)) = (&webhook.condition, self.latest.now()) else {
+            return Vec::new();
+        };
+        let mut faults = Vec::new();
+        for Listening { form, verbs, .. } in &webhook.listens {
+            let Some(bound) = known.forms.iter().find(|known| known.form.name == *form) else { continue };
+            let judged = condition.bind(bound, Purpose::Webhook(verbs));
+            faults.extend(judged.err().into_iter().flat_map(|faults| faults.0).map(|fault| Fault {
+                field: "condition".into(),
+                message: format!("does not fit form {form:?}: {}", fault.message),
+                remedy: fault.remedy,
+                place: Some(fault.place),
+            }));
+        }
+        faults
+    }
+
     fn sealed(&self, row: &Row) -> Row {
         row.sealed(&self.keys).map_or_else(|| row.clone(), |columns| row.with(columns))
     }

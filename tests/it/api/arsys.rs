@@ -281,7 +281,7 @@ async fn what_is_left_out_has_its_default() {
     assert_eq!(arsys.walhook.stop(), 0);
 }
 
-// R-AR-22 R-AR-14 R-AR-20 R-AR-26
+// R-AR-22 R-AR-14 R-AR-20 R-AR-26 R-AR-81
 #[tokio::test]
 async fn what_is_wrong_is_told_as_the_product_does() {
     let arsys = ArSystem::start().await;
@@ -309,6 +309,14 @@ async fn what_is_wrong_is_told_as_the_product_does() {
         ),
         (with("payload_fields", json!(["Impact", "Nothing"])), 400, 314),
         (with("condition", json!("'Status' !=")), 400, 8000),
+        (with("condition", json!("'Nothing' = 1")), 400, 8000),
+        // the log of that table has no old rows
+        (
+            json!({ "form_name": "User", "entry_events": ["update", "delete"], "condition": "'DB.name' = \"Ann\"",
+                "callback": { "url": "https://receiver.example/hook" } }),
+            400,
+            8000,
+        ),
         (with("enabled", json!("yes")), 400, 8000),
         (with("custom_json", json!("[1]")), 400, 8000),
     ] {

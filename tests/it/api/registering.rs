@@ -31,6 +31,71 @@ fn native(receiver: &Receiver) -> Value {
     })
 }
 
+// R-NA-02
+#[tokio::test]
+async fn everything_that_a_webhook_can_have_is_registered_and_shown() {
+    let (site, _walhook) =
+        start(&format!("{CONFIG}[[forms]]\nname = \"person\"\ntable = \"ticket\"\n")).await;
+    let api = Caller::new(&site.base());
+    let request = reqwest::Client::new().post(format!("{}/v1/webhook_policies", site.base()));
+    let made =
+        request.header("content-type", "application/json").body(r#"{"jwt_alg": "es384"}"#).send().await;
+    assert_eq!(made.unwrap().status(), 201);
+    let whole = |authentication: Value| {
+        json!({
+            "name": "all of it",
+            "description": "what can be said",
+            "forms": ["ticket", "person"],
+            "events": ["create", "update", "merge", "delete"],
+            "condition": "'id' > 0",
+            "payload_fields": ["state"],
+            "send_unchanged_fields": true,
+            "custom_json": { "a": [1, null] },
+            "mail_exceptions_to": ["desk@example.org"],
+            "enabled": false,
+            "format": "itrp",
+            "callback": {
+                "url": "https://receiver.example/hook",
+                "authentication": authentication,
+                "headers": { "X-Team": "desk" },
+            },
+            "schedule": ["1s", "1m"],
+            "on_exhausted": "block",
+            "in_flight_max": 3,
+            "per_second_max": 5,
+            "timeout": "3s",
+            "retention": "1d",
+            "backlog_bytes_max": 1000,
+            "webhook_policy": 1,
+            "product": { "arsys": { "send_attachment_as_reference": true } },
+        })
+    };
+    for (authentication, secrets) in [
+        (json!({ "type": "NO_AUTH" }), &[][..]),
+        (json!({ "type": "BASIC", "username": "a", "password": "b" }), &["password"]),
+        (json!({ "type": "BEARER", "token": "b" }), &["token"]),
+        (json!({ "type": "HEADERS", "headers": { "X-Key": "b" } }), &["headers"]),
+        (
+            json!({ "type": "IMS", "accessKey": "a", "accessSecretKey": "b", "tenantId": "7",
+                "authBaseUrl": "https://ims.example" }),
+            &["accessSecretKey"],
+        ),
+    ] {
+        let webhook = whole(authentication);
+        let made = api.post("/webhooks", webhook.clone()).await;
+        assert_eq!(made.status, 201, "{}", made.json);
+        let shown = api.well(&format!("/webhooks/{}", made.json["id"])).await;
+        for (key, value) in webhook.as_object().unwrap() {
+            let mut expected = value.clone();
+            for secret in secrets.iter().filter(|_| key == "callback") {
+                let masked = &mut expected["authentication"][*secret];
+                *masked = if masked.is_object() { json!({ "X-Key": "********" }) } else { json!("********") };
+            }
+            assert_eq!(shown[key], expected, "{key}");
+        }
+    }
+}
+
 // R-CG-15 R-CG-16 R-NA-09 R-NA-11
 #[tokio::test]
 async fn a_webhook_is_registered_changed_tried_and_deleted() {

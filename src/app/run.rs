@@ -221,12 +221,12 @@ fn subject_of(queue: Arc<dyn Queue>, webhooks: watch::Receiver<Arc<Webhooks>>) -
         Box::pin(async move {
             let standings = queue.webhooks().await.ok()?;
             let standing = standings.into_iter().find(|standing| standing.name == name)?;
-            let to = webhooks.borrow().find(standing.id).map(|webhook| webhook.mail_exceptions_to.clone());
-            Some(mail::Subject {
-                number: standing.id.0,
-                pending: standing.pending,
-                to: to.unwrap_or_default(),
-            })
+            let webhook = webhooks.borrow().find(standing.id).cloned();
+            let to = webhook.as_ref().map(|webhook| webhook.mail_exceptions_to.clone()).unwrap_or_default();
+            // there every administrator hears of it where nobody is named
+            let is_itrp = webhook.is_some_and(|webhook| webhook.format == "itrp");
+            let tells_failures = is_itrp || !to.is_empty();
+            Some(mail::Subject { number: standing.id.0, pending: standing.pending, to, tells_failures })
         })
     })
 }

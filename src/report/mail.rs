@@ -1,5 +1,5 @@
 //! Mail about webhooks that were suspended or cannot be judged, through an SMTP relay; about deliveries that fail, too,
-//! where a webhook names those who want to know.
+//! where a webhook names those who want to know, or its product tells administrators of them.
 //!
 //! [`Mail`] listens and never blocks; [`Carrier`] sends, in a task of its own. For each webhook there is at most one
 //! mail of a kind in a period: what comes in between is told by the next one. While the relay is away, mails wait.
@@ -75,6 +75,8 @@ pub struct Subject {
     pub pending: u64,
     /// Who gets its mails; nobody means those of the settings.
     pub to: Vec<String>,
+    /// Whether deliveries that fail are worth a mail.
+    pub tells_failures: bool,
 }
 
 /// Finds a webhook by its name.
@@ -89,8 +91,8 @@ struct News {
     reason: String,
     /// How often it happened before without a word.
     left_out: u64,
-    /// Whether it is for those alone whom the webhook itself names.
-    is_for_own: bool,
+    /// Whether it is about a delivery that failed, which is not told of every webhook.
+    is_failure: bool,
     at: jiff::Timestamp,
 }
 
@@ -123,7 +125,7 @@ impl Observer for Mail {
             remedy,
             reason,
             left_out: 0,
-            is_for_own: false,
+            is_failure: false,
             at: jiff::Timestamp::now(),
         };
         let news = match observation {
@@ -142,7 +144,7 @@ impl Observer for Mail {
                 let Some(left_out) = self.failures.says(webhook, std::time::Instant::now()) else { return };
                 let reason = format!("{outcome} (delivery {number}, attempt {attempt})");
                 let remedy = ("What is tried again by itself, and what is not", "show");
-                News { left_out, is_for_own: true, ..news(webhook, reason, "could not deliver", remedy) }
+                News { left_out, is_failure: true, ..news(webhook, reason, "could not deliver", remedy) }
             }
             _ => return,
         };
@@ -302,7 +304,7 @@ impl Carrier {
         let Some(news) = waiting.news.clone() else { return };
         let (held_back, since) = (waiting.held_back, waiting.since);
         let subject = (self.lookup)(news.webhook.clone()).await;
-        if news.is_for_own && subject.as_ref().is_none_or(|subject| subject.to.is_empty()) {
+        if news.is_failure && !subject.as_ref().is_some_and(|subject| subject.tells_failures) {
             self.waiting.remove(&(news.webhook, news.what));
             return;
         }
@@ -406,10 +408,10 @@ mod tests {
             remedy: ("To go on", "enable"),
             reason: "410\n.\nQUIT".into(),
             left_out: 0,
-            is_for_own: false,
+            is_failure: false,
             at: jiff::Timestamp::UNIX_EPOCH,
         };
-        let subject = Subject { number: 7, pending: 12, to: vec![] };
+        let subject = Subject { number: 7, pending: 12, to: vec![], tells_failures: false };
         let mail = message(&settings, &news, 3, Some(&subject)).unwrap().formatted();
         let mail = String::from_utf8(mail).unwrap();
         assert!(

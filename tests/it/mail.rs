@@ -95,6 +95,23 @@ async fn deliveries_that_fail_are_told_to_those_whom_the_webhook_names() {
     assert_eq!(running.stop(), 0);
 }
 
+// R-XU-16
+#[tokio::test]
+async fn deliveries_as_of_xurrent_that_fail_are_told_to_all_where_the_webhook_names_nobody() {
+    let endpoint = Receiver::start().await;
+    endpoint.reply(Reply::status(503));
+    let relay = Relay::start(anywhere()).await;
+    let site = site_with(&endpoint, relay.address, "1h", "format = \"itrp\"\n").await;
+    let running = site.start().await;
+    site.session().await.batch_execute("insert into t values (1)").await.unwrap();
+    let mail = relay.wait_for(1).await.remove(0);
+    assert!(
+        mail.contains("could not deliver") && mail.contains("To: ops@example.org, night@example.org"),
+        "{mail}"
+    );
+    assert_eq!(running.stop(), 0);
+}
+
 #[tokio::test]
 async fn deliveries_that_fail_are_no_mail_where_the_webhook_names_nobody() {
     let endpoint = Receiver::start().await;

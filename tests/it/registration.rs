@@ -85,6 +85,7 @@ pub(crate) fn entries(receiver: &Receiver) -> Vec<String> {
 }
 
 // R-AR-30 R-AR-83
+// R-AR-12
 #[tokio::test]
 async fn a_row_in_psql_is_enough_to_get_webhooks() {
     let (site, walhook) = start(CONFIG).await;

@@ -11,7 +11,7 @@ use crate::admin::listed;
 use crate::admin::problem::Problem;
 use crate::admin::translation::{Native, get, set};
 use crate::admin::{Message, Shown};
-use crate::registry::Row;
+use crate::registry::{self, Row};
 use crate::secret::Secret;
 use axum::extract::{Path, State as On};
 use axum::http::{StatusCode, Uri};
@@ -98,12 +98,16 @@ pub(super) async fn verify(
     let mut parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     // when the link ends is known here
     let named = parameters.find(|(name, _)| name == "code").map(|(_, code)| code).unwrap_or_default();
+    // anybody may ask: the database is asked only by those who know the code
+    let known = shown.registrar.registered.find(id).map(|standing| registry::masked(&standing.row));
+    if !known.is_some_and(|native| is_code_of(&native, &named)) {
+        return Err(Trouble::not_found());
+    }
     let edited = shown.registrar.edit(id, None, |native| {
-        let open = get(native, &OPEN);
-        let code = open["code"].as_str().and_then(|code| TokenHash::parse(&Secret::from(code)));
-        if !code.is_some_and(|code| code.is_of(&named)) {
+        if !is_code_of(native, &named) {
             return Err(Trouble::not_found());
         }
+        let open = get(native, &OPEN);
         if open["expires_at"].as_i64().is_none_or(|end| end < Timestamp::now().as_second()) {
             let message = "This link is not good any more: change the webhook, and another one is sent";
             return Err(Trouble::new(StatusCode::GONE, message));
@@ -115,4 +119,10 @@ pub(super) async fn verify(
     });
     edited.await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn is_code_of(native: &Native, named: &str) -> bool {
+    let code = get(native, &OPEN).get("code").and_then(Value::as_str);
+    let code = code.and_then(|code| TokenHash::parse(&Secret::from(code)));
+    code.is_some_and(|code| code.is_of(named))
 }

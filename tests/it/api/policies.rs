@@ -1,7 +1,7 @@
 //! Messages signed by webhook policies, from the policy's registration to the receiver's verification.
 
 use super::itrp::Itrp;
-use crate::receiver::{Receiver, Request};
+use crate::receiver::{Receiver, Reply, Request};
 use crate::registration::{arrived, one_by_one};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -241,4 +241,30 @@ async fn policies_are_made_shown_changed_and_deleted() {
     let native = itrp.get(&format!("/api/v1/webhooks/{id}")).await.expect(200);
     assert_eq!((&native["webhook_policy"], &native["signing"]["key"]), (&second["id"], &json!("********")));
     assert!(!itrp.site.run(&["webhooks", "show", &id.to_string(), "--json"]).1.contains("sealed:"));
+}
+
+#[tokio::test]
+async fn what_is_queued_is_signed_while_the_database_is_away() {
+    let mut itrp = Itrp::start(&settings()).await;
+    let (session, receiver) = (itrp.site.session().await, Receiver::start().await);
+    receiver.reply(Reply::status(503));
+    let policy =
+        make(&itrp, json!({ "jwt_alg": "es384", "jwt_audience": "desk", "jwt_claim_expires_in": 5 })).await;
+    let webhook =
+        json!({ "event": "problem.create", "uri": receiver.url(), "webhook_policy_id": policy["id"] });
+    let id = itrp.register(webhook).await;
+    // as long as nobody says otherwise it is tried again soon
+    let patient = json!({ "schedule": ["100ms", "100ms", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s"] });
+    itrp.ask(Method::PATCH, &format!("/api/v1/webhooks/{id}"), Some(patient)).await.expect(200);
+    session.batch_execute("insert into problem values (7, 'a')").await.unwrap();
+    arrived(&receiver, 1).await;
+    drop(itrp.walhook);
+    itrp.site.cluster.down("immediate").unwrap();
+    receiver.forget();
+    receiver.reply(Reply::ok());
+    itrp.walhook = itrp.site.spawn(&[]);
+    arrived(&receiver, 1).await;
+    let token = token_of(&receiver.requests()[0]);
+    let claims = verified(&token, &verifying(&policy), "es384", "desk").claims;
+    assert_eq!(claims["data"]["object_id"], 7, "{claims}");
 }

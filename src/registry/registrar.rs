@@ -11,6 +11,9 @@ use tokio::sync::watch;
 const TOLD: [&str; 8] =
     ["id", "version", "created_at", "created_by", "updated_at", "status", "origin", "signing"];
 
+/// How often an edit is tried where others write at the same time.
+const EDITS_MAX: u32 = 10;
+
 /// What decides whether a condition fits.
 const JUDGED: [&str; 4] = ["condition", "events", "form", "forms"];
 
@@ -118,7 +121,7 @@ impl Registrar {
                 }
             }
             let mut merged = Value::Object(std::mem::take(native));
-            merge(&mut merged, Value::Object(patch));
+            merge(&mut merged, Value::Object(patch.clone()));
             if let Value::Object(merged) = merged {
                 *native = merged;
             }
@@ -128,18 +131,26 @@ impl Registrar {
     }
 
     /// Changes a registration, if it has the expected version: `edit` gets it in the shape of the native model, with
-    /// its secrets masked, and what it leaves masked is kept.
+    /// its secrets masked, and what it leaves masked is kept. Where no version is expected and somebody else writes in
+    /// between, as walhook itself does when it seals secrets, it is done again with what stands there then.
     pub async fn edit<R: From<Refusal>>(
         &self,
         id: WebhookId,
         expected: Option<u64>,
-        edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), R>,
+        mut edit: impl FnMut(&mut Map<String, Value>) -> Result<(), R>,
     ) -> Result<Row, R> {
-        let stored = self.find(id).await?;
-        let mut native = masked(&stored);
-        edit(&mut native)?;
-        // another edit in between is an error even where none was expected: what is changed was read before
-        Ok(self.write(id, Some(expected.unwrap_or(stored.version())), native, &stored).await?)
+        let mut tries = 1;
+        loop {
+            let stored = self.find(id).await?;
+            let mut native = masked(&stored);
+            edit(&mut native)?;
+            // nobody's edit is written over: what is changed was read before
+            let written = self.write(id, Some(expected.unwrap_or(stored.version())), native, &stored).await;
+            match written {
+                Err(Refusal::Changed { .. }) if expected.is_none() && tries < EDITS_MAX => tries += 1,
+                written => return Ok(written?),
+            }
+        }
     }
 
     /// Deletes a registration, if it has the expected version.

@@ -2,8 +2,9 @@
 
 use super::pages::{Collection, Resource};
 use super::trouble::Trouble;
+use super::verification::{self, Demand};
 use super::words::{self, Itrp};
-use super::{BASES, account, uri, verification};
+use super::{BASES, account, uri};
 use crate::admin::gate::Base;
 use crate::admin::given::Given;
 use crate::admin::listed::{self, Listed};
@@ -12,7 +13,7 @@ use crate::admin::registering::{self, By, wait_for_effect};
 use crate::admin::translation::{Native, Words as _, get, put_in};
 use crate::admin::{Message, Shown};
 use crate::format::node_id;
-use crate::registry;
+use crate::registry::{self, Refusal, Row};
 use crate::webhook::WebhookId;
 use axum::Json;
 use axum::extract::{Path, State as On};
@@ -104,19 +105,35 @@ pub(super) async fn change(
 ) -> Answer<Response> {
     let id = changeable(&shown, &id)?;
     complete(&mut given, &headers);
-    let words = words(&shown);
-    let stored = shown.registrar.find(id).await?;
-    let mut native = registry::masked(&stored);
-    let before = uri::show(&native);
-    put_in(&words, &given, &mut native)?;
-    let enabled = given.get("disabled").map(|_| *get(&native, &["enabled"]) != false);
-    let demand = verification::demand(&shown, Some(&before), enabled, &mut native).await?;
-    let row = shown.registrar.replace(id, Some(stored.version()), native).await?;
+    let (row, demand) = loop {
+        // else somebody else has written it meanwhile, as walhook itself does when it seals secrets
+        if let Some(changed) = change_once(&shown, id, &given).await? {
+            break changed;
+        }
+    };
     if let Some(demand) = demand {
         demand.send(&shown, &reached_by(&shown, &base), &row)?;
     }
     wait_for_effect(&shown, &row).await;
     answer(&shown, id).await
+}
+
+/// Changes a webhook as it is now; none where it is not the same any more.
+async fn change_once(
+    shown: &Shown,
+    id: WebhookId,
+    given: &Map<String, Value>,
+) -> Answer<Option<(Row, Option<Demand>)>> {
+    let stored = shown.registrar.find(id).await?;
+    let mut native = registry::masked(&stored);
+    let before = uri::show(&native);
+    put_in(&words(shown), given, &mut native)?;
+    let enabled = given.get("disabled").map(|_| *get(&native, &["enabled"]) != false);
+    let demand = verification::demand(shown, Some(&before), enabled, &mut native).await?;
+    match shown.registrar.replace(id, Some(stored.version()), native).await {
+        Err(Refusal::Changed { .. }) => Ok(None),
+        row => Ok(Some((row?, demand))),
+    }
 }
 
 /// Deletes a webhook, and what waits for it.

@@ -363,6 +363,32 @@ async fn accounts_tokens_methods_and_bodies_get_the_products_answers() {
     assert!(of(refused).await["message"].is_string());
 }
 
+#[tokio::test]
+async fn two_who_edit_at_once_lose_nothing() {
+    let itrp = Itrp::start("").await;
+    let id = itrp.register(json!({ "event": "problem.create", "uri": "https://receiver.example/" })).await;
+    let path = format!("/webhooks/{id}");
+    let edit = async |path: &str, field: &str| {
+        for number in 1..=20 {
+            let patch = json!({ field: format!("{field} {number}") });
+            itrp.ask(Method::PATCH, path, Some(patch)).await.expect(200);
+        }
+    };
+    // a third one over another interface, and one who writes the row itself
+    let session = itrp.site.session().await;
+    let write = async {
+        for _ in 0..20 {
+            session.batch_execute("update walhook.webhook set sealed_at = now()").await.unwrap();
+        }
+    };
+    let native = format!("/api/v1{path}");
+    tokio::join!(edit(&path, "source"), edit(&path, "description"), edit(&native, "name"), write);
+    let shown = itrp.get(&path).await.expect(200);
+    for field in ["source", "description", "name"] {
+        assert_eq!(shown[field], format!("{field} 20"), "{shown}");
+    }
+}
+
 /// What a link of a message `webhook.verify` leads to.
 async fn follow(callback: &str) -> u16 {
     Client::new().get(callback).send().await.unwrap().status().as_u16()

@@ -347,8 +347,8 @@ fn refusal(action: &'static str, source: tokio_postgres::Error) -> Error {
     if *said.code() == SqlState::READ_ONLY_SQL_TRANSACTION {
         return Error::ReadOnly { action };
     }
-    // class 23: integrity constraints
-    if said.code().code().starts_with("23") {
+    // class 22: what no column can hold, as a character that its encoding lacks; class 23: integrity constraints
+    if ["22", "23"].iter().any(|class| said.code().code().starts_with(class)) {
         return Error::Rule {
             constraint: said.constraint().or(said.column()).unwrap_or_default().to_owned(),
             message: said.message().to_owned(),

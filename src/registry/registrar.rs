@@ -193,6 +193,12 @@ impl Registrar {
         stored: &Map<String, Value>,
     ) -> Result<Map<String, Value>, Refusal> {
         let mut faults = secrets::unmask(&mut native, stored);
+        faults.extend(native.iter().filter(|(_, value)| has_nul(value)).map(|(field, _)| Fault {
+            field: field.clone(),
+            message: "it has a NUL character, which PostgreSQL cannot store".into(),
+            remedy: Some("remove the character \\u0000".into()),
+            place: None,
+        }));
         let mut complete = native.clone();
         if complete.get("name").is_none_or(Value::is_null) {
             complete.insert("name".into(), format!("webhook {id}").into());
@@ -211,6 +217,15 @@ impl Registrar {
         }
         secrets::seal(&mut native, id, &self.keys.borrow());
         Ok(Row::columns_of(&native))
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(has_nul),
+        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
     }
 }
 

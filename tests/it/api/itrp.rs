@@ -278,6 +278,7 @@ async fn what_is_wrong_is_said_field_by_field() {
         ("source", json!("x".repeat(31)), "source is too long (maximum is 30 characters)"),
         ("sourceID", json!("x".repeat(129)), "sourceID is too long (maximum is 128 characters)"),
         ("description_attachments", json!("a"), "description_attachments must be a list"),
+        ("description", json!("a\u{0}b"), "description it has a NUL character"),
     ] {
         let errors = refused(with(field, value.clone())).await;
         assert!(errors.len() == 1 && errors[0].starts_with(said), "{field} = {value}: {errors:?}");

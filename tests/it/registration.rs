@@ -274,6 +274,7 @@ async fn a_role_that_may_register_does_just_that() {
         "select * from ticket",
         "update walhook.webhook_state set state = 'well'",
         "delete from walhook.webhook_state",
+        "select * from walhook.policy",
         "alter table walhook.webhook add column a int",
         "drop schema walhook cascade",
         "alter publication walhook drop table walhook.webhook",
@@ -283,6 +284,15 @@ async fn a_role_that_may_register_does_just_that() {
         let code = said.code().map_or("", tokio_postgres::error::SqlState::code);
         assert_eq!(code, "42501", "{refused}: {said:?}");
     }
+    // who may not look at policies may name one
+    one_by_one(
+        &session,
+        &["insert into walhook.policy (name, jwt_alg, key) values ('a', 'hs256', 'sealed:v1:0:x')"],
+    )
+    .await;
+    clerk.batch_execute("update walhook.webhook set webhook_policy = 1").await.unwrap();
+    let named = number(&clerk, "select (signing ->> 'id')::bigint from walhook.webhook").await;
+    assert_eq!(named, 1);
     clerk.batch_execute("delete from walhook.webhook").await.unwrap();
     // said once more it does no harm
     assert_eq!(site.run(&["setup", "--apply", "--registrar", "clerk"]).0, 0);

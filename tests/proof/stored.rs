@@ -36,6 +36,38 @@ pub fn stored_gaps(queue: &Path) -> Vec<Gap> {
     gaps.unwrap().map(Result::unwrap).collect()
 }
 
+/// None while the slot is being made: the server says then what it has confirmed, and walhook has nothing yet.
 fn read(queue: &Connection) -> Option<u64> {
-    queue.query_row("select end_lsn from position", [], |row| row.get::<_, i64>(0)).ok().map(|lsn| lsn as u64)
+    let query = "select end_lsn from position, stream where not creating";
+    queue.query_row(query, [], |row| row.get::<_, i64>(0)).ok().map(|lsn| lsn as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use walhook::delivery::StreamRecord;
+    use walhook::lsn::{Lsn, Progress};
+    use walhook::queue::Queue;
+    use walhook::queue::sqlite::{Options, SqliteQueue};
+
+    /// While the slot is being made, what the server says is confirmed is its own doing, and nothing is stored.
+    #[tokio::test]
+    async fn a_queue_whose_slot_is_being_made_has_stored_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("walhook.db");
+        let queue = SqliteQueue::open(&path, Options::default()).unwrap();
+        let stream = |creating, end_lsn| StreamRecord {
+            system_id: "7".into(),
+            timeline: 1,
+            database: "helpdesk".into(),
+            slot: "walhook".into(),
+            epoch: 0,
+            creating,
+            progress: Progress { commit_lsn: Lsn::ZERO, end_lsn: Lsn(end_lsn) },
+        };
+        for (record, stored) in [(stream(true, 0), None), (stream(false, 30), Some(30))] {
+            queue.record_stream(record).await.unwrap();
+            assert_eq!((stored_by_the_frozen(&path), stored_by_the_dead(&path)), (stored, stored));
+        }
+    }
 }

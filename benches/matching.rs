@@ -92,6 +92,9 @@ fn webhook(number: u64, condition: &str) -> Webhook {
         send_unchanged_fields: false,
         custom_json: None,
         mail_exceptions_to: vec![],
+        exclude: walhook::webhook::Exclude::default(),
+        body: walhook::webhook::BodyChoices::default(),
+        account: None,
         enabled: true,
         format: "native",
         callback: Callback {
@@ -134,6 +137,7 @@ fn event() -> FormEvent {
         changed: Some(vec![1]),
         renamed_to: None,
         renamed_from: None,
+        circumstances: walhook::event::Circumstances::default(),
     }
 }
 
@@ -180,7 +184,8 @@ fn form() -> Arc<BoundForm> {
         unset: vec![],
         hidden: vec![],
         fields: vec![],
-        delete_insert: None,
+        happenings: walhook::happening::Happenings::default(),
+        itrp: walhook::form::ItrpFields::default(),
         unchanged_updates: false,
         value_bytes_max: 1 << 20,
         entries: None,
@@ -209,6 +214,7 @@ fn form() -> Arc<BoundForm> {
         ignored: vec![false; columns],
         uses_old_values: true,
         delete_insert_is_merge: true,
+        happenings: walhook::happening::BoundHappenings::default(),
         parts: vec![],
         entries: None,
     })

@@ -173,7 +173,8 @@ pub fn form() -> BoundForm {
         unset: vec![],
         hidden: vec![],
         fields: vec![],
-        delete_insert: None,
+        happenings: walhook::happening::Happenings::default(),
+        itrp: walhook::form::ItrpFields::default(),
         unchanged_updates: false,
         value_bytes_max: 1 << 20,
         entries: None,
@@ -204,6 +205,7 @@ pub fn form() -> BoundForm {
         ignored: vec![false; COLUMNS.len()],
         uses_old_values: true,
         delete_insert_is_merge: true,
+        happenings: walhook::happening::BoundHappenings::default(),
         parts: vec![],
         entries: None,
     }
@@ -229,7 +231,7 @@ impl Event {
     /// An event out of [`EVENT_BYTES`] bytes; missing ones are 0.
     pub fn of(bytes: &[u8]) -> Self {
         let byte = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0));
-        let verb = Verb::ALL[byte(0) % 4];
+        let verb = Verb::OF_ROWS[byte(0) % 4];
         let knows_old = verb != Verb::Create;
         let whole = byte(1) % 4 < 2;
         let row = |shift: usize, may_be_unsent: bool| -> Row {

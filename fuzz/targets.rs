@@ -56,7 +56,7 @@ pub fn judge(bytes: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let Ok(read) = Qualification::parse(&text) else { return };
     let form = event::form();
-    match read.bind(&form, Purpose::Webhook(&Verb::ALL)) {
+    match read.bind(&form, Purpose::Webhook(&Verb::OF_ROWS)) {
         Ok(bound) => {
             bound.warnings().iter().for_each(|warning| points_into(warning, &text));
             let event = Event::of(event);

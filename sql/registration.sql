@@ -50,6 +50,8 @@ create table walhook.webhook (
     custom_json           json
                           constraint webhook_custom_json_is_an_object check (json_typeof(custom_json) = 'object'),
     mail_exceptions_to    text[],
+    exclude               jsonb constraint webhook_exclude_is_an_object check (jsonb_typeof(exclude) = 'object'),
+    body                  jsonb constraint webhook_body_is_an_object check (jsonb_typeof(body) = 'object'),
     product               jsonb constraint webhook_product_is_an_object check (jsonb_typeof(product) = 'object'),
     enabled               boolean not null default true,
     format                text not null default 'native',
@@ -97,6 +99,10 @@ comment on column walhook.webhook.send_unchanged_fields is
 comment on column walhook.webhook.custom_json is 'An object that is sent along unchanged; at most 64 KiB.';
 comment on column walhook.webhook.mail_exceptions_to is
     'Who gets mail when its deliveries fail. NULL means those of [mail].';
+comment on column walhook.webhook.exclude is
+    'Whose changes it does not hear of: {"origins": […], "actors": […], "marks": […]}.';
+comment on column walhook.webhook.body is
+    'How its bodies are written, where the format leaves a choice: {"record_id": "always", "selections": "label", "skip_empty_updates": true}.';
 comment on column walhook.webhook.product is
     'What only one product''s API knows of it, by product; kept for that one, without effect: {"itrp": {"source": …}}.';
 comment on column walhook.webhook.enabled is

@@ -191,6 +191,8 @@ pub enum OldRow {
     /// Nothing: an update with the default identity that kept the key.
     #[default]
     Absent,
+    /// There was no row: what is told is about one that appeared.
+    NoRow,
     /// The columns of the identity; all others are NULL here and mean nothing.
     Key(Row),
     /// The whole row (`REPLICA IDENTITY FULL`).
@@ -202,7 +204,7 @@ impl OldRow {
     pub fn full(&self) -> Option<&Row> {
         match self {
             Self::Full(row) => Some(row),
-            Self::Absent | Self::Key(_) => None,
+            Self::Absent | Self::NoRow | Self::Key(_) => None,
         }
     }
 
@@ -210,7 +212,7 @@ impl OldRow {
     pub fn row(&self) -> Option<&Row> {
         match self {
             Self::Full(row) | Self::Key(row) => Some(row),
-            Self::Absent => None,
+            Self::Absent | Self::NoRow => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::lsn::{Lsn, Position, Progress};
 use crate::registration::RegistrationChange;
 use crate::webhook::WebhookId;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -84,8 +85,20 @@ pub struct Body {
     pub head: Bytes,
     /// The rest.
     pub tail: Bytes,
-    /// For the `content-type` header.
+    /// For the `content-type` header; further lines are headers of the message's own, as `link: <…>`.
     pub content_type: String,
+}
+
+impl Body {
+    /// What the body is, without the message's headers.
+    pub fn media_type(&self) -> &str {
+        self.content_type.lines().next().unwrap_or_default()
+    }
+
+    /// The headers of the message's own, by name.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.content_type.lines().skip(1).filter_map(|line| line.split_once(": "))
+    }
 }
 
 /// What capture gives to the queue: whole transactions, or a part of a large one.
@@ -233,8 +246,8 @@ pub struct NewEvent {
 /// The shared part of bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tail {
-    /// For the `content-type` header.
-    pub content_type: &'static str,
+    /// For the `content-type` header; further lines are headers of the message's own, as `link: <…>`.
+    pub content_type: Cow<'static, str>,
     /// The bytes.
     pub bytes: Bytes,
 }

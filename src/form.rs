@@ -1,6 +1,8 @@
 //! Forms: tables as the business knows them.
 
 use crate::change::{Datum, Relation, ReplicaIdentity, Row};
+use crate::event::Verb;
+use crate::happening::{BoundHappenings, Happenings};
 use crate::qualification::{BoundQualification, Dialect, Qualification};
 use crate::value::{Kind, Type};
 use std::sync::Arc;
@@ -33,13 +35,14 @@ pub struct Form {
     pub hidden: Vec<String>,
     /// Fields with a name, an id or both; other columns appear under their own name.
     pub fields: Vec<Field>,
-    /// Whether a delete and an insert of one key in one transaction are a merge; none means yes, but for
-    /// partitioned tables, where a row that moves to another partition looks the same.
-    pub delete_insert: Option<bool>,
+    /// What can happen to its entries beside create, update and delete.
+    pub happenings: Happenings,
     /// Whether an update that changed nothing is an event all the same.
     pub unchanged_updates: bool,
     /// Values above this size, in bytes, are left out of bodies and named as not available.
     pub value_bytes_max: usize,
+    /// What messages of ITRP and its heirs say of its entries.
+    pub itrp: ItrpFields,
     /// Which rows of the table are entries; none means all. A row that begins to meet it is a create, one that
     /// ceases to is a delete.
     pub entries: Option<Arc<Qualification>>,
@@ -47,6 +50,41 @@ pub struct Form {
     pub parts: Vec<Part>,
     /// How the texts of conditions are read.
     pub dialect: Arc<Dialect>,
+}
+
+impl Form {
+    /// Everything that can happen to its entries, in the order in which an entry meets it.
+    pub fn verbs(&self) -> Vec<Verb> {
+        let mut verbs = self.happenings.verbs();
+        verbs.extend(Verb::OF_ROWS);
+        verbs.sort_unstable();
+        verbs.dedup();
+        verbs
+    }
+}
+
+/// What messages of ITRP and its heirs say of an entry: the names of fields, and where it is found. A field that is not named
+/// is the one called so, in any letter case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItrpFields {
+    /// The status.
+    pub status: Option<String>,
+    /// Where the entry comes from.
+    pub source: Option<String>,
+    /// Its id there.
+    pub source_id: Option<String>,
+    /// The id of the team.
+    pub team: Option<String>,
+    /// The name of the team.
+    pub team_name: Option<String>,
+    /// The id of the member.
+    pub member: Option<String>,
+    /// The name of the member.
+    pub member_name: Option<String>,
+    /// The entry's page; `{entry_id}` stands for the entry id.
+    pub canonical: Option<String>,
+    /// The entry in the application's API, likewise.
+    pub resource: Option<String>,
 }
 
 /// A column that conditions reach under a name of its own.
@@ -204,6 +242,8 @@ pub struct BoundForm {
     pub uses_old_values: bool,
     /// Whether a delete and an insert of one key in one transaction are a merge.
     pub delete_insert_is_merge: bool,
+    /// What else can happen to its entries.
+    pub happenings: BoundHappenings,
     /// Columns that conditions reach under names of their own.
     pub parts: Vec<BoundPart>,
     /// Which rows are entries; none means all.
@@ -370,6 +410,7 @@ impl Fnv {
 pub(crate) mod sample {
     use super::{BoundField, BoundForm, Fold, Form, OldValues};
     use crate::change::{Column, Datum, Relation, ReplicaIdentity, Row};
+    use crate::happening::{BoundHappenings, Happenings};
     use crate::value::{Kind, Type};
     use std::sync::Arc;
 
@@ -403,7 +444,8 @@ pub(crate) mod sample {
             unset: vec![],
             hidden: vec![],
             fields: vec![],
-            delete_insert: None,
+            happenings: Happenings::default(),
+            itrp: super::ItrpFields::default(),
             unchanged_updates: false,
             value_bytes_max: 1 << 20,
             entries: None,
@@ -430,6 +472,7 @@ pub(crate) mod sample {
             ignored: vec![false; columns.len()],
             uses_old_values: true,
             delete_insert_is_merge: true,
+            happenings: BoundHappenings::default(),
             parts: vec![],
             entries: None,
         }

@@ -1,11 +1,12 @@
 //! Webhooks: who wants to hear of what, and where.
 
-use crate::event::Verb;
+use crate::event::{FormEvent, Verb};
 use crate::policy::Policy;
 use crate::proxy::Proxy;
 use crate::qualification::Qualification;
 use crate::retry::Schedule;
 use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -54,6 +55,12 @@ pub struct Webhook {
     pub send_unchanged_fields: bool,
     /// A JSON object that is sent along unchanged.
     pub custom_json: Option<String>,
+    /// Whose changes it does not hear of.
+    pub exclude: Exclude,
+    /// How its bodies are written, where the format leaves a choice.
+    pub body: BodyChoices,
+    /// Whose site this is, for formats that say it.
+    pub account: Option<Arc<Account>>,
     /// Who gets mail when its deliveries fail; nobody means those whom the operator named for all.
     pub mail_exceptions_to: Vec<String>,
     /// Whether it takes new changes.
@@ -103,6 +110,80 @@ impl Webhook {
     pub fn verbs_on(&self, form: &str) -> &[Verb] {
         self.listens.iter().find(|one| one.form == form).map_or(&[], |one| &one.verbs)
     }
+}
+
+/// Whose site this is: ITRP and its heirs say it in every message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The account's id: `widget`.
+    pub id: String,
+    /// Where its site is.
+    pub url: Option<String>,
+}
+
+/// Whose changes a webhook does not hear of: so two systems that tell each other do not echo for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exclude {
+    /// Replication origins.
+    pub origins: Vec<String>,
+    /// Those who made the changes.
+    pub actors: Vec<String>,
+    /// What sessions were marked with.
+    pub marks: Vec<String>,
+}
+
+impl Exclude {
+    /// Whether an event is one of those.
+    pub fn excludes(&self, event: &FormEvent) -> bool {
+        let is_one =
+            |names: &[String], name: &Option<String>| name.as_ref().is_some_and(|name| names.contains(name));
+        is_one(&self.origins, &event.transaction.origin)
+            || is_one(&self.actors, &event.circumstances.actor)
+            || event.circumstances.marks.iter().any(|mark| self.marks.contains(mark))
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How bodies are written, where their format leaves a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BodyChoices {
+    /// Which events bring the record id, in formats that have one.
+    pub record_id: RecordIdWith,
+    /// How values of selections are written.
+    pub selections: Selections,
+    /// Whether an update that brings no field is no delivery.
+    pub skip_empty_updates: bool,
+}
+
+/// Which events bring the record id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordIdWith {
+    /// Those of the format's product: in `arsys` creates, in `native` all.
+    #[default]
+    Usual,
+    /// Creates only.
+    Create,
+    /// All but deletes in formats whose deletes have ids only.
+    Always,
+    /// None.
+    Never,
+}
+
+/// How values of selections are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selections {
+    /// As they stand in the column: `0`.
+    #[default]
+    Stored,
+    /// As people read them: `"New"`.
+    Label,
+    /// Both: `{"value": 0, "label": "New"}`.
+    Both,
 }
 
 /// The events of a webhook, as they can be registered.
@@ -252,7 +333,10 @@ impl FromIterator<Arc<Webhook>> for Webhooks {
 
 #[cfg(test)]
 pub(crate) mod sample {
-    use super::{Authentication, Callback, Listening, OnExhausted, Origin, Sending, Webhook, WebhookId};
+    use super::{
+        Authentication, BodyChoices, Callback, Exclude, Listening, OnExhausted, Origin, Sending, Webhook,
+        WebhookId,
+    };
     use crate::event::Verb;
     use crate::retry::Schedule;
     use std::collections::BTreeMap;
@@ -266,12 +350,15 @@ pub(crate) mod sample {
             origin: Origin::File,
             name: format!("hook {id}"),
             description: None,
-            listens: vec![Listening::to("HPD:Help Desk", "request", &Verb::ALL)],
+            listens: vec![Listening::to("HPD:Help Desk", "request", &Verb::OF_ROWS)],
             condition: None,
             payload_fields: vec![],
             send_unchanged_fields: false,
             custom_json: None,
             mail_exceptions_to: vec![],
+            exclude: Exclude::default(),
+            body: BodyChoices::default(),
+            account: None,
             enabled: true,
             format: "native",
             callback: Callback {

@@ -141,6 +141,7 @@ pub fn event(what: What, entry: u64) -> FormEvent {
         changed: (what == What::Update).then(|| CHANGED.to_vec()),
         renamed_to: None,
         renamed_from: None,
+        circumstances: walhook::event::Circumstances::default(),
         form,
     }
 }
@@ -176,7 +177,8 @@ pub fn form() -> Form {
         unset: vec![],
         hidden: vec![],
         fields: vec![],
-        delete_insert: None,
+        happenings: walhook::happening::Happenings::default(),
+        itrp: walhook::form::ItrpFields::default(),
         unchanged_updates: false,
         value_bytes_max: 1 << 20,
         entries: None,
@@ -205,6 +207,7 @@ pub fn bound() -> Arc<BoundForm> {
         ignored: vec![false; COLUMNS.len()],
         uses_old_values: true,
         delete_insert_is_merge: true,
+        happenings: walhook::happening::BoundHappenings::default(),
         parts: vec![],
         entries: None,
     })
@@ -224,6 +227,9 @@ pub fn webhook(number: u64, condition: Option<&str>, format: &'static str) -> We
         send_unchanged_fields: true,
         custom_json: None,
         mail_exceptions_to: vec![],
+        exclude: walhook::webhook::Exclude::default(),
+        body: walhook::webhook::BodyChoices::default(),
+        account: None,
         enabled: true,
         format,
         callback: Callback {

@@ -145,7 +145,7 @@ fn body(number: u64, relation: &Relation, change: &RowChange, transaction: &Tran
     };
     let old = match old {
         OldRow::Full(row) | OldRow::Key(row) => Some(row),
-        OldRow::Absent => None,
+        OldRow::Absent | OldRow::NoRow => None,
     };
     let mut out = Vec::with_capacity(1536);
     let _ = write!(

@@ -144,6 +144,9 @@ fn webhook(url: &str) -> Webhook {
         send_unchanged_fields: false,
         custom_json: None,
         mail_exceptions_to: vec![],
+        exclude: walhook::webhook::Exclude::default(),
+        body: walhook::webhook::BodyChoices::default(),
+        account: None,
         enabled: true,
         format: "native",
         callback: Callback {

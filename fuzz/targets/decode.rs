@@ -126,7 +126,7 @@ impl Original<'_> {
         self.bytes(kind);
         self.bytes(&relation.to_be_bytes());
         match old {
-            OldRow::Absent => {}
+            OldRow::Absent | OldRow::NoRow => {}
             OldRow::Key(row) => self.row(b'K', row),
             OldRow::Full(row) => self.row(b'O', row),
         }

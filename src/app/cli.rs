@@ -2,7 +2,7 @@
 
 use crate::delivery::State;
 use crate::event::Verb;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -195,8 +195,9 @@ pub struct Condition {
     /// with commas or colons in double quotes
     #[arg(long, value_name = "NAME:TYPE,…", conflicts_with_all = ["test", "webhook", "sample"])]
     pub columns: Option<String>,
-    /// What happened to the entry: create, update, merge or delete; absent, update, and with --sample anything
-    #[arg(long, value_name = "EVENT", conflicts_with = "test", value_parser = verbs(), hide_possible_values = true)]
+    /// What happened to the entry: create, update, merge, delete, or a word of the form's own (status-changed); absent,
+    /// update, and with --sample anything
+    #[arg(long, value_name = "EVENT", conflicts_with = "test", value_parser = verbs())]
     pub event: Option<Verb>,
     /// The row after, as a JSON object by field; what it does not have is NULL
     #[arg(long, value_name = "JSON", conflicts_with_all = ["test", "sample"])]
@@ -456,8 +457,7 @@ pub struct Seal {
 }
 
 fn verbs() -> impl TypedValueParser<Value = Verb> {
-    PossibleValuesParser::new(Verb::ALL.map(Verb::as_str))
-        .map(|word| word.parse().expect("clap lets no other word through"))
+    NonEmptyStringValueParser::new().try_map(|word| word.parse::<Verb>())
 }
 
 fn states() -> impl TypedValueParser<Value = State> {

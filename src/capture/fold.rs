@@ -12,13 +12,19 @@
 //! | yes | yes | update from the first old to the last new row; merge if a delete lay between; none if nothing differs |
 //!
 //! Where only some rows of the table are entries of the form, "exists" means: the row is there and is one of them.
+//!
+//! Behind the update come the transitions: the events that the form has words for. What is a merge instead of a create
+//! or an update, the form says (`[forms.merge]`), and messages in the log do ([`Marks`]).
 
+use super::marks::Marks;
 use crate::change::{Datum, OldRow, Relation, Row, RowChange};
-use crate::event::{FormEvent, Transaction, Verb};
+use crate::event::{Circumstances, Detail, FormEvent, Transaction, Verb};
 use crate::form::{BoundForm, Lane};
 use crate::lsn::Position;
 use crate::qualification::{Facts, Truth};
+use std::iter::Chain;
 use std::sync::Arc;
+use std::{option, vec};
 
 /// A row change as an entry meets it.
 #[derive(Clone, Debug)]
@@ -28,6 +34,8 @@ pub(super) struct EntryChange {
     pub(super) place: u64,
     /// The form as it was bound when the change was read.
     pub(super) form: Arc<BoundForm>,
+    /// What its session said of it.
+    pub(super) marks: Option<Arc<Marks>>,
     /// The change.
     pub(super) change: RowChange,
 }
@@ -57,9 +65,23 @@ pub(super) struct Undecided {
     pub(super) rows: String,
 }
 
-/// The event that the changes of one entry amount to, if any. The changes are in order, all of one identity
-/// key, and there is at least one.
+/// What the changes of an entry amount to, in the order in which it is told.
+pub(super) type Events = Chain<option::IntoIter<FormEvent>, vec::IntoIter<FormEvent>>;
+
+/// The events that the changes of one entry amount to; mostly one. The changes are in order, all of one
+/// identity key, and there is at least one.
 pub(super) fn fold(
+    changes: impl IntoIterator<Item = EntryChange>,
+    transaction: &Arc<Transaction>,
+    position_of: impl Fn(u64) -> Position,
+) -> Result<Events, Undecided> {
+    let event = fold_rows(changes, transaction, position_of)?;
+    let transitions = event.as_ref().map(transitions).unwrap_or_default();
+    Ok(event.into_iter().chain(transitions))
+}
+
+/// The event that the changes of one entry's row amount to, if any.
+fn fold_rows(
     changes: impl IntoIterator<Item = EntryChange>,
     transaction: &Arc<Transaction>,
     position_of: impl Fn(u64) -> Position,
@@ -72,6 +94,27 @@ pub(super) fn fold(
         entry.apply(change);
     }
     entry.finish(transaction, position)
+}
+
+/// The words that the form has for what an event changed.
+fn transitions(event: &FormEvent) -> Vec<FormEvent> {
+    let (Verb::Update | Verb::Merge, Some(changed)) = (event.verb, &event.changed) else { return Vec::new() };
+    let told = event.form.happenings.transitions.iter().filter_map(|transition| {
+        let field = &event.form.fields[transition.field];
+        let is_meant = |values: &[String], datum: Datum<'_>| {
+            values.is_empty()
+                || matches!(datum, Datum::Text(text) if values.iter().any(|value| value == text))
+        };
+        let is_told = changed.contains(&transition.field)
+            && is_meant(&transition.from, event.old_value(field))
+            && is_meant(&transition.to, event.value(field));
+        is_told.then(|| {
+            let detail = Detail::Transition { field: field.name.clone() };
+            let circumstances = Circumstances { detail, ..event.circumstances.clone() };
+            FormEvent { verb: Verb::Named(transition.verb), circumstances, ..event.clone() }
+        })
+    });
+    told.collect()
 }
 
 /// An entry on its way through a transaction.
@@ -89,6 +132,10 @@ struct Entry {
     renamed_to: Option<String>,
     /// The lanes in which what came before may wait, beside its own.
     behind: Vec<Lane>,
+    /// What sessions said of the changes.
+    marks: Marks,
+    /// Whether a change was no part of a bulk import.
+    has_other_than_bulk: bool,
 }
 
 impl Entry {
@@ -107,6 +154,8 @@ impl Entry {
             renamed_from: None,
             renamed_to: None,
             behind: Vec::new(),
+            marks: Marks::default(),
+            has_other_than_bulk: false,
         };
         if let (true, RowChange::Update { old, .. } | RowChange::Delete { old }) = (existed, &first.change) {
             entry.before = old.clone();
@@ -119,6 +168,7 @@ impl Entry {
         if !Arc::ptr_eq(&self.form, &change.form) {
             self.follow(&change.form);
         }
+        self.mark(change.marks.as_deref());
         let arrives = is_arrival(&change);
         let leaves = !arrives && changes_key(&change.form, &change.change);
         match change.change {
@@ -140,6 +190,24 @@ impl Entry {
         }
     }
 
+    /// What was said of one of its changes holds for what they amount to; who made the last of them, made it.
+    fn mark(&mut self, marks: Option<&Marks>) {
+        let Some(marks) = marks else {
+            self.has_other_than_bulk = true;
+            return;
+        };
+        self.marks.is_merge |= marks.is_merge;
+        self.has_other_than_bulk |= !marks.is_bulk;
+        if marks.actor.is_some() {
+            self.marks.actor.clone_from(&marks.actor);
+        }
+        for word in &marks.words {
+            if !self.marks.words.contains(word) {
+                self.marks.words.push(Arc::clone(word));
+            }
+        }
+    }
+
     fn vanish(&mut self, old: OldRow) {
         self.now = None;
         self.was_deleted = true;
@@ -147,7 +215,7 @@ impl Entry {
             // an update without old values came first; the key is the same before and after it
             self.before = match old {
                 OldRow::Key(key) | OldRow::Full(key) => OldRow::Key(key),
-                OldRow::Absent => OldRow::Absent,
+                OldRow::Absent | OldRow::NoRow => OldRow::Absent,
             };
         }
     }
@@ -156,7 +224,7 @@ impl Entry {
     fn follow(&mut self, form: &Arc<BoundForm>) {
         let (from, to) = (&self.form.relation, &form.relation);
         self.before = match std::mem::take(&mut self.before) {
-            OldRow::Absent => OldRow::Absent,
+            OldRow::Absent | OldRow::NoRow => OldRow::Absent,
             OldRow::Key(row) => OldRow::Key(in_columns_of(&row, from, to)),
             OldRow::Full(row) => OldRow::Full(in_columns_of(&row, from, to)),
         };
@@ -229,10 +297,10 @@ impl Entry {
         };
         let verb = match (self.existed, self.now.is_some()) {
             (false, false) => return None,
-            (false, true) => Verb::Create,
             (true, false) => Verb::Delete,
             (true, true) if self.amounts_to_nothing(changed.as_deref()) => return None,
-            (true, true) if self.was_deleted && self.form.delete_insert_is_merge => Verb::Merge,
+            (_, true) if self.is_merge(transaction) => Verb::Merge,
+            (false, true) => Verb::Create,
             (true, true) => Verb::Update,
         };
         let row = self.now.as_ref().or_else(|| self.before.row())?;
@@ -251,12 +319,56 @@ impl Entry {
             entry_id,
             behind: Vec::new(),
             changed: changed.map(|columns| fields_of(&self.form, &columns)),
-            old: if verb == Verb::Create { OldRow::Absent } else { self.before },
+            circumstances: self.circumstances(verb),
+            old: match verb {
+                Verb::Create => OldRow::Absent,
+                _ if !self.existed => OldRow::NoRow,
+                _ => self.before,
+            },
             new: self.now,
             renamed_to: self.renamed_to.filter(|_| verb == Verb::Delete),
             renamed_from: self.renamed_from.filter(|_| verb != Verb::Delete),
             form: self.form,
         })
+    }
+
+    /// Whether what became of an entry that is there is a merge: the first rule that fits.
+    fn is_merge(&self, transaction: &Transaction) -> bool {
+        let merges = &self.form.form.happenings.merges;
+        self.marks.is_merge
+            || transaction.origin.as_ref().is_some_and(|origin| merges.origins.contains(origin))
+            || self.existed && self.was_deleted && self.form.delete_insert_is_merge
+            || self.form.happenings.markers.iter().any(|&column| self.is_marked(column))
+    }
+
+    /// Whether a column was set to something that is neither NULL nor false. Where it is not known what it was before,
+    /// it cannot be told.
+    fn is_marked(&self, column: usize) -> bool {
+        let Some(now) = &self.now else { return false };
+        let before = match self.before.full() {
+            Some(before) => self.form.datum(before, column),
+            None if self.existed => return false,
+            None => Datum::Null,
+        };
+        let now = self.form.datum(now, column);
+        now != before && !matches!(now, Datum::Null | Datum::Unchanged | Datum::Text("f" | "0"))
+    }
+
+    fn circumstances(&self, verb: Verb) -> Circumstances {
+        let row = self.now.as_ref().or_else(|| self.before.full());
+        let value = |column: Option<usize>| match self.form.datum(row?, column?) {
+            Datum::Text(text) => Some(text.to_owned()),
+            Datum::Null | Datum::Unchanged => None,
+        };
+        let said = self.marks.actor.as_deref().map(str::to_owned);
+        Circumstances {
+            actor_name: if said.is_some() { None } else { value(self.form.happenings.actor_name) },
+            actor: said.or_else(|| value(self.form.happenings.actor)),
+            marks: self.marks.words.iter().map(|word| (**word).to_owned()).collect(),
+            is_bulk: !self.has_other_than_bulk,
+            merged_into: if verb == Verb::Merge { value(self.form.happenings.target) } else { None },
+            detail: Detail::Entry,
+        }
     }
 
     /// Whether an entry that existed before and after is as it was, as far as anybody may see.
@@ -273,7 +385,7 @@ impl Entry {
 fn former_lanes(form: &BoundForm, old: &OldRow) -> Vec<Lane> {
     match old {
         _ if form.former.is_empty() => Vec::new(),
-        OldRow::Absent => Vec::new(),
+        OldRow::Absent | OldRow::NoRow => Vec::new(),
         OldRow::Key(row) => form.former_lanes_of(row, |column| form.identifies(column)).collect(),
         OldRow::Full(row) => form.former_lanes_of(row, |_| true).collect(),
     }
@@ -399,9 +511,14 @@ mod tests {
 
     fn folded(form: &Arc<BoundForm>, changes: Vec<(u64, RowChange)>) -> Option<FormEvent> {
         let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
-        let changes =
-            changes.into_iter().map(|(place, change)| EntryChange { place, form: Arc::clone(form), change });
-        fold(changes, &transaction, |ordinal| Position { epoch: 0, commit_lsn: Lsn(9), ordinal }).unwrap()
+        let changes = changes.into_iter().map(|(place, change)| EntryChange {
+            place,
+            form: Arc::clone(form),
+            marks: None,
+            change,
+        });
+        fold_rows(changes, &transaction, |ordinal| Position { epoch: 0, commit_lsn: Lsn(9), ordinal })
+            .unwrap()
     }
 
     fn told(event: Option<FormEvent>) -> String {
@@ -556,10 +673,20 @@ mod tests {
         let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
         let wider = bound(&["status", "id", "added", "note", "seen_at", "hash"]);
         let changes = vec![
-            EntryChange { place: 0, form: form(), change: update("1 New x 0 h", "1 Open x 0 h") },
-            EntryChange { place: 2, form: wider, change: update("Open 1 - x 0 h", "Open 1 a x 0 h") },
+            EntryChange {
+                place: 0,
+                form: form(),
+                marks: None,
+                change: update("1 New x 0 h", "1 Open x 0 h"),
+            },
+            EntryChange {
+                place: 2,
+                form: wider,
+                marks: None,
+                change: update("Open 1 - x 0 h", "Open 1 a x 0 h"),
+            },
         ];
-        let event = fold(changes, &transaction, |ordinal| Position { ordinal, ..Position::default() });
+        let event = fold_rows(changes, &transaction, |ordinal| Position { ordinal, ..Position::default() });
         assert_eq!(told(event.unwrap()), "update 1 status:New>Open added:NULL>a");
     }
 
@@ -603,7 +730,7 @@ mod tests {
     fn a_row_that_cannot_be_told_from_entries_is_put_aside() {
         let form = open_ones();
         let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
-        let change = EntryChange { place: 0, form, change: blind_update("1 ? x 0 h") };
+        let change = EntryChange { place: 0, form, marks: None, change: blind_update("1 ? x 0 h") };
         let undecided =
             fold([change], &transaction, |ordinal| Position { ordinal, ..Position::default() }).unwrap_err();
         assert!(undecided.rows.contains("Text(\"x\")"), "{}", undecided.rows);

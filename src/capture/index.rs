@@ -6,6 +6,7 @@
 
 use crate::event::{FormEvent, Verb};
 use crate::form::BoundForm;
+use crate::format;
 use crate::qualification::{
     BoundQualification, Facts, Failure, Found, Probe, Purpose, Requirement, Truth, key_of,
 };
@@ -36,17 +37,35 @@ pub enum Verdict {
 pub struct Index {
     /// Distinct conditions with those who have them.
     groups: Vec<Group>,
-    by_verb: [Shelf; Verb::ALL.len()],
+    /// A form has few verbs.
+    by_verb: Vec<(Verb, Shelf)>,
+    /// Those whose format knows no merge, and that hear of one as of a create or an update.
+    merges_as: [Shelf; 2],
     /// The group of each webhook.
     group_of: HashMap<usize, usize>,
     /// The groups by their conditions' texts and events.
-    known: HashMap<(Box<str>, Box<[Verb]>), usize>,
+    known: HashMap<(Box<str>, Events), usize>,
     /// Why the conditions of groups do not fit, drawn.
     faults: BTreeMap<usize, String>,
     /// How many groups it was made with; those that came later stand where they could be put.
     made_with: usize,
     /// How many groups have no webhook any more.
     deserted: usize,
+}
+
+/// What a webhook listens to on the form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Events {
+    verbs: Box<[Verb]>,
+    /// Whether its format has a word for merges.
+    knows_merge: bool,
+}
+
+impl Events {
+    fn of(webhook: &Webhook, form: &BoundForm) -> Self {
+        let knows_merge = format::find(webhook.format).is_none_or(format::Format::knows_merge);
+        Self { verbs: webhook.verbs_on(&form.form.name).into(), knows_merge }
+    }
 }
 
 /// Webhooks with the same condition.
@@ -92,7 +111,8 @@ impl Index {
     pub fn new<'w>(form: &BoundForm, webhooks: impl IntoIterator<Item = (usize, &'w Webhook)>) -> Self {
         let mut index = Self {
             groups: Vec::new(),
-            by_verb: Verb::ALL.map(|_| Shelf::default()),
+            by_verb: Vec::new(),
+            merges_as: Default::default(),
             group_of: HashMap::new(),
             known: HashMap::new(),
             faults: BTreeMap::new(),
@@ -104,13 +124,11 @@ impl Index {
         }
         index.made_with = index.groups.len();
         let places = places(&index.groups);
-        let mut listening: Vec<(usize, Box<[Verb]>)> =
-            index.known.iter().map(|((_, verbs), group)| (*group, verbs.clone())).collect();
+        let mut listening: Vec<(usize, Events)> =
+            index.known.iter().map(|((_, events), group)| (*group, events.clone())).collect();
         listening.sort_unstable_by_key(|(group, _)| *group);
-        for (group, verbs) in listening {
-            for verb in verbs {
-                index.by_verb[verb as usize].put(group, &places[group]);
-            }
+        for (group, events) in listening {
+            index.put(group, &events, &places[group]);
         }
         index
     }
@@ -119,9 +137,7 @@ impl Index {
     pub fn add(&mut self, form: &BoundForm, number: usize, webhook: &Webhook) -> bool {
         if let Some(group) = self.join(form, number, webhook) {
             let place = places(&self.groups[group..]).pop().unwrap_or(Place::Always);
-            for &verb in webhook.verbs_on(&form.form.name) {
-                self.by_verb[verb as usize].put(group, &place);
-            }
+            self.put(group, &Events::of(webhook, form), &place);
         }
         self.is_in_shape()
     }
@@ -143,11 +159,33 @@ impl Index {
         changed <= self.made_with.max(CHANGES_MIN)
     }
 
+    /// Puts a group where its events are looked for.
+    fn put(&mut self, group: usize, events: &Events, place: &Place) {
+        for &verb in &events.verbs {
+            self.shelf_of(verb).put(group, place);
+        }
+        if events.knows_merge || events.verbs.contains(&Verb::Merge) {
+            return;
+        }
+        for (shelf, verb) in self.merges_as.iter_mut().zip([Verb::Create, Verb::Update]) {
+            if events.verbs.contains(&verb) {
+                shelf.put(group, place);
+            }
+        }
+    }
+
+    fn shelf_of(&mut self, verb: Verb) -> &mut Shelf {
+        let place = self.by_verb.iter().position(|(known, _)| *known == verb).unwrap_or_else(|| {
+            self.by_verb.push((verb, Shelf::default()));
+            self.by_verb.len() - 1
+        });
+        &mut self.by_verb[place].1
+    }
+
     /// Puts a webhook into the group of its condition. Returns the group if it is new.
     fn join(&mut self, form: &BoundForm, number: usize, webhook: &Webhook) -> Option<usize> {
         let text = webhook.condition.as_ref().map_or("", |condition| condition.text());
-        let verbs = webhook.verbs_on(&form.form.name);
-        let key = (text.into(), verbs.into());
+        let key = (text.into(), Events::of(webhook, form));
         if let Some(&group) = self.known.get(&key) {
             let webhooks = &mut self.groups[group].webhooks;
             self.deserted -= usize::from(webhooks.is_empty());
@@ -156,7 +194,7 @@ impl Index {
             self.group_of.insert(number, group);
             return None;
         }
-        let bound = webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(verbs)));
+        let bound = webhook.condition.as_ref().map(|one| one.bind(form, Purpose::Webhook(&key.1.verbs)));
         let group = self.groups.len();
         let (condition, fault) = match bound {
             None => (None, None),
@@ -188,7 +226,13 @@ impl Index {
     pub fn judge(&mut self, event: &FormEvent, scratch: &mut Scratch, verdicts: &mut Vec<(usize, Verdict)>) {
         verdicts.clear();
         let facts = facts_of(event);
-        self.by_verb[event.verb as usize].candidates(event, &facts, scratch);
+        scratch.candidates.clear();
+        if let Some((_, shelf)) = self.by_verb.iter().find(|(verb, _)| *verb == event.verb) {
+            shelf.candidates(event, &facts, scratch);
+        }
+        if event.verb == Verb::Merge {
+            self.merges_as[usize::from(event.existed())].candidates(event, &facts, scratch);
+        }
         for &group in &scratch.candidates {
             let group = &mut self.groups[group];
             if group.webhooks.is_empty() {
@@ -254,10 +298,9 @@ impl Shelf {
         }
     }
 
-    /// The groups that the event may concern, each once.
+    /// Adds the groups that the event may concern, each once.
     fn candidates(&self, event: &FormEvent, facts: &Facts<'_>, scratch: &mut Scratch) {
         let Scratch { candidates, key } = scratch;
-        candidates.clear();
         candidates.extend_from_slice(&self.always);
         for values in &self.by_value {
             match key_of(&values.probe, facts, key) {
@@ -327,7 +370,7 @@ pub(super) fn facts_of(event: &FormEvent) -> Facts<'_> {
         old: &event.old,
         new: event.new.as_ref(),
         committed_at_us: event.transaction.committed_at_us,
-        user: None,
+        user: event.circumstances.actor.as_deref(),
     }
 }
 
@@ -380,6 +423,7 @@ mod tests {
             changed,
             renamed_to: None,
             renamed_from: None,
+            circumstances: crate::event::Circumstances::default(),
         }
     }
 

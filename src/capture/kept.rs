@@ -4,7 +4,7 @@
 use super::fold::{changed_fields, in_columns_of};
 use crate::change::{Column, Datum, OldRow, Relation, ReplicaIdentity, Row};
 use crate::delivery::{Held, HeldWhat};
-use crate::event::{FormEvent, Transaction};
+use crate::event::{Circumstances, FormEvent, Transaction};
 use crate::form::{BoundForm, Lane};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,11 @@ struct Kept {
     columns: Vec<(String, u32, i32)>,
     /// Whether only the key of the old row is known.
     old_is_key: bool,
+    /// Whether there was no row before.
+    #[serde(default)]
+    is_new: bool,
+    #[serde(default)]
+    circumstances: Circumstances,
     old: Option<Vec<Cell>>,
     new: Option<Vec<Cell>>,
 }
@@ -85,6 +90,8 @@ pub(super) fn write(event: &FormEvent) -> Bytes {
             .map(|column| (column.name.clone(), column.type_oid, column.type_modifier))
             .collect(),
         old_is_key: matches!(event.old, OldRow::Key(_)),
+        is_new: event.old == OldRow::NoRow,
+        circumstances: event.circumstances.clone(),
         old: event.old.row().map(|row| cells(row, &is_kept)),
         new: event.new.as_ref().map(|row| cells(row, &is_kept)),
     };
@@ -108,6 +115,7 @@ pub(super) fn read(held: &Held, form: &Arc<BoundForm>) -> Result<Option<FormEven
     };
     let row = |cells: Vec<Cell>| in_columns_of(&row_of(&cells), &relation, &form.relation);
     let old = match kept.old {
+        None if kept.is_new => OldRow::NoRow,
         None => OldRow::Absent,
         Some(cells) if kept.old_is_key => OldRow::Key(row(cells)),
         Some(cells) => OldRow::Full(row(cells)),
@@ -134,6 +142,7 @@ pub(super) fn read(held: &Held, form: &Arc<BoundForm>) -> Result<Option<FormEven
         changed,
         renamed_to: kept.renamed_to,
         renamed_from: kept.renamed_from,
+        circumstances: kept.circumstances,
     }))
 }
 
@@ -185,6 +194,7 @@ mod tests {
             changed: Some(vec![]),
             renamed_to: None,
             renamed_from: Some("0".into()),
+            circumstances: crate::event::Circumstances::default(),
         }
     }
 

@@ -18,6 +18,7 @@ mod forms;
 mod gap;
 mod index;
 mod kept;
+mod marks;
 mod opening;
 mod registry;
 mod release;
@@ -243,7 +244,11 @@ where
                 }
                 self.tell_of_truncation(&relations);
             }
-            Message::Logical { .. } => {}
+            Message::Logical { transactional, prefix, content } => {
+                if let Some(open) = self.open.as_mut().filter(|_| transactional) {
+                    open.mark(&prefix, &content);
+                }
+            }
             Message::Commit { end_lsn, .. } => {
                 if let Some(open) = self.open.take() {
                     self.complete(open, end_lsn).await?;
@@ -396,9 +401,8 @@ where
         let (mut events, mut held) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in entries {
             let changes = entry.changes.into_iter().map(|change| open.entry_change(change));
-            let event = match fold::fold(changes, &facts, |ordinal| open.position(ordinal)) {
-                Ok(Some(event)) => event,
-                Ok(None) => continue,
+            let told = match fold::fold(changes, &facts, |ordinal| open.position(ordinal)) {
+                Ok(told) => told,
                 Err(undecided) => {
                     let quarantined = Quarantined {
                         position: undecided.position,
@@ -410,13 +414,15 @@ where
                     continue;
                 }
             };
-            self.tally.events += 1;
-            let met = self.subscriptions.meet(&event);
-            if let Some(event) = met.event {
-                self.tally.deliveries += event.deliveries.len() as u64;
-                events.push(event);
+            for event in told {
+                self.tally.events += 1;
+                let met = self.subscriptions.meet(&event);
+                if let Some(event) = met.event {
+                    self.tally.deliveries += event.deliveries.len() as u64;
+                    events.push(event);
+                }
+                held.extend(met.held);
             }
-            held.extend(met.held);
         }
         (events, held)
     }

@@ -98,7 +98,7 @@ where
             };
             judged.events += 1;
             judged.matched += u64::from(delivery.is_some());
-            self.batch.events.extend(delivery);
+            self.batch.events.extend(delivery.map(|event| *event));
             self.batch.released.push(held.held);
         }
         self.flush().await

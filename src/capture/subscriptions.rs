@@ -85,7 +85,7 @@ pub(super) enum Again {
     /// It cannot be judged yet, or waits behind one that cannot.
     HeldOn,
     /// It is a delivery now, or does not match.
-    Judged(Option<NewEvent>),
+    Judged(Option<Box<NewEvent>>),
 }
 
 impl Holding {
@@ -384,6 +384,9 @@ impl Subscriptions {
         let mut new = New::of(verdicts.len());
         let mut holders = Vec::new();
         for (number, verdict) in verdicts.drain(..) {
+            if self.subscribers[number].is_spared(event) {
+                continue;
+            }
             let cause = self.cause_to_hold(number, verdict, event);
             match cause {
                 Some(cause) => {
@@ -451,7 +454,7 @@ impl Subscriptions {
         if is_wanted {
             new.add(&mut self.subscribers, number, event, &mut self.draft);
         }
-        Again::Judged(new.event_of(event, true))
+        Again::Judged(new.event_of(event, true).map(Box::new))
     }
 
     /// Takes sequence numbers for deliveries that exist without bodies. Returns the first.
@@ -545,6 +548,14 @@ impl Subscriber {
         self.webhook.enabled && !self.is_gone
     }
 
+    /// Whether an event is none for it, whatever its condition says.
+    fn is_spared(&self, event: &FormEvent) -> bool {
+        let skips_empty = self.webhook.body.skip_empty_updates;
+        self.webhook.exclude.excludes(event)
+            || event.circumstances.is_bulk && !self.format.tells_of_bulk()
+            || skips_empty && self.format.is_empty_update(&self.webhook, event)
+    }
+
     /// Why it is broken, if it is.
     fn broken(&self) -> Option<String> {
         let fault = |(form, fault): (&String, &String)| format!("form {form:?}: {fault}");
@@ -573,7 +584,8 @@ impl Subscriber {
     fn tail(&self, event: &FormEvent, draft: &mut Vec<u8>) -> Tail {
         draft.clear();
         self.format.tail(&self.webhook, event, draft);
-        Tail { content_type: self.format.content_type(), bytes: Bytes::copy_from_slice(draft) }
+        let content_type = self.format.content_type(&self.webhook, event);
+        Tail { content_type, bytes: Bytes::copy_from_slice(draft) }
     }
 
     fn delivery(&mut self, event: &FormEvent, tail: usize, draft: &mut Vec<u8>) -> NewDelivery {

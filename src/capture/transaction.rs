@@ -1,6 +1,7 @@
 //! A transaction on its way in: its row changes of forms, collected until the commit.
 
 use super::fold::{EntryChange, changes_key, one_update};
+use super::marks::Marks;
 use super::registry::Said;
 use crate::change::RowChange;
 use crate::delivery::Quarantined;
@@ -26,10 +27,19 @@ pub(super) struct Open {
     changes: Vec<StagedChange>,
     /// What the collected changes hold on to.
     bytes: usize,
-    /// The forms as they were bound in the course of this transaction; a change names one by its number.
-    bound: Vec<Arc<BoundForm>>,
+    /// What the changes are read by; a change names it by its number.
+    readings: Vec<Reading>,
+    /// What the session says of the changes that come.
+    marks: Option<Arc<Marks>>,
     /// What is on disk already.
     staged_bytes: u64,
+}
+
+/// What a change is read by: its form, as it was bound then, and what its session said of it.
+#[derive(Clone, Debug)]
+struct Reading {
+    form: Arc<BoundForm>,
+    marks: Option<Arc<Marks>>,
 }
 
 impl Open {
@@ -43,7 +53,8 @@ impl Open {
             ordinal: 0,
             changes: Vec::new(),
             bytes: 0,
-            bound: Vec::new(),
+            readings: Vec::new(),
+            marks: None,
             staged_bytes: 0,
         }
     }
@@ -52,6 +63,14 @@ impl Open {
     pub(super) fn count(&mut self) -> u64 {
         self.ordinal += 1;
         self.ordinal - 1
+    }
+
+    /// Takes a message that stands among the changes.
+    pub(super) fn mark(&mut self, prefix: &str, content: &[u8]) {
+        let mut marks = self.marks.as_deref().cloned().unwrap_or_default();
+        if marks.take(prefix, content) {
+            self.marks = Some(Arc::new(marks));
+        }
     }
 
     /// How many row changes there were.
@@ -91,14 +110,15 @@ impl Open {
             key.extend_from_slice(&place.to_be_bytes());
         }
         self.bytes += change.footprint_bytes() + key.len() + size_of::<StagedChange>();
-        let relation = self.bound.iter().rposition(|bound| Arc::ptr_eq(bound, form)).unwrap_or_else(|| {
-            self.bound.push(Arc::clone(form));
-            self.bound.len() - 1
+        let is_it = |reading: &Reading| Arc::ptr_eq(&reading.form, form) && reading.marks == self.marks;
+        let reading = self.readings.iter().rposition(is_it).unwrap_or_else(|| {
+            self.readings.push(Reading { form: Arc::clone(form), marks: self.marks.clone() });
+            self.readings.len() - 1
         });
         // the same form bound anew goes on under its first number: an entry's changes stay together
-        let first = self.bound.iter().position(|bound| has_key_of(bound, form)).unwrap_or(relation);
-        let (form, relation) = (first as u32, relation as u32);
-        self.changes.push(StagedChange { ordinal: place, form, key, relation, change });
+        let first = self.readings.iter().position(|one| has_key_of(&one.form, form)).unwrap_or(reading);
+        let (form, reading) = (first as u32, reading as u32);
+        self.changes.push(StagedChange { ordinal: place, form, key, reading, change });
     }
 
     /// What the collected changes hold on to, in bytes.
@@ -125,14 +145,14 @@ impl Open {
     fn together(&self, changes: Vec<StagedChange>) -> Vec<StagedChange> {
         let is_plain = |change: &StagedChange| {
             matches!(change.change, RowChange::Update { .. })
-                && !changes_key(&self.bound[change.relation as usize], &change.change)
+                && !changes_key(&self.readings[change.reading as usize].form, &change.change)
         };
         let mut last_of: HashMap<(u32, Vec<u8>), usize> = HashMap::new();
         let mut kept: Vec<StagedChange> = Vec::with_capacity(changes.len());
         for change in changes {
             let number = last_of.entry((change.form, change.key.clone())).or_insert(kept.len());
             match kept.get_mut(*number) {
-                Some(last) if last.relation == change.relation && is_plain(last) && is_plain(&change) => {
+                Some(last) if last.reading == change.reading && is_plain(last) && is_plain(&change) => {
                     one_update(&mut last.change, change.change);
                 }
                 _ => {
@@ -157,8 +177,8 @@ impl Open {
 
     /// A staged change as the fold wants it.
     pub(super) fn entry_change(&self, staged: StagedChange) -> EntryChange {
-        let form = Arc::clone(&self.bound[staged.relation as usize]);
-        EntryChange { place: staged.ordinal, form, change: staged.change }
+        let Reading { form, marks } = self.readings[staged.reading as usize].clone();
+        EntryChange { place: staged.ordinal, form, marks, change: staged.change }
     }
 }
 

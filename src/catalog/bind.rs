@@ -14,6 +14,7 @@ use crate::change::{Relation, ReplicaIdentity};
 use crate::form::{
     BindingRecord, BoundField, BoundForm, BoundPart, BoundRule, Field, Form, LaneRule, OldValues, Part,
 };
+use crate::happening::{BoundHappenings, BoundTransition, Happenings, Transition};
 use crate::qualification::{Faults, Purpose};
 use crate::value::Kind;
 use std::collections::HashSet;
@@ -61,15 +62,64 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
         record_id: form.record_id.as_ref().and_then(|name| places.find(name)),
         ignored,
         uses_old_values: is_full && form.old_values != OldValues::None,
-        delete_insert_is_merge: form.delete_insert.unwrap_or(!facts.table.is_some_and(Table::is_partitioned)),
+        delete_insert_is_merge: delete_insert_is_merge(form, facts),
+        happenings: BoundHappenings::default(),
         parts: parts(form, &places, &hidden),
         entries: None,
     };
+    bound.happenings = happenings(&bound, &places);
     if let Some(entries) = &form.entries {
         let fault = |faults: Faults| Fault::Entries { drawn: draw(&faults, entries.text()) };
         bound.entries = Some(Arc::new(entries.bind(&bound, Purpose::Entries).map_err(fault)?));
     }
     Ok(bound)
+}
+
+/// A row that moves to another partition is deleted and inserted, and nothing more.
+fn delete_insert_is_merge(form: &Form, facts: &Facts<'_>) -> bool {
+    let is_partitioned = facts.table.is_some_and(Table::is_partitioned);
+    form.happenings.merges.delete_insert.unwrap_or(!is_partitioned)
+}
+
+/// What can happen to the entries, as far as its columns are there.
+fn happenings(bound: &BoundForm, places: &Places<'_>) -> BoundHappenings {
+    let Happenings { transitions, merges, actor, actor_name, .. } = &bound.form.happenings;
+    let field_of = |name: &str| {
+        let called = bound.fields.iter().position(|field| field.name == name);
+        called.or_else(|| {
+            let column = places.find(name)?;
+            bound.fields.iter().position(|field| field.column == column)
+        })
+    };
+    let transition = |transition: &Transition| {
+        let field = field_of(&transition.field)?;
+        let stored =
+            |values: &[String]| values.iter().map(|value| stored(&bound.fields[field], value)).collect();
+        let (from, to) = (stored(&transition.from), stored(&transition.to));
+        Some(BoundTransition { verb: transition.verb, field, from, to })
+    };
+    let marker = |name: &String| match field_of(name) {
+        Some(field) => Some(bound.fields[field].column),
+        None => places.find(name),
+    };
+    let column = |name: &Option<String>| name.as_ref().and_then(|name| places.find(name));
+    BoundHappenings {
+        transitions: transitions.iter().filter_map(transition).collect(),
+        markers: merges.markers.iter().filter_map(marker).collect(),
+        target: column(&merges.target),
+        actor: column(actor),
+        actor_name: column(actor_name),
+    }
+}
+
+/// What stands in the column for a value that may be written as its label.
+fn stored(field: &BoundField, value: &str) -> String {
+    let Kind::Selection(selection) = &field.kind else { return value.to_owned() };
+    if selection.by_stored(value).is_some() {
+        return value.to_owned();
+    }
+    let labelled = selection.choices.iter().find(|choice| choice.label == value);
+    labelled.map_or_else(|| value.to_owned(), |choice| choice.stored.clone())
 }
 
 /// All faults of a condition, one below the other.

@@ -42,7 +42,19 @@ pub(super) fn configured_columns(form: &Form) -> impl Iterator<Item = (Key, &str
     let ignore = form.ignore.iter().map(|name| (Key::Ignore, name.as_str()));
     let hidden = form.hidden.iter().map(|name| (Key::Hidden, name.as_str()));
     let parts = form.parts.iter().map(|part| (Key::Parts, part.column.as_str()));
-    entry_id.chain(record_id).chain(fields).chain(ignore).chain(hidden).chain(parts)
+    let named = entry_id.chain(record_id).chain(fields).chain(ignore).chain(hidden).chain(parts);
+    named.chain(columns_of_happenings(form))
+}
+
+/// The columns that a form names where it says what can happen. A field that has a name of its own stands among the fields.
+fn columns_of_happenings(form: &Form) -> impl Iterator<Item = (Key, &str)> {
+    let happenings = &form.happenings;
+    let transitions = happenings.transitions.iter().map(|one| (Key::Transitions, one.field.as_str()));
+    let markers = happenings.merges.markers.iter().map(|name| (Key::MergeMarker, name.as_str()));
+    let is_column = |(_, name): &(Key, &str)| !form.fields.iter().any(|field| field.name == *name);
+    let target = happenings.merges.target.iter().map(|name| (Key::MergeTarget, name.as_str()));
+    let actor = happenings.actor.iter().chain(&happenings.actor_name).map(|name| (Key::Actor, name.as_str()));
+    transitions.chain(markers).filter(is_column).chain(target).chain(actor)
 }
 
 /// A table's columns as a form may name them: by their name, or by the one that they had when it was bound.

@@ -17,6 +17,14 @@ pub enum Key {
     Hidden,
     /// `parts`.
     Parts,
+    /// `transitions`.
+    Transitions,
+    /// `merge.marker`.
+    MergeMarker,
+    /// `merge.target`.
+    MergeTarget,
+    /// `actor`.
+    Actor,
 }
 
 impl fmt::Display for Key {
@@ -28,6 +36,10 @@ impl fmt::Display for Key {
             Self::Ignore => "ignore",
             Self::Hidden => "hidden",
             Self::Parts => "parts",
+            Self::Transitions => "transitions",
+            Self::MergeMarker => "merge.marker",
+            Self::MergeTarget => "merge.target",
+            Self::Actor => "actor",
         })
     }
 }

@@ -65,7 +65,8 @@ impl Signer {
         let id = policy.is_discovered.then_some(policy.name.as_str());
         self.key.sign(id, &text, &mut token)?;
         token.push_str("\"}");
-        let content_type = "application/json; charset=utf-8".to_owned();
+        let mut content_type = "application/json; charset=utf-8".to_owned();
+        body.headers().for_each(|(name, value)| content_type += &format!("\n{name}: {value}"));
         Ok(Body { head: Bytes::from(token), tail: Bytes::new(), content_type })
     }
 }

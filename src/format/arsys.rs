@@ -13,7 +13,7 @@ use super::fields::{wanted, write_datum, write_key, write_text};
 use super::{Format, Identity, Told, told};
 use crate::change::Datum;
 use crate::event::{FormEvent, Verb};
-use crate::webhook::Webhook;
+use crate::webhook::{RecordIdWith, Webhook};
 use std::io::Write;
 
 /// The format.
@@ -35,7 +35,12 @@ impl Format for Arsys {
         write_text(&event.form.form.name, out);
         write_key("entry_id", out);
         write_text(&event.entry_id, out);
-        if let (Verb::Create, Some(record_id)) = (event.verb, event.record_id()) {
+        let has_record_id = match webhook.body.record_id {
+            RecordIdWith::Usual | RecordIdWith::Create => !event.existed(),
+            RecordIdWith::Always => event.verb != Verb::Delete,
+            RecordIdWith::Never => false,
+        };
+        if let Some(record_id) = event.record_id().filter(|_| has_record_id) {
             write_key("record_id", out);
             write_text(record_id, out);
         }
@@ -50,16 +55,25 @@ impl Format for Arsys {
         out.push(b'}');
     }
 
+    fn is_empty_update(&self, webhook: &Webhook, event: &FormEvent) -> bool {
+        let is_empty =
+            |changed: &[usize]| !wanted(webhook, event).any(|(number, _)| changed.contains(&number));
+        event.verb == Verb::Update && changed(webhook, event).is_some_and(is_empty)
+    }
+
     fn told(&self, _verb: Verb, body: &[u8]) -> Option<Told> {
         told::arsys(body)
     }
 }
 
+/// The fields that the details are restricted to: of an update, and of what the form has a word for, those that changed.
+fn changed<'a>(webhook: &Webhook, event: &'a FormEvent) -> Option<&'a [usize]> {
+    let is_update = matches!(event.verb, Verb::Update | Verb::Named(_)) && event.existed();
+    event.changed.as_deref().filter(|_| is_update && !webhook.send_unchanged_fields)
+}
+
 fn write_details(webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>) {
-    let changed = match event.verb {
-        Verb::Update if !webhook.send_unchanged_fields => event.changed.as_deref(),
-        _ => None,
-    };
+    let changed = changed(webhook, event);
     out.push(b'{');
     for (number, field) in wanted(webhook, event) {
         if changed.is_some_and(|changed| !changed.contains(&number)) {
@@ -68,7 +82,7 @@ fn write_details(webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>) {
         let datum = event.value(field);
         if datum != Datum::Unchanged {
             write_key(&field.name, out);
-            write_datum(field, datum, out);
+            write_datum(webhook, field, datum, out);
         }
     }
     out.push(b'}');

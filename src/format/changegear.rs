@@ -10,7 +10,7 @@
 //! `REPLICA IDENTITY FULL` all but the key, of an update a large value that the log leaves out) it is absent, and
 //! `"partial": true` says so.
 
-use super::fields::{wanted, write_datum, write_key, write_text};
+use super::fields::{capitalized, wanted, write_datum, write_key, write_text};
 use super::{Format, Identity, Told, told};
 use crate::change::Datum;
 use crate::event::{FormEvent, Verb};
@@ -24,18 +24,22 @@ impl Format for ChangeGear {
         "changegear"
     }
 
+    fn knows_merge(&self) -> bool {
+        false
+    }
+
     fn head(&self, _webhook: &Webhook, _delivery: &Identity, _event: &FormEvent, out: &mut Vec<u8>) {
         out.push(b'{');
     }
 
     fn tail(&self, webhook: &Webhook, event: &FormEvent, out: &mut Vec<u8>) {
-        let word = match event.verb {
-            Verb::Create => "Create",
-            Verb::Update | Verb::Merge => "Update",
-            Verb::Delete => "Delete",
-        };
         out.extend_from_slice(br#""Event":"#);
-        write_text(word, out);
+        let word = match event.verb {
+            Verb::Merge if event.existed() => "update",
+            Verb::Merge => "create",
+            ref verb => verb.as_str(),
+        };
+        write_text(&capitalized(word), out);
         write_key("EntityType", out);
         write_text(&event.form.form.name, out);
         write_key("Entity", out);
@@ -47,7 +51,7 @@ impl Format for ChangeGear {
                 is_partial = true;
             } else {
                 write_key(&field.name, out);
-                write_datum(field, datum, out);
+                write_datum(webhook, field, datum, out);
             }
         }
         out.push(b'}');

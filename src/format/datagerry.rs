@@ -32,6 +32,10 @@ impl Format for DataGerry {
         "datagerry"
     }
 
+    fn knows_merge(&self) -> bool {
+        false
+    }
+
     fn head(&self, _webhook: &Webhook, _delivery: &Identity, _event: &FormEvent, out: &mut Vec<u8>) {
         out.push(b'{');
     }
@@ -40,21 +44,25 @@ impl Format for DataGerry {
         let milliseconds = event.transaction.committed_at_us.div_euclid(1000);
         write!(out, r#""event_time":{{"$date":{milliseconds}}}"#).expect("a Vec takes every byte");
         write_key("operation", out);
-        write_text(operation(event.verb), out);
+        match operation(event.verb).filter(|_| event.verb != Verb::Merge || event.existed()) {
+            Some(word) => write_text(word, out),
+            None if event.verb == Verb::Merge => write_text("CREATE", out),
+            None => write_text(&event.verb.as_str().to_uppercase(), out),
+        }
         // of a delete, what is known of the row before it is what its values are
         let knows_before = event.verb == Verb::Delete || matches!(event.old, OldRow::Full(_));
         let before = |field: &BoundField| match event.verb {
             Verb::Delete => event.value(field),
-            Verb::Create | Verb::Update | Verb::Merge => event.old_value(field),
+            Verb::Create | Verb::Update | Verb::Merge | Verb::Named(_) => event.old_value(field),
         };
-        let has_before = event.verb != Verb::Create && knows_before;
+        let has_before = event.existed() && knows_before;
         write_key("object_before", out);
         write_if(has_before, out, |out| write_object(webhook, event, before, out));
         let after = |field: &BoundField| event.value(field);
         write_key("object_after", out);
         write_if(event.verb != Verb::Delete, out, |out| write_object(webhook, event, after, out));
         write_key("changes", out);
-        let is_change = matches!(event.verb, Verb::Update | Verb::Merge);
+        let is_change = event.existed() && event.verb != Verb::Delete;
         write_if(is_change, out, |out| {
             let changed = event.changed.as_deref();
             let is_meant = |number: &usize| changed.is_none_or(|changed| changed.contains(number));
@@ -77,12 +85,13 @@ impl Format for DataGerry {
     }
 }
 
-/// The product's word for what happened.
-pub fn operation(verb: Verb) -> &'static str {
+/// The product's word for what happened; none for a word of the form's own, which is written like one.
+pub fn operation(verb: Verb) -> Option<&'static str> {
     match verb {
-        Verb::Create => "CREATE",
-        Verb::Update | Verb::Merge => "UPDATE",
-        Verb::Delete => "DELETE",
+        Verb::Create => Some("CREATE"),
+        Verb::Update | Verb::Merge => Some("UPDATE"),
+        Verb::Delete => Some("DELETE"),
+        Verb::Named(_) => None,
     }
 }
 
@@ -115,7 +124,7 @@ fn write_object<'a>(
             Datum::Unchanged => {}
             datum => {
                 write_key("active", out);
-                write_datum(field, datum, out);
+                write_datum(webhook, field, datum, out);
             }
         },
     }
@@ -145,7 +154,7 @@ fn write_fields<'a>(
         write_key("name", out);
         write_text(&field.name, out);
         write_key("value", out);
-        write_datum(field, datum, out);
+        write_datum(webhook, field, datum, out);
         out.push(b'}');
     }
     out.push(b']');

@@ -43,6 +43,7 @@ fn event(verb: Verb, old: Option<&[&str]>, new: Option<&[&str]>, changed: Option
         changed: changed.map(<[usize]>::to_vec),
         renamed_to: None,
         renamed_from: None,
+        circumstances: crate::event::Circumstances::default(),
     }
 }
 
@@ -118,11 +119,13 @@ fn arsys_delete_brings_the_ids_only() {
 fn itrp_brings_the_ids_and_the_event() {
     let mut event = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2]));
     let head = r#"{"webhook_id":1,"webhook_nodeID":"d2FsaG9vay9XZWJob29rLzE","name":"Escalations","event":"request.update","#;
-    let text = r#""object_id":"000000000000001","object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzAwMDAwMDAwMDAwMDAwMQ","payload":{}}"#;
-    check(&webhook("itrp", &[]), &event, &format!("{head}{text}"));
+    let rest = r#","person_id":null,"person_nodeID":null,"person_name":"","payload":{"status":"0"}}"#;
+    let text =
+        r#""object_id":"000000000000001","object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzAwMDAwMDAwMDAwMDAwMQ""#;
+    check(&webhook("itrp", &[]), &event, &format!("{head}{text}{rest}"));
     event.entry_id = "70111".into();
-    let number = r#""object_id":70111,"object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzcwMTEx","payload":{}}"#;
-    check(&webhook("itrp", &[]), &event, &format!("{head}{number}"));
+    let number = r#""object_id":70111,"object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzcwMTEx""#;
+    check(&webhook("itrp", &[]), &event, &format!("{head}{number}{rest}"));
 }
 
 #[test]

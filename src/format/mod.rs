@@ -20,6 +20,7 @@ use crate::delivery::DeliveryNumber;
 use crate::event::{FormEvent, Verb};
 use crate::webhook::Webhook;
 use http::{HeaderName, HeaderValue};
+use std::borrow::Cow;
 
 /// Every format. A new one is a file and a line here.
 pub const FORMATS: &[&dyn Format] =
@@ -48,9 +49,10 @@ pub trait Format: Sync {
     /// Its name in the configuration.
     fn name(&self) -> &'static str;
 
-    /// For the `content-type` header.
-    fn content_type(&self) -> &'static str {
-        "application/json"
+    /// For the `content-type` header; further lines are headers of the message's own.
+    fn content_type(&self, webhook: &Webhook, event: &FormEvent) -> Cow<'static, str> {
+        let _ = (webhook, event);
+        Cow::Borrowed("application/json")
     }
 
     /// A header of its own that names the delivery.
@@ -68,6 +70,23 @@ pub trait Format: Sync {
     /// Whether the body of a test is marked as one with `"test": true`.
     fn marks_tests(&self) -> bool {
         true
+    }
+
+    /// Whether it has a word for merges. One that has none tells of them as of creates and updates, to whoever listens to
+    /// those.
+    fn knows_merge(&self) -> bool {
+        true
+    }
+
+    /// Whether it tells of bulk imports.
+    fn tells_of_bulk(&self) -> bool {
+        true
+    }
+
+    /// Whether the body of an update would tell of no field.
+    fn is_empty_update(&self, webhook: &Webhook, event: &FormEvent) -> bool {
+        let _ = (webhook, event);
+        false
     }
 
     /// What a body of such an event tells of its rows; none where it cannot be read back.
@@ -92,4 +111,5 @@ pub fn shares_tail(one: &Webhook, other: &Webhook) -> bool {
         && one.send_unchanged_fields == other.send_unchanged_fields
         && one.payload_fields == other.payload_fields
         && one.custom_json == other.custom_json
+        && one.body == other.body
 }

@@ -5,6 +5,7 @@ use crate::change::{Datum, Row};
 use crate::form::BoundForm;
 use crate::nearby::remedy as suggestion;
 use crate::value::Kind;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// A row of a form. A string is the column's text as it is or the label of a selection, a number its text, true and false are t and f, an object
@@ -19,7 +20,16 @@ pub fn row(form: &BoundForm, values: &Values) -> Result<Row, String> {
 /// The same, where what `values` does not have is not known, and what the form does not have (any more) is left
 /// aside.
 pub fn known_part(form: &BoundForm, values: &Values) -> Row {
-    with_missing(form, values, Datum::Unchanged, |_, _, text| text)
+    with_missing(form, values, Datum::Unchanged, stored)
+}
+
+/// A value of a selection with its label.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Both {
+    value: Box<RawValue>,
+    #[serde(rename = "label")]
+    _label: String,
 }
 
 /// Of a selection what stands in the column, where somebody wrote the label.
@@ -28,6 +38,10 @@ fn stored(form: &BoundForm, column: usize, text: String) -> String {
     let Some(Kind::Selection(selection)) = field.map(|field| &field.kind) else { return text };
     if selection.by_stored(&text).is_some() {
         return text;
+    }
+    // both were wanted: the value and its label
+    if let Some(value) = serde_json::from_str::<Both>(&text).ok().and_then(|both| self::text(&both.value)) {
+        return value;
     }
     let labelled = selection.choices.iter().find(|choice| choice.label == text);
     labelled.map_or(text, |choice| choice.stored.clone())

@@ -110,7 +110,7 @@ pub(super) fn changegear(verb: Verb, body: &[u8]) -> Option<Told> {
     let ChangeGear { entity } = serde_json::from_slice(body).ok()?;
     let told = match verb {
         Verb::Delete => Told { new: Values::new(), old: Some(entity) },
-        Verb::Create | Verb::Update | Verb::Merge => Told { new: entity, old: None },
+        Verb::Create | Verb::Update | Verb::Merge | Verb::Named(_) => Told { new: entity, old: None },
     };
     Some(told)
 }

@@ -19,9 +19,9 @@ pub const ENTRY_ID: &str = "12345";
 /// `"test": true`, but in formats whose products mark tests otherwise. Where the form is not known, it has no fields.
 pub fn body(webhook: &Webhook, form: Option<&Arc<BoundForm>>, identity: &Identity, now_us: i64) -> Body {
     let format = find(webhook.format).unwrap_or(super::FORMATS[0]);
-    let content_type = format.content_type().to_owned();
     let Some(form) = form else {
         let body = json!({ "webhook": webhook.name, "test": true, "entry_id": ENTRY_ID });
+        let content_type = "application/json".to_owned();
         return Body { head: body.to_string().into(), tail: Bytes::new(), content_type };
     };
     let event = event(form, verb_of(webhook), now_us);
@@ -31,6 +31,7 @@ pub fn body(webhook: &Webhook, form: Option<&Arc<BoundForm>>, identity: &Identit
     if format.marks_tests() && head.first() == Some(&b'{') {
         head.splice(1..1, *br#""test":true,"#);
     }
+    let content_type = format.content_type(webhook, &event).into_owned();
     Body { head: head.into(), tail: tail.into(), content_type }
 }
 
@@ -59,6 +60,7 @@ fn event(form: &Arc<BoundForm>, verb: Verb, now_us: i64) -> FormEvent {
         changed: None,
         renamed_to: None,
         renamed_from: None,
+        circumstances: crate::event::Circumstances::default(),
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
             [("Id", Type::Number), ("Open", Type::Boolean), ("Since", Type::Date), ("Data", Type::Json)];
         let form = Arc::new(sample::form("HPD:Help Desk", &columns));
         for format in FORMATS {
-            for verb in Verb::ALL {
+            for verb in Verb::OF_ROWS {
                 let mut webhook = Webhook { format: format.name(), ..webhook::sample::webhook(1) };
                 webhook.listens[0].verbs = vec![verb];
                 let body = super::body(&webhook, Some(&form), &identity, 0);

@@ -393,8 +393,8 @@ pub struct StagedChange {
     pub form: u32,
     /// The entry's identity key, as bytes that differ for different keys.
     pub key: Vec<u8>,
-    /// The number of the relation as capture counts them in this transaction.
-    pub relation: u32,
+    /// By what capture reads it, as it counts that in this transaction.
+    pub reading: u32,
     /// The change.
     pub change: RowChange,
 }

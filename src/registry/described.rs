@@ -1,7 +1,7 @@
 //! A webhook that no row holds, told as if one did.
 
 use crate::secret::MASK;
-use crate::webhook::{Callback, Events, OnExhausted, Pem, Webhook};
+use crate::webhook::{BodyChoices, Callback, Events, OnExhausted, Pem, RecordIdWith, Selections, Webhook};
 use serde_json::{Map, Value, json};
 
 /// What a webhook says in the shape of the native model, with its secrets masked.
@@ -37,12 +37,38 @@ pub fn described(webhook: &Webhook) -> Map<String, Value> {
     maybe("per_second_max", sending.per_second_max.map(Value::from));
     let custom_json = webhook.custom_json.as_ref();
     maybe("custom_json", custom_json.and_then(|json| serde_json::from_str(json).ok()));
+    maybe("exclude", (!webhook.exclude.is_empty()).then(|| json!(webhook.exclude)));
+    maybe("body", body(webhook.body));
     let mail = &webhook.mail_exceptions_to;
     maybe("mail_exceptions_to", (!mail.is_empty()).then(|| json!(mail)));
     maybe("retention", webhook.retention.map(|retention| seconds(retention).into()));
     let secrets: Vec<Value> = webhook.signing_secrets.iter().map(|_| MASK.into()).collect();
     maybe("signature", (!secrets.is_empty()).then(|| json!({ "secret": secrets })));
     std::mem::take(native)
+}
+
+/// What differs from the defaults.
+fn body(choices: BodyChoices) -> Option<Value> {
+    let record_id = match choices.record_id {
+        RecordIdWith::Usual => None,
+        RecordIdWith::Create => Some("create"),
+        RecordIdWith::Always => Some("always"),
+        RecordIdWith::Never => Some("never"),
+    };
+    let selections = match choices.selections {
+        Selections::Stored => None,
+        Selections::Label => Some("label"),
+        Selections::Both => Some("both"),
+    };
+    let skips = choices.skip_empty_updates.then_some(true);
+    let keys = [
+        ("record_id", record_id.map(Value::from)),
+        ("selections", selections.map(Value::from)),
+        ("skip_empty_updates", skips.map(Value::from)),
+    ];
+    let told: Map<String, Value> =
+        keys.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    (!told.is_empty()).then_some(Value::Object(told))
 }
 
 fn callback(callback: &Callback) -> Value {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 const TEXT_ARRAY: u32 = 1009;
 
 /// The columns that stand in the native model under their own name.
-const PLAIN: [&str; 21] = [
+const PLAIN: [&str; 23] = [
     "name",
     "description",
     "form",
@@ -23,6 +23,8 @@ const PLAIN: [&str; 21] = [
     "send_unchanged_fields",
     "custom_json",
     "mail_exceptions_to",
+    "exclude",
+    "body",
     "product",
     "webhook_policy",
     "enabled",

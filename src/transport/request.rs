@@ -38,7 +38,12 @@ pub(super) fn headers_of(claim: &Claim, body: &Body, signer: &Signer, now_us: i6
     if claim.replay {
         headers.insert(WALHOOK_REPLAY, HeaderValue::from_static("1"));
     }
-    let content_type = HeaderValue::try_from(body.content_type.as_str());
+    for (name, value) in body.headers() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    let content_type = HeaderValue::try_from(body.media_type());
     headers
         .insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));

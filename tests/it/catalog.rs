@@ -12,6 +12,7 @@ use walhook::catalog::{BindingStatus, Catalog, Standing};
 use walhook::change::{Column, Datum, Relation, ReplicaIdentity, Row};
 use walhook::demo::cluster::Cluster;
 use walhook::form::{BindingRecord, BoundForm, Field, Fold, Form, OldValues};
+use walhook::happening::{Happenings, Merges};
 use walhook::postgres::{Address, Session, connect};
 use walhook::value::Type;
 
@@ -424,7 +425,9 @@ async fn partitioned_tables_are_known_by_their_root() {
          insert into event values ('2024-05-05', 1, 'n');",
     )
     .await;
-    let explicit = Form { delete_insert: Some(true), name: "explicit".to_owned(), ..form("event") };
+    let merges = Merges { delete_insert: Some(true), ..Merges::default() };
+    let happenings = Happenings { merges, ..Happenings::default() };
+    let explicit = Form { happenings, name: "explicit".to_owned(), ..form("event") };
     let mut catalog = database.catalog(vec![form("event"), explicit, form("event_2024")]).await;
     assert_eq!(
         faults(catalog.statuses()),
@@ -710,7 +713,8 @@ fn form(table: &str) -> Form {
         unset: Vec::new(),
         hidden: Vec::new(),
         fields: Vec::new(),
-        delete_insert: None,
+        happenings: Happenings::default(),
+        itrp: walhook::form::ItrpFields::default(),
         unchanged_updates: false,
         value_bytes_max: 16 << 20,
         entries: None,

@@ -244,7 +244,7 @@ impl Desk {
             xid: 700,
             committed_at_us: COMMITTED_AT_US + i64::try_from(sequence).unwrap() * 60_000_000,
             tails: vec![Tail {
-                content_type: "application/json",
+                content_type: "application/json".into(),
                 bytes: "\"n\":1.00000000000000000001}".into(),
             }],
             deliveries: vec![NewDelivery {

@@ -20,6 +20,7 @@ mod endpoints;
 mod formats;
 mod fuzzed;
 mod guarantees;
+mod happenings;
 mod mail;
 mod matching;
 mod operations;

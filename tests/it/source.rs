@@ -147,7 +147,7 @@ fn show(messages: &[Message]) -> Vec<String> {
 
 fn show_old(old: &OldRow) -> String {
     match old {
-        OldRow::Absent => "-".to_owned(),
+        OldRow::Absent | OldRow::NoRow => "-".to_owned(),
         OldRow::Key(row) => format!("key{}", show_row(row)),
         OldRow::Full(row) => format!("full{}", show_row(row)),
     }

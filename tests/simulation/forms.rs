@@ -62,6 +62,7 @@ fn bound(table: usize, form: &Arc<Form>, times: usize, rules: &[LaneRule]) -> Bo
         ignored: (0..of.columns.len()).map(|n| of.ignored.contains(&n) || of.hidden.contains(&n)).collect(),
         uses_old_values: of.full,
         delete_insert_is_merge: true,
+        happenings: walhook::happening::BoundHappenings::default(),
         parts: vec![],
         entries: None,
     }

@@ -76,7 +76,7 @@ pub(super) struct Preview {
 #[derive(Debug, Serialize, ToSchema)]
 #[allow(clippy::struct_field_names, reason = "the keys of the answer")]
 struct Verdict {
-    event: &'static str,
+    event: String,
     /// `true`, `false` or `unknown`; none if it cannot be judged, and the event would be held.
     verdict: Option<&'static str>,
     /// Why it cannot be judged.
@@ -125,7 +125,7 @@ struct ConditionPart {
 #[derive(Debug, Serialize, ToSchema)]
 struct SampledEvent {
     form: String,
-    event: &'static str,
+    event: String,
     entry_id: String,
     #[schema(format = DateTime)]
     committed_at: String,
@@ -164,7 +164,7 @@ pub(super) async fn preview(
     let verb = match request.event.as_deref().map(str::parse::<Verb>) {
         None => None,
         Some(Ok(verb)) => Some(verb),
-        Some(Err(())) => {
+        Some(Err(_)) => {
             let remedy = "say create, update, merge or delete";
             return Err(wrong("/event", "there is no such event", Some(remedy)));
         }
@@ -172,7 +172,7 @@ pub(super) async fn preview(
     let verbs = match (verb, request.recent) {
         (Some(verb), _) => vec![verb],
         (None, None) => vec![Verb::Update],
-        (None, Some(_)) => Verb::ALL.to_vec(),
+        (None, Some(_)) => Verb::OF_ROWS.to_vec(),
     };
     let text = request.condition.as_str();
     let bound = Qualification::parse(text)
@@ -267,7 +267,7 @@ fn judge(
         Facts { form, verb, old: &old, new: new.as_ref(), committed_at_us, user: request.user.as_deref() };
     let (text, judged) = (bound.qualification().text(), bound.judge(&facts));
     Ok(Verdict {
-        event: verb.as_str(),
+        event: verb.to_string(),
         verdict: judged.as_ref().ok().map(|truth| truth.as_str()),
         failure: judged.as_ref().err().map(|failure| ConditionFailure::of(failure, text)),
         parts: bound.explain(&facts).iter().map(|part| ConditionPart::of(part, text)).collect(),
@@ -318,7 +318,7 @@ impl SampledEvent {
         let summary = judged.summary;
         Self {
             form: summary.form.clone(),
-            event: summary.verb.as_str(),
+            event: summary.verb.to_string(),
             entry_id: summary.entry_id.clone(),
             committed_at: time::write(summary.committed_at_us),
             position: summary.position.to_string(),

@@ -38,7 +38,7 @@ pub struct Delivery {
     /// The form.
     form: String,
     /// What happened: `create`, `update`, `merge`, `delete`.
-    event: &'static str,
+    event: String,
     /// The entry.
     entry_id: String,
     /// The address of the change: epoch, commit LSN, number of the change in its transaction.
@@ -68,7 +68,7 @@ impl Delivery {
             sequence: summary.number.sequence,
             state: summary.state.as_str(),
             form: summary.form.clone(),
-            event: summary.verb.as_str(),
+            event: summary.verb.to_string(),
             entry_id: summary.entry_id.clone(),
             position: summary.position.to_string(),
             committed_at: time::write(summary.committed_at_us),
@@ -149,14 +149,14 @@ struct ShownAttempt {
 impl DeliveryDetail {
     /// A delivery of the webhook of that name, and of that registration if it is registered.
     pub fn of(detail: &queue::DeliveryDetail, name: &str, webhook: Option<&Webhook>) -> Self {
-        let Body { head, tail, content_type } = &detail.body;
+        let Body { head, tail, content_type: _ } = &detail.body;
         let (body, body_encoding) = match String::from_utf8([&head[..], &tail[..]].concat()) {
             Ok(text) => (text, Encoding::Text),
             Err(error) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
         };
         Self {
             delivery: Delivery::of(&detail.summary, name),
-            content_type: content_type.clone(),
+            content_type: detail.body.media_type().to_owned(),
             body,
             body_encoding,
             request: webhook.map(|webhook| ShownRequest::of(detail, webhook)),

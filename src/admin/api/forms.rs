@@ -5,7 +5,6 @@ use crate::admin::Shown;
 use crate::admin::given::Named;
 use crate::admin::problem::Problem;
 use crate::catalog::Description;
-use crate::event::Verb;
 use crate::form::BoundForm;
 use crate::nearby::nearest;
 use crate::value::{Kind, Type};
@@ -40,7 +39,7 @@ pub(super) struct ShownForm {
     /// The column of the record id.
     record_id: Option<String>,
     /// What can happen to an entry.
-    events: Vec<&'static str>,
+    events: Vec<String>,
     /// Its fields, in the order of the columns.
     fields: Vec<ShownField>,
     /// Further names for columns, in conditions only.
@@ -115,7 +114,7 @@ impl ShownForm {
             table: format!("{}.{}", form.relation.schema, form.relation.name),
             entry_id: form.entry_id.iter().copied().map(column).collect(),
             record_id: form.record_id.map(column),
-            events: Verb::ALL.map(Verb::as_str).to_vec(),
+            events: form.form.verbs().iter().map(ToString::to_string).collect(),
             fields: fields.collect(),
             parts: parts.collect(),
         }

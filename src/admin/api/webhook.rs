@@ -47,6 +47,13 @@ pub(super) struct WebhookBody {
     /// Who gets mail when its deliveries fail; left out, those of `[mail]`.
     #[schema(nullable = false)]
     mail_exceptions_to: Option<Vec<String>>,
+    /// Whose changes it does not hear of: `origins`, `actors` and `marks`, each a list of names.
+    #[schema(nullable = false, value_type = Option<Object>, example = json!({"marks": ["sync"]}))]
+    exclude: Option<Value>,
+    /// How its bodies are written, where the format leaves a choice: `record_id` (`create`, `always`, `never`), `selections`
+    /// (`stored`, `label`, `both`), `skip_empty_updates`.
+    #[schema(nullable = false, value_type = Option<Object>, example = json!({"selections": "label"}))]
+    body: Option<Value>,
     /// What only one product's API knows of it, by product; kept for that one, without effect.
     #[schema(nullable = false, value_type = Option<Object>)]
     product: Option<Value>,

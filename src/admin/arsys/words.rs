@@ -299,21 +299,23 @@ fn flag(field: &str, value: &Value) -> Result<(), Fault> {
 
 /// Events in any letter case, each once, in the order in which they were given.
 fn events(value: &Value) -> Result<Vec<Value>, Fault> {
-    let known = || format!("write some of {}", Verb::ALL.map(Verb::as_str).join(", "));
+    let known = || format!("write some of {}", Verb::OF_ROWS.map(|verb| verb.to_string()).join(", "));
     let wrong = |message: String| fault("entry_events", message, &known());
     let Some(given) = value.as_array() else { return Err(wrong("entry_events is no list".into())) };
-    let mut events: Vec<&str> = Vec::new();
+    let mut events: Vec<Verb> = Vec::new();
     for event in given {
         let verb = event.as_str().and_then(|word| word.parse::<Verb>().ok());
-        let Some(verb) = verb else { return Err(wrong(format!("{event} is no event"))) };
-        if !events.contains(&verb.as_str()) {
-            events.push(verb.as_str());
+        let Some(verb) = verb else {
+            return Err(wrong(format!("{event} is no event")));
+        };
+        if !events.contains(&verb) {
+            events.push(verb);
         }
     }
     if events.is_empty() {
         return Err(wrong("no event is named".into()));
     }
-    Ok(events.into_iter().map(Value::from).collect())
+    Ok(events.into_iter().map(|verb| Value::from(verb.as_str())).collect())
 }
 
 /// An object, or the text of one.

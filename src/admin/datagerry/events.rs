@@ -113,7 +113,10 @@ fn tell(summary: &DeliverySummary) -> Document {
         ("public_id".to_owned(), summary.place.0.into()),
         ("webhook_id".to_owned(), summary.number.webhook.0.into()),
         ("event_time".to_owned(), json!({ "$date": summary.committed_at_us.div_euclid(1000) })),
-        ("operation".to_owned(), operation(summary.verb).into()),
+        (
+            "operation".to_owned(),
+            operation(summary.verb).map_or_else(|| summary.verb.to_string(), str::to_owned).into(),
+        ),
         ("response_code".to_owned(), json!(code)),
         // so the product has it; for walhook every 2xx is a success
         ("status".to_owned(), (code == Some(200)).into()),

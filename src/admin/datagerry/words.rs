@@ -74,7 +74,7 @@ fn event_types(value: &Value) -> Result<Vec<&'static str>, Fault> {
         Value::String(_) => vec![value.clone()],
         _ => return Err(wrong("event_types is no list".into())),
     };
-    let known = [Verb::Create, Verb::Update, Verb::Delete].map(operation);
+    let known = ["CREATE", "UPDATE", "DELETE"];
     let mut operations = Vec::new();
     for word in &words {
         let text = word.as_str().unwrap_or_default();
@@ -102,7 +102,7 @@ fn events(native: &Native) -> Vec<(Option<&str>, Verb)> {
 fn shown_events(native: &Native) -> Vec<&'static str> {
     let mut verbs: Vec<Verb> = events(native).into_iter().map(|(_, verb)| verb).collect();
     verbs.sort_unstable();
-    let mut shown: Vec<&str> = verbs.into_iter().map(operation).collect();
+    let mut shown: Vec<&str> = verbs.into_iter().filter_map(operation).collect();
     shown.dedup();
     shown
 }
@@ -119,8 +119,8 @@ fn put_events(wanted: &[&str], native: &mut Native) {
     }
     let mut texts: Vec<String> = Vec::new();
     for noun in nouns {
-        for verb in Verb::ALL {
-            let word = operation(verb);
+        for verb in Verb::OF_ROWS {
+            let Some(word) = operation(verb) else { continue };
             let is_new = !shown.contains(&word);
             if !wanted.contains(&word) || !is_new && !known.contains(&(noun, verb)) {
                 continue;
@@ -131,6 +131,11 @@ fn put_events(wanted: &[&str], native: &mut Native) {
             }
         }
     }
+    // the product has no words for these, and they stay
+    let own = known.iter().filter(|(_, verb)| matches!(verb, Verb::Named(_)));
+    texts.extend(
+        own.map(|(noun, verb)| noun.map_or_else(|| verb.to_string(), |noun| format!("{noun}.{verb}"))),
+    );
     set(native, &["events"], json!(texts));
 }
 

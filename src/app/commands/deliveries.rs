@@ -77,7 +77,7 @@ async fn show(output: Output, queue: &dyn Queue, arguments: &cli::Show) -> Resul
     let name = name_of(&standings, &detail.summary);
     if output.json {
         let mut json = summary_json(&detail.summary, name);
-        json["content_type"] = detail.body.content_type.as_str().into();
+        json["content_type"] = detail.body.media_type().into();
         // the text and not the value: signatures are over every byte, and numbers keep all their digits
         json["body"] = String::from_utf8_lossy(&body_bytes(&detail.body)).into();
         json["history"] = detail.attempts.iter().map(attempt_json).collect();
@@ -125,7 +125,7 @@ fn describe(detail: &DeliveryDetail, webhook: &str) -> String {
             let _ = writeln!(text, "       {}", printable(excerpt.trim()));
         }
     }
-    let _ = write!(text, "\nbody ({})\n{}", printable(&detail.body.content_type), body_text(&detail.body));
+    let _ = write!(text, "\nbody ({})\n{}", printable(detail.body.media_type()), body_text(&detail.body));
     text
 }
 

@@ -116,7 +116,7 @@ struct HeldRow {
 /// What is known of an event that is not in a range.
 struct HeldEvent {
     form: String,
-    verb: &'static str,
+    verb: String,
     entry_id: String,
     committed_at_us: i64,
 }
@@ -136,7 +136,7 @@ impl HeldRow {
             HeldWhat::Event { form, verb, entry_id, committed_at_us, .. } => {
                 let event = HeldEvent {
                     form: form.clone(),
-                    verb: verb.as_str(),
+                    verb: verb.to_string(),
                     entry_id: entry_id.clone(),
                     committed_at_us: *committed_at_us,
                 };
@@ -168,7 +168,7 @@ impl HeldRow {
             self.number.to_string(),
             self.webhook.clone(),
             event(|event| event.form.clone()),
-            event(|event| event.verb.to_owned()),
+            event(|event| event.verb.clone()),
             event(|event| event.entry_id.clone()),
             position,
             event(|event| times::write_short(event.committed_at_us)),
@@ -182,7 +182,7 @@ impl HeldRow {
             "number": self.number,
             "webhook": self.webhook,
             "form": event.map(|event| &event.form),
-            "event": event.map(|event| event.verb),
+            "event": event.map(|event| &event.verb),
             "entry_id": event.map(|event| &event.entry_id),
             "events": self.count,
             "position": self.position,

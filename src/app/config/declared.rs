@@ -1,7 +1,7 @@
 //! Every key of the configuration file, listed once.
 
-use super::field;
 use super::keys::{Key, Kind, Words};
+use super::{field, webhook};
 use crate::admin::accounts::Role;
 use crate::format;
 
@@ -294,9 +294,20 @@ pub(super) static FORM: &[Key] = &[
          to is a delete.",
     ),
     Key::optional("merge", Kind::Table(MERGE), "Which changes are a merge."),
-    Key::later("transitions", "Verbs for changes of one field."),
-    Key::later("children", "Verbs for rows of a table that belongs to this one."),
-    Key::later("actor", "Who made a change."),
+    Key::optional(
+        "transitions",
+        Kind::Tables(TRANSITION),
+        "Events for changes of one field: status-changed.",
+    ),
+    Key::later("children", "Events for rows of a table that belongs to this one."),
+    Key::default(
+        "emitted",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Events that the application emits itself, by `select walhook.emit(…)`: [\"escalated\"].",
+    ),
+    Key::optional("actor", Kind::Table(ACTOR), "Who made a change."),
+    Key::optional("itrp", Kind::Table(ITRP), "What the messages of format \"itrp\" say of its entries."),
 ];
 
 static FIELD: &[Key] = &[
@@ -322,8 +333,62 @@ static MERGE: &[Key] = &[
         "Whether one key deleted and inserted in one transaction is a merge; absent, it is, but for \
          partitioned tables.",
     ),
-    Key::later("origins", "Replication origins whose changes are merges."),
-    Key::later("marker", "A field whose change marks a merge."),
+    Key::default(
+        "origins",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Replication origins all of whose changes are merges.",
+    ),
+    Key::optional(
+        "marker",
+        Kind::OneOrList(&Kind::Text),
+        "A field, or several, whose change marks a merge: to anything but NULL and false.",
+    ),
+    Key::optional("target", Kind::Text, "The column that says into which entry this one was merged."),
+];
+
+static TRANSITION: &[Key] = &[
+    Key::required(
+        "verb",
+        Kind::Text,
+        "The event, as \"status-changed\": lower case letters, digits, - and _.",
+    ),
+    Key::required("field", Kind::Text, "The field whose change it is, by its name or its column's."),
+    Key::optional(
+        "from",
+        Kind::OneOrList(&Kind::Text),
+        "The values that it changes from, as they stand in the column or as their labels; absent, any.",
+    ),
+    Key::optional("to", Kind::OneOrList(&Kind::Text), "The values that it changes to; absent, any."),
+];
+
+static ACTOR: &[Key] = &[
+    Key::required("column", Kind::Text, "The column that says who changed the row: \"modified_by\"."),
+    Key::optional(
+        "name",
+        Kind::Text,
+        "The column with that person's name, where the other one has a number.",
+    ),
+];
+
+static ITRP: &[Key] = &[
+    Key::optional(
+        "status",
+        Kind::Text,
+        "The field of the status; absent, the one called so, in any letter case.",
+    ),
+    Key::optional("source", Kind::Text, "The field of `source`, likewise."),
+    Key::optional("sourceID", Kind::Text, "The field of `sourceID`, likewise."),
+    Key::optional("team", Kind::Text, "The field with the id of the team, likewise."),
+    Key::optional("team_name", Kind::Text, "The field with its name, likewise."),
+    Key::optional("member", Kind::Text, "The field with the id of the member, likewise."),
+    Key::optional("member_name", Kind::Text, "The field with that person's name, likewise."),
+    Key::optional(
+        "canonical",
+        Kind::Text,
+        "The entry's page, for the header Link: \"https://desk.example/requests/{entry_id}\".",
+    ),
+    Key::optional("resource", Kind::Text, "The entry in the application's API, for the same header."),
 ];
 
 /// A webhook.
@@ -366,6 +431,8 @@ pub(super) static WEBHOOK: &[Key] = &[
         Kind::List(&Kind::Text),
         "Who gets mail when its deliveries fail; absent, those of [mail].",
     ),
+    Key::optional("exclude", Kind::Table(EXCLUDE), "Whose changes it does not hear of."),
+    Key::optional("body", Kind::Table(BODY), "How its bodies are written, where the format leaves a choice."),
     Key::default("enabled", Kind::Flag, "true", "Whether it takes new changes."),
     Key::default(
         "format",
@@ -410,6 +477,43 @@ pub(super) static WEBHOOK: &[Key] = &[
         "retention",
         Kind::Duration,
         "How long its delivered and dropped deliveries stay listed, with their bodies; absent, as [queue] says.",
+    ),
+];
+
+static EXCLUDE: &[Key] = &[
+    Key::default("origins", Kind::List(&Kind::Text), "[]", "Replication origins."),
+    Key::default("actors", Kind::List(&Kind::Text), "[]", "Those who made the changes."),
+    Key::default(
+        "marks",
+        Kind::List(&Kind::Text),
+        "[]",
+        "What sessions were marked with: select pg_logical_emit_message(true, 'walhook.mark', 'sync').",
+    ),
+];
+
+static BODY: &[Key] = &[
+    Key::optional(
+        "record_id",
+        Kind::Word(Words {
+            known: || webhook::RECORD_ID.iter().map(|(word, _)| *word).collect(),
+            later: &[],
+        }),
+        "Which events bring the record id; absent, as the format's product does it.",
+    ),
+    Key::default(
+        "selections",
+        Kind::Word(Words {
+            known: || webhook::SELECTIONS.iter().map(|(word, _)| *word).collect(),
+            later: &[],
+        }),
+        r#""stored""#,
+        "How values of selections are written: as they stand in the column (0), as people read them (\"New\"), or both.",
+    ),
+    Key::default(
+        "skip_empty_updates",
+        Kind::Flag,
+        "false",
+        "Whether an update that would bring no field is not sent.",
     ),
 ];
 

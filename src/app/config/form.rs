@@ -2,12 +2,13 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use super::{condition, field};
-use crate::form::{Fold, Form, OldValues, Part};
+use super::{condition, field, happening};
+use crate::form::{Fold, Form, ItrpFields, OldValues, Part};
 use crate::qualification::Dialect;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use url::Url;
 
 /// Reads all forms and checks them against each other.
 pub(super) fn read(reader: &mut Reader<'_>, file: &Table, dialect: &Arc<Dialect>) -> Vec<Arc<Form>> {
@@ -68,7 +69,8 @@ fn form(
         unset: table.strings("unset"),
         hidden: columns(reader, table, "hidden"),
         fields: field::read(reader, table),
-        delete_insert: table.table("merge").and_then(|merge| merge.flag("delete_insert")).copied(),
+        happenings: happening::read(reader, table),
+        itrp: itrp(reader, table),
         unchanged_updates: table.flag("unchanged_updates") == Some(&true),
         value_bytes_max,
         entries: condition::read(reader, table, "where"),
@@ -77,6 +79,32 @@ fn form(
     };
     hidden_stays_hidden(reader, table, &form);
     Some(form)
+}
+
+fn itrp(reader: &mut Reader<'_>, form: &Table) -> ItrpFields {
+    let Some(table) = form.table("itrp") else { return ItrpFields::default() };
+    let text = |key: &str| table.text(key).cloned();
+    for key in ["canonical", "resource"] {
+        let fits = |template: &String| {
+            let url = template.replace("{entry_id}", "1");
+            Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        };
+        if text(key).is_some_and(|template| !fits(&template)) {
+            let remedy = "write it as \"https://desk.example/requests/{entry_id}\"".to_owned();
+            reader.refuse(table.place(key), &join(&table.path, key), "this is no URL of an entry", remedy);
+        }
+    }
+    ItrpFields {
+        status: text("status"),
+        source: text("source"),
+        source_id: text("sourceID"),
+        team: text("team"),
+        team_name: text("team_name"),
+        member: text("member"),
+        member_name: text("member_name"),
+        canonical: text("canonical"),
+        resource: text("resource"),
+    }
 }
 
 /// `schema.table` or `table`, each part as the catalogue has it, in double quotes where it holds a dot.

@@ -30,12 +30,12 @@ enum Named<'a> {
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -> Listened {
-    let named = events(reader, table, forms);
-    let has = |pairs: bool| named.iter().any(|event| matches!(event, Named::Of(..)) == pairs);
     // also where some of them mean nothing: that is said of them
     let names_forms_itself =
         table.says("events") && table.texts("events").all(|(_, word)| word.contains('.'));
     let apart = named_forms(reader, table, forms, names_forms_itself);
+    let named = events(reader, table, forms, &apart);
+    let has = |pairs: bool| named.iter().any(|event| matches!(event, Named::Of(..)) == pairs);
     if !apart.is_empty() && has(true) && !has(false) {
         let remedy = "add a plain event, as \"create\", or remove the form".to_owned();
         let message = "every event names its form itself, so none is left for this one";
@@ -45,9 +45,13 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) 
     let mut listened = Listened { forms: apart.clone(), listens: Vec::new() };
     for event in &named {
         match event {
-            Named::Everywhere(verb) => apart.iter().for_each(|form| listened.add(form, *verb)),
+            Named::Everywhere(verb) => {
+                let meant = apart.iter().filter(|form| form.verbs().contains(verb));
+                meant.for_each(|form| listened.add(form, *verb));
+            }
             Named::Of(noun, verb) => {
-                forms.iter().filter(|form| form.noun == *noun).for_each(|form| listened.add(form, *verb));
+                let meant = forms.iter().filter(|form| form.noun == *noun && form.verbs().contains(verb));
+                meant.for_each(|form| listened.add(form, *verb));
             }
         }
     }
@@ -114,7 +118,12 @@ fn named_forms(
     wanted
 }
 
-fn events<'a>(reader: &mut Reader<'_>, table: &'a Table, forms: &[Arc<Form>]) -> Vec<Named<'a>> {
+fn events<'a>(
+    reader: &mut Reader<'_>,
+    table: &'a Table,
+    forms: &[Arc<Form>],
+    apart: &[Arc<Form>],
+) -> Vec<Named<'a>> {
     let path = join(&table.path, "events");
     if table.list("events").is_some_and(Vec::is_empty) {
         let remedy = "write some of \"create\", \"update\", \"merge\", \"delete\"; to switch the webhook off, \
@@ -124,7 +133,8 @@ fn events<'a>(reader: &mut Reader<'_>, table: &'a Table, forms: &[Arc<Form>]) ->
     let mut seen: Vec<String> = Vec::new();
     let mut named = Vec::new();
     for (number, (span, word)) in table.texts("events").enumerate() {
-        let Some(event) = event(reader, &format!("{path}[{}]", number + 1), span.clone(), word, forms) else {
+        let Some(event) = event(reader, &format!("{path}[{}]", number + 1), span.clone(), word, forms, apart)
+        else {
             continue;
         };
         if seen.iter().any(|known| known.eq_ignore_ascii_case(word)) {
@@ -144,25 +154,52 @@ fn event<'a>(
     span: Range<usize>,
     word: &'a str,
     forms: &[Arc<Form>],
+    meant: &[Arc<Form>],
 ) -> Option<Named<'a>> {
     let (noun, verb) = match word.rsplit_once('.') {
         Some((noun, verb)) => (Some(noun), verb),
         None => (None, word),
     };
-    let Ok(verb) = verb.parse::<Verb>() else {
-        let remedy = suggest::remedy(verb, Verb::ALL.map(Verb::as_str)).unwrap_or_default();
-        reader.refuse(span, path, format!("{word:?} is no event"), remedy);
-        return None;
+    let Some(noun) = noun else {
+        let verb = verb_of(reader, path, span, word, verb, meant)?;
+        return Some(Named::Everywhere(verb));
     };
-    let Some(noun) = noun else { return Some(Named::Everywhere(verb)) };
-    if !forms.iter().any(|form| form.noun == noun) {
+    let meant: Vec<_> = forms.iter().filter(|form| form.noun == noun).cloned().collect();
+    if meant.is_empty() {
         let known = forms.iter().map(|form| form.noun.as_str());
         let remedy = suggest::remedy(noun, known)
             .unwrap_or_else(|| "describe the table in [[forms]], with this `noun`".to_owned());
         reader.refuse(span, path, format!("no form has the noun {noun:?}"), remedy);
         return None;
     }
+    let verb = verb_of(reader, path, span, word, verb, &meant)?;
     Some(Named::Of(noun, verb))
+}
+
+/// An event that can happen on one of these forms.
+fn verb_of(
+    reader: &mut Reader<'_>,
+    path: &str,
+    span: Range<usize>,
+    word: &str,
+    verb: &str,
+    forms: &[Arc<Form>],
+) -> Option<Verb> {
+    let mut known: Vec<Verb> = forms.iter().flat_map(|form| form.verbs()).chain(Verb::OF_ROWS).collect();
+    known.sort_unstable();
+    known.dedup();
+    let read = verb.parse::<Verb>().ok().filter(|verb| known.contains(verb));
+    if read.is_none() {
+        let remedy = suggest::remedy(verb, known.iter().map(Verb::as_str)).unwrap_or_else(|| {
+            "add it to the form: in [[forms.transitions]], [[forms.children]] or `emitted`".to_owned()
+        });
+        let message = match forms {
+            [form] => format!("{word:?} is no event of form {:?}", form.name),
+            _ => format!("{word:?} is no event"),
+        };
+        reader.refuse(span, path, message, remedy);
+    }
+    read
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use super::keys::{Key, Kind};
 use std::ops::Range;
 
 /// The text with the given places and the passwords of URLs replaced by `*`, byte for byte, so that every
-/// place stays where it was.
+/// place stays where it was. A comment behind such a place may be its rest, where a slip has cut it short.
 pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
     let mut masked = text.as_bytes().to_vec();
-    for place in places.iter().chain(&url_passwords(text)) {
+    let comments: Vec<_> = places.iter().filter_map(|place| comment_behind(text, place.end)).collect();
+    for place in places.iter().chain(&comments).chain(&url_passwords(text)) {
         let end = place.end.min(masked.len());
         for byte in &mut masked[place.start.min(end)..end] {
             if !matches!(byte, b'\n' | b'\r') {
@@ -20,6 +21,12 @@ pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
     String::from_utf8(masked).unwrap_or_else(|error| {
         error.as_bytes().iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { '*' }).collect()
     })
+}
+
+/// The comment that follows on the line.
+fn comment_behind(text: &str, from: usize) -> Option<Range<usize>> {
+    let line = text.get(from..)?.split('\n').next()?;
+    Some(from + line.find('#')?..from + line.len())
 }
 
 /// The places of a file that is no TOML that may hold a secret: whatever does not stand beside a key that is

@@ -12,6 +12,7 @@ mod declared;
 mod dialect;
 mod field;
 mod form;
+mod happening;
 mod identity;
 mod interpolate;
 pub mod keys;
@@ -40,15 +41,15 @@ pub use show::show;
 pub(in crate::app) use suggest::remedy as suggestion;
 pub use units::{duration as read_duration, size as read_size, write_duration, write_size};
 
-use crate::admin::Settings;
 use crate::admin::accounts::Access;
+use crate::admin::{ItrpSettings, Settings};
 use crate::form::Form;
 use crate::postgres::{self, Address};
 use crate::proxy::Proxy;
 use crate::qualification::Dialect;
 use crate::retry::Schedule;
 use crate::secret::Secret;
-use crate::webhook::{Origin, Webhooks};
+use crate::webhook::{Account, Origin, Webhooks};
 use ipnet::IpNet;
 use reader::{Reader, join};
 use std::net::SocketAddr;
@@ -243,6 +244,9 @@ impl Config {
         let dispatch = dispatch(reader, &part("dispatch"));
         let source = source(reader, &part("source"));
         let forms = form::read(reader, file, &source.dialect);
+        let time_zone = source.dialect.time_zone.clone();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let admin = admin::read(reader, &part("admin"), folder, time_zone);
         let defaults = webhook::Defaults {
             origin: Origin::File,
             schedule: dispatch.schedule.clone(),
@@ -250,12 +254,11 @@ impl Config {
             proxy: dispatch.proxy.clone(),
             may_name_proxy: true,
             queue_bytes_max: queue.bytes_max,
-            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+            folder: folder.to_owned(),
+            account: account(&admin.settings.itrp),
         };
         let webhooks = webhook::read(reader, file, &forms, &defaults).into_iter().collect();
-        let time_zone = source.dialect.time_zone.clone();
         let capture = part("capture");
-        let folder = path.parent().unwrap_or(Path::new(""));
         let secrets = secrets::read(reader, &part("secrets"), folder, &queue.path);
         Self {
             path: path.to_owned(),
@@ -268,11 +271,17 @@ impl Config {
                 value_bytes_max: capture.size("value_bytes_max").copied().unwrap_or_default(),
             },
             dispatch,
-            admin: admin::read(reader, &part("admin"), folder, time_zone),
+            admin,
             secrets,
             mail: file.table("mail").and_then(|table| mail::read(reader, table)),
         }
     }
+}
+
+/// Whose site this is, as far as the operator says it.
+pub(super) fn account(itrp: &ItrpSettings) -> Option<Arc<Account>> {
+    let url = itrp.url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    Some(Arc::new(Account { id: itrp.account.clone()?, url }))
 }
 
 fn source(reader: &mut Reader<'_>, table: &Table) -> Source {

@@ -47,6 +47,7 @@ impl Registrations {
                 may_name_proxy: config.dispatch.proxy.is_none() || config.dispatch.own_proxies,
                 queue_bytes_max: config.queue.bytes_max,
                 folder: config.path.parent().unwrap_or(std::path::Path::new("")).to_owned(),
+                account: super::account(&config.admin.settings.itrp),
             },
             file: config.webhooks.clone(),
             keys: Arc::clone(keys),

@@ -4,13 +4,14 @@ use super::field::MEANINGS;
 use super::{Admin, Config, Secrets, write_duration, write_size};
 use crate::admin::accounts::Role;
 use crate::form::{Field, Fold, Form, OldValues};
+use crate::happening::Happenings;
 use crate::proxy::{self, Proxy};
 use crate::qualification::{Case, Dialect};
 use crate::report::mail::{Privacy, Settings as Mail};
 use crate::retry::Schedule;
 use crate::secret::{MASK, Secret};
 use crate::tls::server::Files;
-use crate::webhook::{CallbackTls, Events, OnExhausted, Pem, Webhook};
+use crate::webhook::{BodyChoices, CallbackTls, Events, Exclude, OnExhausted, Pem, Webhook};
 use std::fmt::Write as _;
 use url::Url;
 
@@ -165,7 +166,22 @@ impl Toml {
         self.key("unset", list(form.unset.iter().cloned()));
         self.key("hidden", list(form.hidden.iter().cloned()));
         self.key("unchanged_updates", form.unchanged_updates.to_string());
-        self.maybe("merge.delete_insert", form.delete_insert.map(|flag| flag.to_string()));
+        self.happenings(&form.happenings);
+        let itrp = &form.itrp;
+        let of_itrp = [
+            ("status", &itrp.status),
+            ("source", &itrp.source),
+            ("sourceID", &itrp.source_id),
+            ("team", &itrp.team),
+            ("team_name", &itrp.team_name),
+            ("member", &itrp.member),
+            ("member_name", &itrp.member_name),
+            ("canonical", &itrp.canonical),
+            ("resource", &itrp.resource),
+        ];
+        for (key, value) in of_itrp {
+            self.maybe(&format!("itrp.{key}"), value.as_deref().map(text));
+        }
         self.maybe("where", form.entries.as_ref().map(|entries| text(entries.text())));
         if !form.parts.is_empty() {
             let _ = writeln!(self.0, "[forms.parts]");
@@ -178,6 +194,37 @@ impl Toml {
         }
         for field in &form.fields {
             self.key(&text(&field.name), self::field(field));
+        }
+    }
+
+    fn happenings(&mut self, happenings: &Happenings) {
+        let Happenings { transitions, emitted, merges, actor, actor_name } = happenings;
+        let of_merges = [("origins", &merges.origins), ("marker", &merges.markers)];
+        for (key, names) in of_merges.into_iter().filter(|(_, names)| !names.is_empty()) {
+            self.key(&format!("merge.{key}"), list(names.iter().cloned()));
+        }
+        self.maybe("merge.delete_insert", merges.delete_insert.map(|flag| flag.to_string()));
+        self.maybe("merge.target", merges.target.as_deref().map(text));
+        self.maybe("actor.column", actor.as_deref().map(text));
+        self.maybe("actor.name", actor_name.as_deref().map(text));
+        if !emitted.is_empty() {
+            self.key("emitted", list(emitted.iter().map(ToString::to_string)));
+        }
+        let transitions = transitions.iter().map(|transition| {
+            let mut keys = vec![
+                format!("verb = {}", text(transition.verb.as_str())),
+                format!("field = {}", text(&transition.field)),
+            ];
+            for (key, values) in [("from", &transition.from), ("to", &transition.to)] {
+                if !values.is_empty() {
+                    keys.push(format!("{key} = {}", list(values.iter().cloned())));
+                }
+            }
+            format!("{{ {} }}", keys.join(", "))
+        });
+        let transitions: Vec<String> = transitions.collect();
+        if !transitions.is_empty() {
+            self.key("transitions", format!("[{}]", transitions.join(", ")));
         }
     }
 
@@ -202,6 +249,18 @@ impl Toml {
             (!webhook.mail_exceptions_to.is_empty())
                 .then(|| list(webhook.mail_exceptions_to.iter().cloned())),
         );
+        let Exclude { origins, actors, marks } = &webhook.exclude;
+        for (key, names) in [("origins", origins), ("actors", actors), ("marks", marks)] {
+            if !names.is_empty() {
+                self.key(&format!("exclude.{key}"), list(names.iter().cloned()));
+            }
+        }
+        let BodyChoices { record_id, selections, skip_empty_updates } = webhook.body;
+        let word = super::webhook::RECORD_ID.iter().find(|(_, which)| *which == record_id);
+        self.maybe("body.record_id", word.map(|(word, _)| text(word)));
+        let word = super::webhook::SELECTIONS.iter().find(|(_, how)| *how == selections);
+        self.maybe("body.selections", word.map(|(word, _)| text(word)));
+        self.key("body.skip_empty_updates", skip_empty_updates.to_string());
         self.key("enabled", webhook.enabled.to_string());
         self.key("format", text(webhook.format));
         let sending = &webhook.sending;

@@ -9,7 +9,9 @@ use crate::proxy::Proxy;
 use crate::retry::Schedule;
 use crate::secret::Secret;
 use crate::transport::signature;
-use crate::webhook::{OnExhausted, Origin, Sending, Webhook, WebhookId};
+use crate::webhook::{
+    Account, BodyChoices, Exclude, OnExhausted, Origin, RecordIdWith, Selections, Sending, Webhook, WebhookId,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -32,6 +34,8 @@ pub(super) struct Defaults {
     pub(super) queue_bytes_max: u64,
     /// Where relative paths start.
     pub(super) folder: PathBuf,
+    /// Whose site this is.
+    pub(super) account: Option<Arc<Account>>,
 }
 
 /// Reads all webhooks and checks them against the forms and each other.
@@ -84,6 +88,7 @@ pub(super) fn read_one(
     let condition = condition::read(reader, table, "condition");
     let custom_json = custom_json(reader, table);
     let mail_exceptions_to = mail_exceptions_to(reader, table);
+    let body = body(table);
     let callback = table.table("callback").and_then(|callback| callback::read(reader, callback, defaults));
     let signing_secrets = table.table("signature").map(|signature| secrets(reader, signature));
     let sending = sending(reader, table, defaults);
@@ -100,6 +105,9 @@ pub(super) fn read_one(
         send_unchanged_fields: table.flag("send_unchanged_fields") == Some(&true),
         custom_json,
         mail_exceptions_to,
+        exclude: exclude(table),
+        body,
+        account: defaults.account.clone(),
         enabled: table.flag("enabled") != Some(&false),
         format: table.word("format").unwrap_or(&format::DEFAULT),
         callback: callback?,
@@ -108,6 +116,31 @@ pub(super) fn read_one(
         sending,
         retention: table.duration("retention").copied(),
     })
+}
+
+fn exclude(table: &Table) -> Exclude {
+    let Some(table) = table.table("exclude") else { return Exclude::default() };
+    let [origins, actors, marks] = ["origins", "actors", "marks"].map(|key| table.strings(key));
+    Exclude { origins, actors, marks }
+}
+
+/// The words of `body.record_id`, and what they mean.
+pub(super) const RECORD_ID: [(&str, RecordIdWith); 3] =
+    [("create", RecordIdWith::Create), ("always", RecordIdWith::Always), ("never", RecordIdWith::Never)];
+
+/// The words of `body.selections`, and what they mean.
+pub(super) const SELECTIONS: [(&str, Selections); 3] =
+    [("stored", Selections::Stored), ("label", Selections::Label), ("both", Selections::Both)];
+
+fn body(table: &Table) -> BodyChoices {
+    let Some(table) = table.table("body") else { return BodyChoices::default() };
+    let record_id = RECORD_ID.iter().find(|(word, _)| table.word("record_id") == Some(word));
+    let selections = SELECTIONS.iter().find(|(word, _)| table.word("selections") == Some(word));
+    BodyChoices {
+        record_id: record_id.map_or(RecordIdWith::Usual, |(_, which)| *which),
+        selections: selections.map_or(Selections::Stored, |(_, how)| *how),
+        skip_empty_updates: table.flag("skip_empty_updates") == Some(&true),
+    }
 }
 
 fn payload_fields(reader: &mut Reader<'_>, table: &Table, forms: &[Arc<Form>]) -> Vec<String> {

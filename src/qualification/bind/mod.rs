@@ -274,7 +274,7 @@ impl<'a> Binder<'a> {
         let name = quoted(name);
         if image != Image::Current
             && !form.uses_old_values
-            && (verbs.contains(&Verb::Update) || verbs.contains(&Verb::Merge))
+            && verbs.iter().any(|verb| !matches!(verb, Verb::Create | Verb::Delete))
         {
             let message = format!("{name} needs the row before the change, and the log does not have it");
             self.faults.push(fault(place, message, self.old_values_mended()));

@@ -189,7 +189,7 @@ pub(super) fn value<'a>(term: &'a Term, facts: &Facts<'a>) -> Result<Value<'a>, 
         }
         Term::Operation => Ok(Value::Text(Cow::Borrowed(match facts.verb {
             Verb::Create => "CREATE",
-            Verb::Update => "SET",
+            Verb::Update | Verb::Named(_) => "SET",
             Verb::Merge => "MERGE",
             Verb::Delete => "DELETE",
         }))),
@@ -249,7 +249,7 @@ fn moment(which: Clock, shape: Shape, facts: &Facts<'_>) -> Value<'static> {
 }
 
 fn field_value<'a>(field: &'a Field, facts: &Facts<'a>) -> Result<Value<'a>, Failure> {
-    let is_set = field.image == Image::Transaction && matches!(facts.verb, Verb::Update | Verb::Merge);
+    let is_set = field.image == Image::Transaction && !matches!(facts.verb, Verb::Create | Verb::Delete);
     if is_set && matches!(field.reading, Reading::Member { .. }) {
         // a part is set if it differs itself, whatever happened to the rest of its column
         let now = read(field, after(field.column, facts), facts)?;
@@ -274,7 +274,7 @@ fn datum<'a>(field: &Field, facts: &Facts<'a>) -> Result<Datum<'a>, Failure> {
         (Image::Database, Verb::Create) | (Image::Transaction, Verb::Delete) => Ok(Datum::Null),
         (Image::Database, _) => before(field.column, facts).or_failure(field),
         (Image::Transaction, Verb::Create) => after(field.column, facts).or_failure(field),
-        (Image::Transaction, Verb::Update | Verb::Merge) => {
+        (Image::Transaction, Verb::Update | Verb::Merge | Verb::Named(_)) => {
             let now = after(field.column, facts).or_failure(field)?;
             let was = before(field.column, facts).or_failure(field)?;
             Ok(if now == was { Datum::Null } else { now })
@@ -288,7 +288,7 @@ fn changed(field: &Field, facts: &Facts<'_>) -> Result<bool, Failure> {
     match facts.verb {
         Verb::Delete => Ok(false),
         Verb::Create => Ok(now(facts)? != Value::Null),
-        Verb::Update | Verb::Merge => {
+        Verb::Update | Verb::Merge | Verb::Named(_) => {
             Ok(now(facts)? != read_or_text(field, before(field.column, facts), facts)?)
         }
     }
@@ -346,7 +346,7 @@ pub(super) fn after<'a>(column: usize, facts: &Facts<'a>) -> Known<'a> {
         // it is what it was
         Datum::Unchanged => match facts.old {
             OldRow::Full(_) => before(column, facts),
-            OldRow::Key(_) | OldRow::Absent => Known::NotSent,
+            OldRow::Key(_) | OldRow::Absent | OldRow::NoRow => Known::NotSent,
         },
         datum => Known::Datum(datum),
     }
@@ -356,6 +356,7 @@ fn before<'a>(column: usize, facts: &Facts<'a>) -> Known<'a> {
     let row = match facts.old {
         OldRow::Full(row) => row,
         OldRow::Key(row) if facts.form.identifies(column) => row,
+        OldRow::NoRow => return Known::Datum(Datum::Null),
         OldRow::Key(_) | OldRow::Absent => return Known::NoOldRow,
     };
     match facts.form.datum(row, column) {

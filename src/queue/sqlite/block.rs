@@ -198,7 +198,9 @@ impl Forming {
         if self.deliveries.len() == before {
             return;
         }
-        let tail = |tail: &crate::delivery::Tail| Tail::new(tail.content_type.to_owned(), tail.bytes.clone());
+        let tail = |tail: &crate::delivery::Tail| {
+            Tail::new(tail.content_type.clone().into_owned(), tail.bytes.clone())
+        };
         self.bytes +=
             event.tails.iter().map(|tail| tail.bytes.len()).sum::<usize>() + event.entry_id.len() + 100;
         self.events.push(Event {
@@ -396,7 +398,7 @@ impl Block {
                     ordinal: stored.ordinal,
                 },
                 form: stored.form.to_owned(),
-                verb: stored.verb.parse().map_err(|()| damaged("has an event without name"))?,
+                verb: stored.verb.parse().map_err(|_| damaged("has an event without name"))?,
                 entry_id: stored.entry_id.to_owned(),
                 lane: Lane(stored.lane),
                 behind: stored.behind.into_iter().map(Lane).collect(),

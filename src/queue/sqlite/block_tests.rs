@@ -38,8 +38,8 @@ fn event(ordinal: u64, webhooks: &[u64], body: &'static [u8]) -> NewEvent {
         committed_at_us: -5,
         deliveries: deliveries.collect(),
         tails: vec![
-            Tail { content_type: "application/json", bytes: Bytes::from_static(body) },
-            Tail { content_type: "text/plain", bytes: Bytes::from_static(b"plain") },
+            Tail { content_type: "application/json".into(), bytes: Bytes::from_static(body) },
+            Tail { content_type: "text/plain".into(), bytes: Bytes::from_static(b"plain") },
         ],
         was_held: false,
     }

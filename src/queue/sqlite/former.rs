@@ -62,7 +62,7 @@ impl Carried<'_> {
             committed_at_us: row.get(8)?,
             // there are as many as there are formats, and this is done once
             tails: vec![Tail {
-                content_type: Box::leak(row.get::<_, String>(9)?.into_boxed_str()),
+                content_type: row.get::<_, String>(9)?.into(),
                 bytes: Bytes::from(row.get::<_, Vec<u8>>(10)?),
             }],
             deliveries: Vec::new(),

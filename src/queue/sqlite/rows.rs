@@ -47,7 +47,7 @@ pub(super) fn unsigned_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::R
 /// The verb in a column.
 pub(super) fn verb_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Verb> {
     let word: String = row.get(column)?;
-    word.parse().map_err(|()| malformed(column, format!("{word:?} is not an event")))
+    word.parse().map_err(|_| malformed(column, format!("{word:?} is not an event")))
 }
 
 /// Why an event is held, in two columns from `column` on: a word and a reason.
@@ -135,7 +135,8 @@ pub(super) fn encode_change(change: &RowChange, out: &mut Vec<u8>) {
     };
     match old {
         None => out.push(0),
-        Some(OldRow::Absent) => out.push(1),
+        // only events are told that there was no row
+        Some(OldRow::Absent | OldRow::NoRow) => out.push(1),
         Some(OldRow::Key(row)) => encode_row(2, row, out),
         Some(OldRow::Full(row)) => encode_row(3, row, out),
     }

@@ -60,7 +60,7 @@ impl Staging {
                     find.query_row(params![change.form, change.key, ordinal], |row| row.get(0))?;
                 bytes.clear();
                 encode_change(&change.change, &mut bytes);
-                insert.execute(params![entry, ordinal, change.relation, bytes])?;
+                insert.execute(params![entry, ordinal, change.reading, bytes])?;
             }
         }
         failpoint::reach("queue.stage.before");
@@ -133,7 +133,7 @@ fn read_entry(
             ordinal: row.get::<_, i64>(0)?.cast_unsigned(),
             form,
             key: key.to_vec(),
-            relation: row.get(1)?,
+            reading: row.get(1)?,
             change: decode_change(&bytes)
                 .ok_or_else(|| malformed(2, "a staged row change is damaged".into()))?,
         })

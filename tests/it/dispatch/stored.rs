@@ -61,7 +61,7 @@ async fn enqueue(queue: &SqliteQueue, webhooks: &[u64], events: u64, entries: u6
                 committed_at_us: Clock::system().now_us(),
                 deliveries: deliveries.collect(),
                 tails: vec![Tail {
-                    content_type: "application/json",
+                    content_type: "application/json".into(),
                     bytes: format!("\"entry\":{entry}}}").into(),
                 }],
             }

@@ -63,6 +63,12 @@ fn a_password_with_a_number_sign_is_not_shown() {
     target::shows_no_secret("[source]\nurl = \"postgres://wal#hook:QzX7qzJ4@db/helpdesk\"\n");
 }
 
+/// A quote too many within a secret makes a comment of its rest, which was drawn.
+#[test]
+fn the_rest_of_a_secret_that_became_a_comment_is_not_shown() {
+    target::shows_no_secret("[source]\nurl = \"postgr\"#hook:QzX7qzJ4@db/helpdesk\"\n");
+}
+
 /// An operator named a log file in place of the configuration, and walhook worked for hours on drawing each of its lines
 /// beside the whole file. Now the first problems are told, and how many there are.
 #[test]

@@ -67,7 +67,7 @@ fn ticket_with_keys_only() -> BoundForm {
     form
 }
 
-const ALL: Purpose<'static> = Purpose::Webhook(&Verb::ALL);
+const ALL: Purpose<'static> = Purpose::Webhook(&Verb::OF_ROWS);
 
 fn bound(text: &str, form: &BoundForm, purpose: Purpose<'_>) -> BoundQualification {
     let qualification = Qualification::parse(text).unwrap_or_else(|fault| panic!("{}", fault.draw(text)));
@@ -643,7 +643,7 @@ proptest! {
             1..4,
         ),
         joins in prop::collection::vec(prop_oneof![Just(" AND "), Just(" OR "), Just(" AND NOT ")], 3),
-        verb in prop::sample::select(&Verb::ALL[..]),
+        verb in prop::sample::select(&Verb::OF_ROWS[..]),
         old in row_of_few_values(),
         new in row_of_few_values(),
     ) {

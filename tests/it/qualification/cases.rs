@@ -152,7 +152,8 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
             unset: vec![],
             hidden: vec![],
             fields: vec![],
-            delete_insert: None,
+            happenings: walhook::happening::Happenings::default(),
+            itrp: walhook::form::ItrpFields::default(),
             unchanged_updates: false,
             value_bytes_max: 1 << 20,
             entries: None,
@@ -173,6 +174,7 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
         ignored: vec![false; count],
         uses_old_values: true,
         delete_insert_is_merge: true,
+        happenings: walhook::happening::BoundHappenings::default(),
         parts: vec![],
         entries: None,
     }
@@ -252,6 +254,7 @@ pub(super) fn check_requirements(requirements: &[Requirement], facts: &Facts<'_>
                 (Verb::Create, ..) => true,
                 (Verb::Delete, ..) | (_, _, None) => false,
                 (_, OldRow::Full(old), Some(new)) => old.datum(*column) != new.datum(*column),
+                (_, OldRow::NoRow, Some(new)) => new.datum(*column) != Datum::Null,
                 (_, OldRow::Key(_) | OldRow::Absent, Some(_)) => true,
             },
         };

@@ -121,7 +121,7 @@ fn changed(column: usize, event: &Event) -> Verdicts {
     match event.verb {
         Verb::Delete => FALSE,
         Verb::Create => (now(column, event) != Known::Null).into(),
-        Verb::Update | Verb::Merge => match (now(column, event), before(column, event)) {
+        Verb::Update | Verb::Merge | Verb::Named(_) => match (now(column, event), before(column, event)) {
             (Known::Not, _) | (_, Known::Not) => FAILURE,
             (now, before) => (now != before).into(),
         },
@@ -174,6 +174,7 @@ fn before(column: usize, event: &Event) -> Known {
     match &event.old {
         OldRow::Full(row) => in_row(row, column),
         OldRow::Key(row) if column == 0 => in_row(row, column),
+        OldRow::NoRow => Known::Null,
         OldRow::Key(_) | OldRow::Absent => Known::Not,
     }
 }

@@ -656,7 +656,7 @@ async fn staged_changes_come_back_by_entry(make: &impl Factory) {
         ordinal,
         form,
         key: vec![key],
-        relation: 3,
+        reading: 3,
         change: RowChange::Update {
             old: OldRow::Absent,
             new: [Datum::Text(&ordinal.to_string()), Datum::Unchanged].into_iter().collect::<Row>(),

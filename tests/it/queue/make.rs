@@ -108,7 +108,10 @@ impl Feed {
             xid: 700,
             committed_at_us: 1_600_000_000_000_000 + self.commit_lsn as i64,
             deliveries: deliveries.collect(),
-            tails: vec![Tail { content_type: "application/json", bytes: vec![b'x'; self.body_bytes].into() }],
+            tails: vec![Tail {
+                content_type: "application/json".into(),
+                bytes: vec![b'x'; self.body_bytes].into(),
+            }],
             was_held: false,
         }
     }

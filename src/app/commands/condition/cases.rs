@@ -261,7 +261,7 @@ impl CaseOfFile {
         let new = match verb {
             Verb::Delete if new.is_some() => return Err("new: a delete has none; write null".to_owned()),
             Verb::Delete => None,
-            Verb::Create | Verb::Update | Verb::Merge => Some(new.unwrap_or(nowhere)),
+            Verb::Create | Verb::Update | Verb::Merge | Verb::Named(_) => Some(new.unwrap_or(nowhere)),
         };
         let old = match old {
             Some(_) if verb == Verb::Create => return Err("old: a create has none; write null".to_owned()),

@@ -35,7 +35,8 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         unset: Vec::new(),
         hidden: Vec::new(),
         fields: Vec::new(),
-        delete_insert: None,
+        happenings: crate::happening::Happenings::default(),
+        itrp: crate::form::ItrpFields::default(),
         unchanged_updates: false,
         value_bytes_max: usize::MAX,
         entries: None,
@@ -67,6 +68,7 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         ignored,
         uses_old_values: true,
         delete_insert_is_merge: true,
+        happenings: crate::happening::BoundHappenings::default(),
         parts: Vec::new(),
         entries: None,
     }

@@ -10,6 +10,7 @@ use crate::event::Verb;
 use crate::form::BoundForm;
 use crate::qualification::{BoundQualification, Truth};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Judges the last events of the queue.
@@ -50,8 +51,8 @@ pub(super) async fn perform(
 }
 
 fn verbs(events: &[Sampled], form: &str) -> Vec<Verb> {
-    let of_form = |verb: &Verb| events.iter().any(|e| e.summary.form == form && e.summary.verb == *verb);
-    Verb::ALL.into_iter().filter(of_form).collect()
+    let of_form = events.iter().filter(|event| event.summary.form == form).map(|event| event.summary.verb);
+    of_form.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn show(output: Output, asked: &Asked, judged: &[Judged<'_>]) -> Result<(), Failure> {

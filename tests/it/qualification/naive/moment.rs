@@ -83,7 +83,7 @@ pub(super) fn keyword(name: &str, shape: Shape, event: &Event) -> Option<Item> {
         ("OPERATION", _) => {
             let word = match event.verb {
                 Verb::Create => "CREATE",
-                Verb::Update => "SET",
+                Verb::Update | Verb::Named(_) => "SET",
                 Verb::Merge => "MERGE",
                 Verb::Delete => "DELETE",
             };

@@ -101,7 +101,7 @@ pub(super) fn stream() -> StreamRecord {
 fn staged(ordinal: u64) -> StagedChange {
     let new = [Datum::Text(&"x".repeat(500))].into_iter().collect::<Row>();
     let change = RowChange::Update { old: OldRow::Absent, new };
-    StagedChange { ordinal, form: 1, key: ordinal.to_le_bytes().into(), relation: 3, change }
+    StagedChange { ordinal, form: 1, key: ordinal.to_le_bytes().into(), reading: 3, change }
 }
 
 /// What a queue that was opened again has to hold.

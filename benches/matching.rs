@@ -186,6 +186,8 @@ fn form() -> Arc<BoundForm> {
         fields: vec![],
         happenings: walhook::happening::Happenings::default(),
         itrp: walhook::form::ItrpFields::default(),
+        belonging: None,
+        referred_by: vec![],
         unchanged_updates: false,
         value_bytes_max: 1 << 20,
         entries: None,
@@ -215,6 +217,7 @@ fn form() -> Arc<BoundForm> {
         uses_old_values: true,
         delete_insert_is_merge: true,
         happenings: walhook::happening::BoundHappenings::default(),
+        belonging: None,
         parts: vec![],
         entries: None,
     })

@@ -267,3 +267,15 @@ create view walhook.status as
       from walhook.webhook w
       left join walhook.webhook_state s on s.webhook = w.id;
 comment on view walhook.status is 'The webhooks with what became of them. "not seen yet" for long means that walhook does not run.';
+
+-- what the application tells itself, in order with the transaction's other changes; a rollback takes it back
+create function walhook.emit(form text, entry_id text, event text, payload jsonb default '{}') returns pg_lsn
+    language sql volatile
+    set search_path = pg_catalog, pg_temp
+    as $$
+    select pg_logical_emit_message(true, 'walhook.emit',
+        jsonb_build_object('form', form, 'entry_id', entry_id, 'event', event, 'payload', payload)::text)
+$$;
+comment on function walhook.emit is
+    'Emits an event of an entry, which the form lists in `emitted`: select walhook.emit(''HPD:Help Desk'', ''INC0001'', ''escalated'', ''{"level": 2}'').';
+grant usage on schema walhook to public;

@@ -1,5 +1,6 @@
 //! Forms: tables as the business knows them.
 
+use crate::belonging::{Belonging, BoundBelonging};
 use crate::change::{Datum, Relation, ReplicaIdentity, Row};
 use crate::event::Verb;
 use crate::happening::{BoundHappenings, Happenings};
@@ -43,6 +44,10 @@ pub struct Form {
     pub value_bytes_max: usize,
     /// What messages of ITRP and its heirs say of its entries.
     pub itrp: ItrpFields,
+    /// The rows of the table are no entries but belong to those of another form.
+    pub belonging: Option<Belonging>,
+    /// By which columns rows of other tables are led to its own, beside those of the key: each a list of columns.
+    pub referred_by: Vec<Vec<String>>,
     /// Which rows of the table are entries; none means all. A row that begins to meet it is a create, one that
     /// ceases to is a delete.
     pub entries: Option<Arc<Qualification>>,
@@ -53,6 +58,11 @@ pub struct Form {
 }
 
 impl Form {
+    /// Whether there are events of its entries that their own rows do not tell.
+    pub fn has_others(&self) -> bool {
+        !self.happenings.children.is_empty() || !self.happenings.emitted.is_empty()
+    }
+
     /// Everything that can happen to its entries, in the order in which an entry meets it.
     pub fn verbs(&self) -> Vec<Verb> {
         let mut verbs = self.happenings.verbs();
@@ -244,6 +254,8 @@ pub struct BoundForm {
     pub delete_insert_is_merge: bool,
     /// What else can happen to its entries.
     pub happenings: BoundHappenings,
+    /// How its rows belong to the entries of another form.
+    pub belonging: Option<BoundBelonging>,
     /// Columns that conditions reach under names of their own.
     pub parts: Vec<BoundPart>,
     /// Which rows are entries; none means all.
@@ -446,6 +458,8 @@ pub(crate) mod sample {
             fields: vec![],
             happenings: Happenings::default(),
             itrp: super::ItrpFields::default(),
+            belonging: None,
+            referred_by: vec![],
             unchanged_updates: false,
             value_bytes_max: 1 << 20,
             entries: None,
@@ -473,6 +487,7 @@ pub(crate) mod sample {
             uses_old_values: true,
             delete_insert_is_merge: true,
             happenings: BoundHappenings::default(),
+            belonging: None,
             parts: vec![],
             entries: None,
         }

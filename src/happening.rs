@@ -7,6 +7,8 @@ use crate::event::{Verb, Word};
 pub struct Happenings {
     /// Words for changes of one field.
     pub transitions: Vec<Transition>,
+    /// Words for changes of rows that belong to an entry.
+    pub children: Vec<Word>,
     /// Words for what the application says itself, by a message in the log.
     pub emitted: Vec<Word>,
     /// Which changes are a merge.
@@ -48,7 +50,8 @@ impl Happenings {
     /// The words for what can happen, beside those that every form has; each once.
     pub fn verbs(&self) -> Vec<Verb> {
         let transitions = self.transitions.iter().map(|transition| transition.verb);
-        let mut verbs: Vec<Verb> = transitions.chain(self.emitted.iter().copied()).map(Verb::Named).collect();
+        let others = self.children.iter().chain(&self.emitted).copied();
+        let mut verbs: Vec<Verb> = transitions.chain(others).map(Verb::Named).collect();
         verbs.sort_unstable();
         verbs.dedup();
         verbs

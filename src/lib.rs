@@ -25,7 +25,7 @@
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`jws`], [`clock`], [`failpoint`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`happening`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`happening`], [`belonging`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
 
 #![forbid(unsafe_code)]
 
@@ -54,6 +54,7 @@ pub mod postgres;
 pub mod sealing;
 pub mod tls;
 
+pub mod belonging;
 pub mod change;
 pub mod delivery;
 pub mod event;

@@ -1,7 +1,7 @@
 //! The source database as capture meets it. PostgreSQL is the real one; the simulation plays another, with the
 //! same code of ours on top.
 
-use crate::catalog::{self, BindingStatus, Catalog, Fault};
+use crate::catalog::{self, BindingStatus, Catalog, Fault, Found};
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form};
 use crate::lsn::Lsn;
@@ -104,6 +104,17 @@ pub trait Bindings: Send {
         relation: Relation,
     ) -> impl Future<Output = Result<&[BindingStatus], catalog::Error>> + Send;
 
+    /// A form as the log described its table last, or as the catalogue does, see [`Catalog::latest`].
+    fn latest(&self, form: &str) -> Option<Arc<BoundForm>>;
+
+    /// The row of a form's table whose columns have these values, see [`Catalog::look_up`].
+    fn look_up(
+        &mut self,
+        form: Arc<BoundForm>,
+        by: Vec<usize>,
+        values: Vec<String>,
+    ) -> impl Future<Output = Result<Found, catalog::Error>> + Send;
+
     /// The forms that are bound to a table.
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>];
 
@@ -191,6 +202,19 @@ impl Bindings for Catalog {
 
     async fn relation(&mut self, relation: Relation) -> Result<&[BindingStatus], catalog::Error> {
         self.relation(relation).await
+    }
+
+    fn latest(&self, form: &str) -> Option<Arc<BoundForm>> {
+        self.latest(form)
+    }
+
+    async fn look_up(
+        &mut self,
+        form: Arc<BoundForm>,
+        by: Vec<usize>,
+        values: Vec<String>,
+    ) -> Result<Found, catalog::Error> {
+        self.look_up(&form, &by, &values).await
     }
 
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {

@@ -17,6 +17,7 @@
 //! or an update, the form says (`[forms.merge]`), and messages in the log do ([`Marks`]).
 
 use super::marks::Marks;
+use super::told;
 use crate::change::{Datum, OldRow, Relation, Row, RowChange};
 use crate::event::{Circumstances, Detail, FormEvent, Transaction, Verb};
 use crate::form::{BoundForm, Lane};
@@ -36,8 +37,33 @@ pub(super) struct EntryChange {
     pub(super) form: Arc<BoundForm>,
     /// What its session said of it.
     pub(super) marks: Option<Arc<Marks>>,
-    /// The change.
+    /// What it is to the entry.
+    pub(super) is: ChangeOf,
+    /// The change. One that tells of the entry only has the entry's row, as far as it is known, as its old row's key,
+    /// and what is told as the new row.
     pub(super) change: RowChange,
+}
+
+/// What a change is to an entry.
+#[derive(Clone, Debug)]
+pub(super) enum ChangeOf {
+    /// Its own row.
+    Entry,
+    /// A row of that form belongs to it.
+    Child(Arc<BoundForm>),
+    /// The application says something of it: a verb and a JSON object.
+    Emitted,
+}
+
+impl ChangeOf {
+    /// Whether two are the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Entry, Self::Entry) | (Self::Emitted, Self::Emitted) => true,
+            (Self::Child(one), Self::Child(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 /// Whether an update gave its row another identity key.
@@ -75,26 +101,37 @@ pub(super) fn fold(
     transaction: &Arc<Transaction>,
     position_of: impl Fn(u64) -> Position,
 ) -> Result<Events, Undecided> {
-    let event = fold_rows(changes, transaction, position_of)?;
-    let transitions = event.as_ref().map(transitions).unwrap_or_default();
-    Ok(event.into_iter().chain(transitions))
+    let (mut entry, mut told): (Option<Entry>, Vec<EntryChange>) = (None, Vec::new());
+    for change in changes {
+        match (&change.is, &mut entry) {
+            (ChangeOf::Entry, None) => entry = Some(Entry::begin(change, &position_of)),
+            (ChangeOf::Entry, Some(entry)) => entry.apply(change),
+            (ChangeOf::Child(_) | ChangeOf::Emitted, _) => told.push(change),
+        }
+    }
+    let row = entry.as_ref().filter(|_| !told.is_empty()).map(Entry::row);
+    let event = match entry {
+        Some(entry) => entry.finish(transaction)?,
+        None => None,
+    };
+    let told = if told.is_empty() {
+        Vec::new()
+    } else {
+        told::events(event.as_ref(), row.as_ref(), told, transaction, position_of)?
+    };
+    let mut events = event.as_ref().map(transitions).unwrap_or_default();
+    events.extend(told);
+    // a delete is the last that is told of an entry
+    let (first, last) = match event {
+        Some(event) if event.verb == Verb::Delete => (None, Some(event)),
+        event => (event, None),
+    };
+    events.extend(last);
+    Ok(first.into_iter().chain(events))
 }
 
-/// The event that the changes of one entry's row amount to, if any.
-fn fold_rows(
-    changes: impl IntoIterator<Item = EntryChange>,
-    transaction: &Arc<Transaction>,
-    position_of: impl Fn(u64) -> Position,
-) -> Result<Option<FormEvent>, Undecided> {
-    let mut changes = changes.into_iter();
-    let Some(first) = changes.next() else { return Ok(None) };
-    let position = position_of(first.place / 2);
-    let mut entry = Entry::begin(first);
-    for change in changes {
-        entry.apply(change);
-    }
-    entry.finish(transaction, position)
-}
+/// An entry's row, and the form that it is in the columns of.
+pub(super) type EntryRow = Option<(Arc<BoundForm>, Row)>;
 
 /// The words that the form has for what an event changed.
 fn transitions(event: &FormEvent) -> Vec<FormEvent> {
@@ -119,6 +156,8 @@ fn transitions(event: &FormEvent) -> Vec<FormEvent> {
 
 /// An entry on its way through a transaction.
 struct Entry {
+    /// The address of its first change.
+    position: Position,
     form: Arc<BoundForm>,
     /// Whether it existed before the transaction.
     existed: bool,
@@ -139,13 +178,14 @@ struct Entry {
 }
 
 impl Entry {
-    fn begin(first: EntryChange) -> Self {
+    fn begin(first: EntryChange, position_of: impl Fn(u64) -> Position) -> Self {
         let existed = match &first.change {
             RowChange::Insert { .. } => false,
             RowChange::Update { .. } => !is_arrival(&first),
             RowChange::Delete { .. } => true,
         };
         let mut entry = Self {
+            position: position_of(first.place / 2),
             form: Arc::clone(&first.form),
             existed,
             before: OldRow::Absent,
@@ -232,11 +272,18 @@ impl Entry {
         self.form = Arc::clone(form);
     }
 
-    fn finish(
-        mut self,
-        transaction: &Arc<Transaction>,
-        position: Position,
-    ) -> Result<Option<FormEvent>, Undecided> {
+    /// The entry as it is now, or was before it vanished; none where it came and went.
+    fn row(&self) -> EntryRow {
+        let row = match (&self.now, self.existed) {
+            (Some(now), _) => Some(now),
+            (None, true) => self.before.row(),
+            (None, false) => None,
+        };
+        row.map(|row| (Arc::clone(&self.form), row.clone()))
+    }
+
+    fn finish(mut self, transaction: &Arc<Transaction>) -> Result<Option<FormEvent>, Undecided> {
+        let position = self.position;
         let of_old_key = std::mem::take(&mut self.behind);
         let mut behind = former_lanes(&self.form, &self.before);
         if let Some(now) = &self.now {
@@ -392,7 +439,7 @@ fn former_lanes(form: &BoundForm, old: &OldRow) -> Vec<Lane> {
 }
 
 /// Whether a row is there and is an entry of the form.
-fn is_entry(form: &BoundForm, row: Option<&Row>) -> Result<bool, String> {
+pub(super) fn is_entry(form: &BoundForm, row: Option<&Row>) -> Result<bool, String> {
     let (Some(row), Some(entries)) = (row, &form.entries) else { return Ok(row.is_some()) };
     let facts = Facts {
         form,
@@ -515,10 +562,17 @@ mod tests {
             place,
             form: Arc::clone(form),
             marks: None,
+            is: ChangeOf::Entry,
             change,
         });
-        fold_rows(changes, &transaction, |ordinal| Position { epoch: 0, commit_lsn: Lsn(9), ordinal })
-            .unwrap()
+        event_of(fold(changes, &transaction, |ordinal| Position { epoch: 0, commit_lsn: Lsn(9), ordinal }))
+    }
+
+    fn event_of(events: Result<Events, Undecided>) -> Option<FormEvent> {
+        let mut events = events.unwrap();
+        let first = events.next();
+        assert!(events.next().is_none());
+        first
     }
 
     fn told(event: Option<FormEvent>) -> String {
@@ -677,17 +731,19 @@ mod tests {
                 place: 0,
                 form: form(),
                 marks: None,
+                is: ChangeOf::Entry,
                 change: update("1 New x 0 h", "1 Open x 0 h"),
             },
             EntryChange {
                 place: 2,
                 form: wider,
                 marks: None,
+                is: ChangeOf::Entry,
                 change: update("Open 1 - x 0 h", "Open 1 a x 0 h"),
             },
         ];
-        let event = fold_rows(changes, &transaction, |ordinal| Position { ordinal, ..Position::default() });
-        assert_eq!(told(event.unwrap()), "update 1 status:New>Open added:NULL>a");
+        let event = fold(changes, &transaction, |ordinal| Position { ordinal, ..Position::default() });
+        assert_eq!(told(event_of(event)), "update 1 status:New>Open added:NULL>a");
     }
 
     /// The form of rows whose status is Open.
@@ -730,7 +786,13 @@ mod tests {
     fn a_row_that_cannot_be_told_from_entries_is_put_aside() {
         let form = open_ones();
         let transaction = Arc::new(Transaction { xid: 7, committed_at_us: 0, origin: None });
-        let change = EntryChange { place: 0, form, marks: None, change: blind_update("1 ? x 0 h") };
+        let change = EntryChange {
+            place: 0,
+            form,
+            marks: None,
+            is: ChangeOf::Entry,
+            change: blind_update("1 ? x 0 h"),
+        };
         let undecided =
             fold([change], &transaction, |ordinal| Position { ordinal, ..Position::default() }).unwrap_err();
         assert!(undecided.rows.contains("Text(\"x\")"), "{}", undecided.rows);

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::database::Bindings;
-use crate::catalog::{BindingStatus, Description, Latest, Standing};
+use crate::catalog::{BindingStatus, Description, Found, Latest, Standing};
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm};
 use crate::observe::{Observation, Observers};
@@ -80,6 +80,21 @@ impl<'q, B: Bindings> Forms<'q, B> {
         heirs.map(|record| record.form.clone()).collect()
     }
 
+    /// A form as the log described its table last, or as the catalogue does.
+    pub(super) fn latest(&self, form: &str) -> Option<Arc<BoundForm>> {
+        self.catalog.latest(form)
+    }
+
+    /// The row of a form's table whose columns have these values, as it is now.
+    pub(super) async fn look_up(
+        &mut self,
+        form: &Arc<BoundForm>,
+        by: &[usize],
+        values: &[String],
+    ) -> Result<Found, Error> {
+        Ok(self.catalog.look_up(Arc::clone(form), by.to_vec(), values.to_vec()).await?)
+    }
+
     /// The forms of a table.
     pub(super) fn of(&self, relation: RelationId) -> &[Arc<BoundForm>] {
         self.catalog.forms_of(relation)
@@ -111,7 +126,8 @@ impl<'q, B: Bindings> Forms<'q, B> {
             self.told.insert(status.form.clone(), status);
         }
         let statuses = self.told.values().cloned().collect();
-        self.latest.replace(Description { forms: self.all_now().collect(), statuses });
+        let forms = self.all_now().filter(|form| form.belonging.is_none()).collect();
+        self.latest.replace(Description { forms, statuses });
     }
 
     async fn remember(&mut self) -> Result<(), Error> {

@@ -12,18 +12,22 @@
 
 mod continuity;
 mod database;
+mod emitted;
 mod error;
 mod fold;
 mod forms;
 mod gap;
 mod index;
 mod kept;
+mod known;
 mod marks;
 mod opening;
+mod parents;
 mod registry;
 mod release;
 mod start;
 mod subscriptions;
+mod told;
 mod transaction;
 
 pub use database::{APPLICATION_NAME, Bindings, Database, Server};
@@ -45,8 +49,9 @@ use crate::source::{Message, Source};
 use bytes::Bytes;
 use continuity::Continuity;
 use forms::Forms;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
+use known::Known;
 use registry::{Registrations, Said};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,6 +83,8 @@ struct Capture<'q, S, B> {
     registrations: Registrations,
     /// The forms as the catalogue described them when held events were judged last.
     judged_by: BTreeMap<String, Arc<BoundForm>>,
+    /// Rows that others belong to.
+    known: Known,
     observers: Observers,
     /// Counts accepted gaps.
     epoch: u32,
@@ -173,6 +180,9 @@ where
             let known = before.iter().find(|known| known.form.name == form.form.name);
             is_new |= known.is_some_and(|known| known != form);
         }
+        if is_new {
+            self.known.clear();
+        }
         if is_new || self.is_described_anew() { self.judge_held().await } else { Ok(()) }
     }
 
@@ -245,7 +255,10 @@ where
                 self.tell_of_truncation(&relations);
             }
             Message::Logical { transactional, prefix, content } => {
-                if let Some(open) = self.open.as_mut().filter(|_| transactional) {
+                // one that is not transactional says nothing of any
+                if transactional && prefix == emitted::PREFIX {
+                    self.take_emitted(content).boxed().await?;
+                } else if let Some(open) = self.open.as_mut().filter(|_| transactional) {
                     open.mark(&prefix, &content);
                 }
             }
@@ -277,12 +290,21 @@ where
         for (form, reason) in self.forms.broken(relation) {
             self.put_aside(ordinal, Some(form), reason, format!("{change:?}").into());
         }
+        let is_asked = |form: &&Arc<BoundForm>| form.belonging.is_some() || form.form.has_others();
+        let asked: Vec<_> = self.forms.of(relation).iter().filter(is_asked).cloned().collect();
+        for form in &asked {
+            // rare, and large: apart
+            self.take_belonging(ordinal, form, &change).boxed().await?;
+            self.note_entry(form, &change);
+        }
         let Some(open) = &mut self.open else { return Ok(()) };
-        if let Some((last, others)) = self.forms.of(relation).split_last() {
-            for form in others {
-                open.push(ordinal, form, change.clone());
-            }
-            open.push(ordinal, last, change);
+        let forms = self.forms.of(relation);
+        let last = forms.iter().rposition(|form| form.belonging.is_none());
+        for form in forms[..last.unwrap_or(0)].iter().filter(|form| form.belonging.is_none()) {
+            open.push(ordinal, form, change.clone());
+        }
+        if let Some(last) = last {
+            open.push(ordinal, &forms[last], change);
         }
         if open.collected_bytes() <= self.bounds.in_memory_bytes_max {
             return Ok(());

@@ -140,6 +140,7 @@ pub async fn run_on<D: Database>(
         subscriptions,
         registrations,
         judged_by: BTreeMap::new(),
+        known: super::known::Known::default(),
         observers: observers.clone(),
         epoch: stream.epoch,
         staging_bytes_max: settings.staging_bytes_max,

@@ -1,9 +1,9 @@
 //! A transaction on its way in: its row changes of forms, collected until the commit.
 
-use super::fold::{EntryChange, changes_key, one_update};
+use super::fold::{ChangeOf, EntryChange, changes_key, one_update};
 use super::marks::Marks;
 use super::registry::Said;
-use crate::change::RowChange;
+use crate::change::{OldRow, Row, RowChange};
 use crate::delivery::Quarantined;
 use crate::event::Transaction;
 use crate::form::{BoundForm, Fold};
@@ -35,10 +35,12 @@ pub(super) struct Open {
     staged_bytes: u64,
 }
 
-/// What a change is read by: its form, as it was bound then, and what its session said of it.
+/// What a change is read by: the form of its entry, as it was bound then, what it is to the entry, and what its session
+/// said of it.
 #[derive(Clone, Debug)]
 struct Reading {
     form: Arc<BoundForm>,
+    is: ChangeOf,
     marks: Option<Arc<Marks>>,
 }
 
@@ -109,10 +111,26 @@ impl Open {
         if form.form.fold == Fold::Row {
             key.extend_from_slice(&place.to_be_bytes());
         }
+        self.keep(place, form, ChangeOf::Entry, key, change);
+    }
+
+    /// Takes something that tells of an entry: `entry` is its row as far as it is known, `told` what is told.
+    pub(super) fn tell(&mut self, ordinal: u64, form: &Arc<BoundForm>, is: ChangeOf, entry: Row, told: Row) {
+        let mut key = form.key_of(&entry);
+        if form.form.fold == Fold::Row {
+            key.extend_from_slice(&(2 * ordinal).to_be_bytes());
+        }
+        let change = RowChange::Update { old: OldRow::Key(entry), new: told };
+        self.keep(2 * ordinal, form, is, key, change);
+    }
+
+    fn keep(&mut self, place: u64, form: &Arc<BoundForm>, is: ChangeOf, key: Vec<u8>, change: RowChange) {
         self.bytes += change.footprint_bytes() + key.len() + size_of::<StagedChange>();
-        let is_it = |reading: &Reading| Arc::ptr_eq(&reading.form, form) && reading.marks == self.marks;
+        let is_it = |reading: &Reading| {
+            Arc::ptr_eq(&reading.form, form) && reading.is.is(&is) && reading.marks == self.marks
+        };
         let reading = self.readings.iter().rposition(is_it).unwrap_or_else(|| {
-            self.readings.push(Reading { form: Arc::clone(form), marks: self.marks.clone() });
+            self.readings.push(Reading { form: Arc::clone(form), is, marks: self.marks.clone() });
             self.readings.len() - 1
         });
         // the same form bound anew goes on under its first number: an entry's changes stay together
@@ -144,8 +162,9 @@ impl Open {
     /// The changes with updates of one entry that follow each other put together.
     fn together(&self, changes: Vec<StagedChange>) -> Vec<StagedChange> {
         let is_plain = |change: &StagedChange| {
-            matches!(change.change, RowChange::Update { .. })
-                && !changes_key(&self.readings[change.reading as usize].form, &change.change)
+            let Reading { form, is, .. } = &self.readings[change.reading as usize];
+            matches!((&change.change, is), (RowChange::Update { .. }, ChangeOf::Entry))
+                && !changes_key(form, &change.change)
         };
         let mut last_of: HashMap<(u32, Vec<u8>), usize> = HashMap::new();
         let mut kept: Vec<StagedChange> = Vec::with_capacity(changes.len());
@@ -177,8 +196,8 @@ impl Open {
 
     /// A staged change as the fold wants it.
     pub(super) fn entry_change(&self, staged: StagedChange) -> EntryChange {
-        let Reading { form, marks } = self.readings[staged.reading as usize].clone();
-        EntryChange { place: staged.ordinal, form, marks, change: staged.change }
+        let Reading { form, is, marks } = self.readings[staged.reading as usize].clone();
+        EntryChange { place: staged.ordinal, form, marks, is, change: staged.change }
     }
 }
 

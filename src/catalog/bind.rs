@@ -10,6 +10,7 @@ use super::fault::{Fault, Key};
 use super::kinds::kind_of;
 use super::table::{Table, TableColumn};
 use super::types::Types;
+use crate::belonging::{Belonging, BoundBelonging, Role};
 use crate::change::{Relation, ReplicaIdentity};
 use crate::form::{
     BindingRecord, BoundField, BoundForm, BoundPart, BoundRule, Field, Form, LaneRule, OldValues, Part,
@@ -64,6 +65,11 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
         uses_old_values: is_full && form.old_values != OldValues::None,
         delete_insert_is_merge: delete_insert_is_merge(form, facts),
         happenings: BoundHappenings::default(),
+        belonging: form
+            .belonging
+            .as_ref()
+            .map(|belonging| bound_belonging(belonging, &places))
+            .transpose()?,
         parts: parts(form, &places, &hidden),
         entries: None,
     };
@@ -79,6 +85,28 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
 fn delete_insert_is_merge(form: &Form, facts: &Facts<'_>) -> bool {
     let is_partitioned = facts.table.is_some_and(Table::is_partitioned);
     form.happenings.merges.delete_insert.unwrap_or(!is_partitioned)
+}
+
+/// The columns by which rows belong to the entries of another form.
+fn bound_belonging(belonging: &Belonging, places: &Places<'_>) -> Result<BoundBelonging, Fault> {
+    let find = |name: &String| {
+        let missing = || Fault::UnknownColumn {
+            table: places.table_name(),
+            key: Key::Parent,
+            column: name.clone(),
+            nearby: Vec::new(),
+        };
+        places.find(name).ok_or_else(missing)
+    };
+    let columns = |names: &[String]| names.iter().map(find).collect::<Result<Vec<_>, _>>();
+    let by = match &belonging.role {
+        Role::Hop { by } if !by.is_empty() => columns(by)?,
+        Role::Hop { .. } => primary_key_of_log(places).unwrap_or_default(),
+        Role::Child { .. } => Vec::new(),
+    };
+    let kind = belonging.kind.as_ref();
+    let kind = kind.map(|(column, value)| Ok((find(column)?, value.clone()))).transpose()?;
+    Ok(BoundBelonging { parent: columns(&belonging.parent)?, kind, by })
 }
 
 /// What can happen to the entries, as far as its columns are there.
@@ -210,6 +238,14 @@ impl<'a> Places<'a> {
         Self { facts, numbers: numbers(facts) }
     }
 
+    /// The table, as in SQL.
+    fn table_name(&self) -> String {
+        match self.facts.table {
+            Some(table) => table.sql_name.clone(),
+            None => format!("{}.{}", self.facts.relation.schema, self.facts.relation.name),
+        }
+    }
+
     /// The column of a name: the one called so, else the one that was when the form was bound.
     fn find(&self, name: &str) -> Option<usize> {
         self.called(name).or_else(|| self.numbered_like(name).next())
@@ -339,10 +375,7 @@ fn numbers(facts: &Facts<'_>) -> Vec<Option<i16>> {
 /// old rows, or a delete would not say of which entry; but not if only inserts come.
 fn entry_id(form: &Form, places: &Places<'_>) -> Result<Vec<usize>, Fault> {
     let relation = places.facts.relation;
-    let table_name = || match places.facts.table {
-        Some(table) => table.sql_name.clone(),
-        None => format!("{}.{}", relation.schema, relation.name),
-    };
+    let table_name = || places.table_name();
     let entry_id = if form.entry_id.is_empty() {
         primary_key_of_log(places).ok_or_else(|| Fault::NoEntryId { table: table_name() })?
     } else {

@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, Key, Unloggable};
 use super::table::{Table, TableColumn};
+use crate::belonging::Role;
 use crate::form::{BindingRecord, Form, OldValues};
 use crate::nearby::nearby;
 use std::collections::HashMap;
@@ -54,7 +55,15 @@ fn columns_of_happenings(form: &Form) -> impl Iterator<Item = (Key, &str)> {
     let is_column = |(_, name): &(Key, &str)| !form.fields.iter().any(|field| field.name == *name);
     let target = happenings.merges.target.iter().map(|name| (Key::MergeTarget, name.as_str()));
     let actor = happenings.actor.iter().chain(&happenings.actor_name).map(|name| (Key::Actor, name.as_str()));
-    transitions.chain(markers).filter(is_column).chain(target).chain(actor)
+    let belonging = form.belonging.iter().flat_map(|belonging| {
+        let by = match &belonging.role {
+            Role::Hop { by } => &by[..],
+            Role::Child { .. } => &[],
+        };
+        belonging.parent.iter().chain(by).chain(belonging.kind.iter().map(|(column, _)| column))
+    });
+    let parent = belonging.chain(form.referred_by.iter().flatten()).map(|name| (Key::Parent, name.as_str()));
+    transitions.chain(markers).filter(is_column).chain(target).chain(actor).chain(parent)
 }
 
 /// A table's columns as a form may name them: by their name, or by the one that they had when it was bound.

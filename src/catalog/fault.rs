@@ -25,6 +25,8 @@ pub enum Key {
     MergeTarget,
     /// `actor`.
     Actor,
+    /// `parent`, `references`, `key` or `kind`.
+    Parent,
 }
 
 impl fmt::Display for Key {
@@ -40,6 +42,7 @@ impl fmt::Display for Key {
             Self::MergeMarker => "merge.marker",
             Self::MergeTarget => "merge.target",
             Self::Actor => "actor",
+            Self::Parent => "parent",
         })
     }
 }

@@ -15,6 +15,7 @@ mod check;
 mod fault;
 mod kinds;
 mod latest;
+mod look_up;
 mod reader;
 mod rules;
 mod status;
@@ -23,6 +24,7 @@ mod types;
 
 pub use fault::{Fault, Key, Unloggable};
 pub use latest::{Description, Latest};
+pub use look_up::Found;
 pub use reader::Error;
 pub use status::{BindingStatus, Standing};
 
@@ -151,6 +153,23 @@ impl Catalog {
             self.bind_relation(relation).await?;
         }
         Ok(self.seen.get(&id).map_or(&[], |seen| &seen.statuses))
+    }
+
+    /// A form as the log described its table last, or as the catalogue does.
+    pub fn latest(&self, form: &str) -> Option<Arc<BoundForm>> {
+        let seen = self.seen.values().flat_map(|seen| &seen.bound).find(|bound| bound.form.name == form);
+        seen.cloned().or_else(|| self.described(form)?.ok())
+    }
+
+    /// The row of a form's table whose columns have these values, as it is now.
+    pub async fn look_up(
+        &mut self,
+        form: &BoundForm,
+        by: &[usize],
+        values: &[String],
+    ) -> Result<Found, Error> {
+        self.renew_session().await?;
+        look_up::look_up(&self.session, form, by, values).await
     }
 
     /// The forms that are bound to a table: none where it is not mapped, several where they share it.

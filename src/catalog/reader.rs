@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 
 /// How long the catalogue may take to answer one question. While it is waited for, the stream stands still: a
 /// session whose other end is gone must not hold it up for long.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What goes wrong with reading the catalogue.
 #[derive(Debug, thiserror::Error)]

@@ -715,6 +715,8 @@ fn form(table: &str) -> Form {
         fields: Vec::new(),
         happenings: Happenings::default(),
         itrp: walhook::form::ItrpFields::default(),
+        belonging: None,
+        referred_by: vec![],
         unchanged_updates: false,
         value_bytes_max: 16 << 20,
         entries: None,

@@ -68,6 +68,8 @@ fn form(table: &str) -> Form {
         fields: vec![],
         happenings: walhook::happening::Happenings::default(),
         itrp: walhook::form::ItrpFields::default(),
+        belonging: None,
+        referred_by: vec![],
         unchanged_updates: false,
         value_bytes_max: 16 << 20,
         entries: None,

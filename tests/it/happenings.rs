@@ -89,7 +89,7 @@ condition = "'team' != 9""#;
         ],
     )
     .await;
-    arrived(&receiver, 16).await;
+    arrived(&receiver, 18).await;
     assert_eq!(
         events(&receiver, "all"),
         [
@@ -165,7 +165,7 @@ async fn a_merge_is_told_by_the_first_rule_that_fits() {
         ],
     )
     .await;
-    arrived(&receiver, 33).await;
+    arrived(&receiver, 42).await;
     assert_eq!(
         events(&receiver, "all"),
         [

@@ -7,6 +7,7 @@ mod accounts;
 mod api;
 mod catalog;
 mod certificates;
+mod children;
 mod cli;
 mod cluster;
 mod comeback;

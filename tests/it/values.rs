@@ -601,6 +601,8 @@ fn form(table: &str) -> Form {
         fields: Vec::new(),
         happenings: walhook::happening::Happenings::default(),
         itrp: walhook::form::ItrpFields::default(),
+        belonging: None,
+        referred_by: vec![],
         unchanged_updates: false,
         value_bytes_max: 16 << 20,
         entries: None,

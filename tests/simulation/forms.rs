@@ -63,6 +63,7 @@ fn bound(table: usize, form: &Arc<Form>, times: usize, rules: &[LaneRule]) -> Bo
         uses_old_values: of.full,
         delete_insert_is_merge: true,
         happenings: walhook::happening::BoundHappenings::default(),
+        belonging: None,
         parts: vec![],
         entries: None,
     }
@@ -198,6 +199,19 @@ impl Bindings for Tables {
     async fn relation(&mut self, relation: Relation) -> Result<&[BindingStatus], catalog::Error> {
         let table = self.bound.iter().position(|bound| bound[0].relation.id == relation.id);
         Ok(table.map_or(&[], |table| &self.statuses[table..=table]))
+    }
+
+    fn latest(&self, form: &str) -> Option<Arc<BoundForm>> {
+        self.described(form)?.ok()
+    }
+
+    async fn look_up(
+        &mut self,
+        _: Arc<BoundForm>,
+        _: Vec<usize>,
+        _: Vec<String>,
+    ) -> Result<catalog::Found, catalog::Error> {
+        Ok(catalog::Found::Nothing)
     }
 
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {

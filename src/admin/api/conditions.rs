@@ -163,10 +163,11 @@ pub(super) async fn preview(
     let form = form.ok_or_else(|| wrong("/form", forms::why_not(&described, &request.form), None))?;
     let verb = match request.event.as_deref().map(str::parse::<Verb>) {
         None => None,
-        Some(Ok(verb)) => Some(verb),
-        Some(Err(_)) => {
-            let remedy = "say create, update, merge or delete";
-            return Err(wrong("/event", "there is no such event", Some(remedy)));
+        Some(Ok(verb)) if form.form.verbs().contains(&verb) => Some(verb),
+        Some(_) => {
+            let known: Vec<String> = form.form.verbs().iter().map(ToString::to_string).collect();
+            let remedy = format!("say one of {}", known.join(", "));
+            return Err(wrong("/event", "there is no such event", Some(&remedy)));
         }
     };
     let verbs = match (verb, request.recent) {

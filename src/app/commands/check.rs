@@ -131,7 +131,7 @@ fn of_configuration(config: &Config) -> Vec<Finding> {
         let finding = Finding::new(Severity::Warning, &file, "has no webhook: nothing will be delivered");
         findings.push(finding.mended_by(Mend::Key("[[webhooks]]".into())));
     }
-    for form in &config.forms {
+    for form in config.forms.iter().filter(|form| form.belonging.is_none()) {
         let heard = config.webhooks.iter().any(|webhook| webhook.forms().any(|name| name == form.name));
         if !heard {
             let object = format!("form {:?}", form.name);

@@ -299,7 +299,11 @@ pub(super) static FORM: &[Key] = &[
         Kind::Tables(TRANSITION),
         "Events for changes of one field: status-changed.",
     ),
-    Key::later("children", "Events for rows of a table that belongs to this one."),
+    Key::optional(
+        "children",
+        Kind::Tables(CHILD),
+        "Events for rows of a table that belongs to this one: note-added.",
+    ),
     Key::default(
         "emitted",
         Kind::List(&Kind::Text),
@@ -360,6 +364,81 @@ static TRANSITION: &[Key] = &[
         "The values that it changes from, as they stand in the column or as their labels; absent, any.",
     ),
     Key::optional("to", Kind::OneOrList(&Kind::Text), "The values that it changes to; absent, any."),
+];
+
+/// A table whose rows belong to entries.
+static CHILD: &[Key] = &[
+    Key::required("verb", Kind::Text, "The event, as \"note-added\"."),
+    Key::required("table", Kind::Text, "The table, as that of a form."),
+    Key::required(
+        "parent",
+        Kind::OneOrList(&Kind::Text),
+        "The columns that say to which entry a row belongs, or to which row of the first table between.",
+    ),
+    Key::optional(
+        "references",
+        Kind::OneOrList(&Kind::Text),
+        "The columns of the form's table that they mean; absent, its primary key.",
+    ),
+    Key::optional("through", Kind::Tables(HOP), "The tables between, the child's next one first."),
+    KIND,
+    PREFIX,
+    Key::default(
+        "on",
+        Kind::Word(Words { known: || vec!["insert", "update", "delete"], later: &[] }),
+        r#""insert""#,
+        "Which change of a row is the event.",
+    ),
+    Key::optional("where", Kind::Text, "A condition: which rows count, as \"'internal' = \\\"false\\\"\"."),
+    Key::optional(
+        "entry_id",
+        Kind::OneOrList(&Kind::Text),
+        "The columns of the child's own id; absent, its primary key.",
+    ),
+    Key::optional("fields", Kind::Map(&Kind::TextOrTable(FIELD)), "Its fields by name, as those of a form."),
+    Key::default("hidden", Kind::List(&Kind::Text), "[]", "Its columns that never leave."),
+    Key::default("unset", Kind::List(&Kind::Text), "[]", "Values that mean NULL in it."),
+    Key::default(
+        "ignore",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Its bookkeeping columns: an update of these alone is no event.",
+    ),
+    Key::optional("actor", Kind::Table(ACTOR), "Who wrote the row."),
+];
+
+/// A table between a child and the form.
+static HOP: &[Key] = &[
+    Key::required("table", Kind::Text, "The table, as that of a form."),
+    Key::optional(
+        "key",
+        Kind::OneOrList(&Kind::Text),
+        "The columns that the table before refers to; absent, the primary key.",
+    ),
+    Key::required(
+        "parent",
+        Kind::OneOrList(&Kind::Text),
+        "The columns that say to which row of the next table, or to which entry, a row belongs.",
+    ),
+    KIND,
+    PREFIX,
+];
+
+const KIND: Key = Key::optional(
+    "kind",
+    Kind::Table(POLYMORPH),
+    "Where rows belong to entries of several forms: the column that says which, and its value for this one.",
+);
+
+const PREFIX: Key = Key::optional(
+    "prefix",
+    Kind::Text,
+    "Where one column says both: what stands before the key, as \"party.party,\" in \"party.party,2\".",
+);
+
+static POLYMORPH: &[Key] = &[
+    Key::required("column", Kind::Text, "The column: \"notable_type\"."),
+    Key::required("value", Kind::Text, "Its value: \"Incident\"."),
 ];
 
 static ACTOR: &[Key] = &[

@@ -2,7 +2,7 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use super::{condition, field, happening};
+use super::{children, condition, field, happening};
 use crate::form::{Fold, Form, ItrpFields, OldValues, Part};
 use crate::qualification::Dialect;
 use std::collections::BTreeMap;
@@ -17,7 +17,12 @@ pub(super) fn read(reader: &mut Reader<'_>, file: &Table, dialect: &Arc<Dialect>
     let mut forms = Vec::new();
     let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
     for table in file.tables("forms") {
-        let Some(form) = form(reader, table, dialect, value_bytes_max) else { continue };
+        let Some(mut form) = form(reader, table, dialect, value_bytes_max) else { continue };
+        let mut read_form =
+            |reader: &mut Reader<'_>, table: &Table| self::form(reader, table, dialect, value_bytes_max);
+        let children = children::read(reader, table, &form.name, &mut read_form);
+        form.happenings.children = children.verbs;
+        form.referred_by = children.referred_by;
         let place = if table.says("name") { table.place("name") } else { table.place("table") };
         if let Some(first) = seen.insert(form.name.clone(), place.clone()) {
             let message = format!("two forms are named {:?}", form.name);
@@ -26,6 +31,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: &Table, dialect: &Arc<Dialect>
             reader.point_back(first, "the first one");
         }
         forms.push(Arc::new(form));
+        forms.extend(children.forms.into_iter().map(Arc::new));
     }
     forms
 }
@@ -71,6 +77,8 @@ fn form(
         fields: field::read(reader, table),
         happenings: happening::read(reader, table),
         itrp: itrp(reader, table),
+        belonging: None,
+        referred_by: Vec::new(),
         unchanged_updates: table.flag("unchanged_updates") == Some(&true),
         value_bytes_max,
         entries: condition::read(reader, table, "where"),

@@ -22,6 +22,7 @@ pub(super) fn read(reader: &mut Reader<'_>, form: &Table) -> Happenings {
     let actor = |key| form.table("actor").and_then(|actor| actor.text(key)).cloned();
     Happenings {
         transitions,
+        children: Vec::new(),
         emitted: emitted.collect(),
         merges: merges(form),
         actor: actor("column"),
@@ -40,7 +41,7 @@ fn merges(form: &Table) -> Merges {
 }
 
 /// Reads a word, which must be none of those that every form has. Several transitions may share one.
-fn word(reader: &mut Reader<'_>, span: Range<usize>, path: &str, text: &str) -> Option<Word> {
+pub(super) fn word(reader: &mut Reader<'_>, span: Range<usize>, path: &str, text: &str) -> Option<Word> {
     let word = match text.parse::<Verb>() {
         Ok(Verb::AUTOMATION_RULE) => Err(format!("{text:?} is what the events of rules are called")),
         Ok(Verb::Named(word)) if word.as_str() == text => Ok(word),

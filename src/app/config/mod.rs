@@ -7,6 +7,7 @@
 mod admin;
 mod authentication;
 mod callback;
+mod children;
 mod condition;
 mod declared;
 mod dialect;
@@ -257,7 +258,7 @@ impl Config {
             folder: folder.to_owned(),
             account: account(&admin.settings.itrp),
         };
-        let webhooks = webhook::read(reader, file, &forms, &defaults).into_iter().collect();
+        let webhooks = webhook::read(reader, file, &of_entries(&forms), &defaults).into_iter().collect();
         let capture = part("capture");
         let secrets = secrets::read(reader, &part("secrets"), folder, &queue.path);
         Self {
@@ -276,6 +277,11 @@ impl Config {
             mail: file.table("mail").and_then(|table| mail::read(reader, table)),
         }
     }
+}
+
+/// The forms that webhooks can listen to.
+fn of_entries(forms: &[Arc<Form>]) -> Vec<Arc<Form>> {
+    forms.iter().filter(|form| form.belonging.is_none()).cloned().collect()
 }
 
 /// Whose site this is, as far as the operator says it.

@@ -38,7 +38,7 @@ impl Registrations {
     /// By that configuration.
     pub fn by(config: &Config, keys: &Arc<Keys>) -> Self {
         Self {
-            forms: config.forms.clone(),
+            forms: super::of_entries(&config.forms),
             defaults: webhook::Defaults {
                 origin: Origin::Table,
                 schedule: config.dispatch.schedule.clone(),

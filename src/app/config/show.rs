@@ -3,6 +3,7 @@
 use super::field::MEANINGS;
 use super::{Admin, Config, Secrets, write_duration, write_size};
 use crate::admin::accounts::Role;
+use crate::belonging::{self, Belonging, On};
 use crate::form::{Field, Fold, Form, OldValues};
 use crate::happening::Happenings;
 use crate::proxy::{self, Proxy};
@@ -13,6 +14,7 @@ use crate::secret::{MASK, Secret};
 use crate::tls::server::Files;
 use crate::webhook::{BodyChoices, CallbackTls, Events, Exclude, OnExhausted, Pem, Webhook};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use url::Url;
 
 /// Writes a configuration so that reading it again gives the same, but for the secrets, which are masked.
@@ -54,8 +56,15 @@ pub fn show(config: &Config) -> String {
     if let Some(mail) = &config.mail {
         out.mail(mail);
     }
-    for form in &config.forms {
+    for form in config.forms.iter().filter(|form| form.belonging.is_none()) {
         out.form(form);
+        let is_child = |one: &&Arc<Form>| one.belonging.as_ref().is_some_and(|to| to.form == form.name);
+        let (hops, children): (Vec<_>, Vec<_>) = config.forms.iter().filter(is_child).partition(|one| {
+            matches!(one.belonging.as_ref().map(|to| &to.role), Some(belonging::Role::Hop { .. }))
+        });
+        for child in children {
+            out.child(child, &hops);
+        }
     }
     for webhook in config.webhooks.iter() {
         out.webhook(webhook, proxy);
@@ -145,11 +154,8 @@ impl Toml {
         self.header("[[forms]]");
         self.key("name", text(&form.name));
         self.key("noun", text(&form.noun));
-        let table: Vec<_> = form.schema.iter().chain([&form.table]).map(|part| relation(part)).collect();
-        self.key("table", text(&table.join(".")));
-        if !form.entry_id.is_empty() {
-            self.key("entry_id", list(form.entry_id.iter().cloned()));
-        }
+        self.table(form);
+        self.columns("entry_id", &form.entry_id);
         self.maybe("record_id", form.record_id.as_deref().map(text));
         let old_values = match form.old_values {
             OldValues::Auto => "auto",
@@ -197,8 +203,72 @@ impl Toml {
         }
     }
 
+    /// A key with names of columns, where there are any.
+    fn columns(&mut self, key: &str, names: &[String]) {
+        if !names.is_empty() {
+            self.key(key, list(names.iter().cloned()));
+        }
+    }
+
+    fn child(&mut self, child: &Form, hops: &[&Arc<Form>]) {
+        let Some(belonging) = &child.belonging else { return };
+        let belonging::Role::Child { verb, on } = &belonging.role else { return };
+        self.header("[[forms.children]]");
+        self.key("verb", text(verb.as_str()));
+        self.table(child);
+        self.reference(belonging);
+        self.columns("references", &belonging.references);
+        self.key(
+            "on",
+            text(match on {
+                On::Insert => "insert",
+                On::Update => "update",
+                On::Delete => "delete",
+            }),
+        );
+        self.maybe("where", child.entries.as_ref().map(|entries| text(entries.text())));
+        self.columns("entry_id", &child.entry_id);
+        for (key, names) in [("hidden", &child.hidden), ("unset", &child.unset), ("ignore", &child.ignore)] {
+            self.columns(key, names);
+        }
+        self.maybe("actor.column", child.happenings.actor.as_deref().map(text));
+        self.maybe("actor.name", child.happenings.actor_name.as_deref().map(text));
+        if !child.fields.is_empty() {
+            let _ = writeln!(self.0, "[forms.children.fields]");
+        }
+        for field in &child.fields {
+            self.key(&text(&field.name), self::field(field));
+        }
+        for name in &belonging.through {
+            let hop = hops.iter().find(|hop| hop.name == *name);
+            let Some((hop, belonging)) = hop.and_then(|hop| Some((hop, hop.belonging.as_ref()?))) else {
+                continue;
+            };
+            self.header("[[forms.children.through]]");
+            self.table(hop);
+            if let belonging::Role::Hop { by } = &belonging.role {
+                self.columns("key", by);
+            }
+            self.reference(belonging);
+        }
+    }
+
+    fn table(&mut self, form: &Form) {
+        let table: Vec<_> = form.schema.iter().chain([&form.table]).map(|part| relation(part)).collect();
+        self.key("table", text(&table.join(".")));
+    }
+
+    fn reference(&mut self, belonging: &Belonging) {
+        self.key("parent", list(belonging.parent.iter().cloned()));
+        if let Some((column, value)) = &belonging.kind {
+            self.key("kind.column", text(column));
+            self.key("kind.value", text(value));
+        }
+        self.maybe("prefix", belonging.prefix.as_deref().map(text));
+    }
+
     fn happenings(&mut self, happenings: &Happenings) {
-        let Happenings { transitions, emitted, merges, actor, actor_name } = happenings;
+        let Happenings { transitions, emitted, merges, actor, actor_name, children: _ } = happenings;
         let of_merges = [("origins", &merges.origins), ("marker", &merges.markers)];
         for (key, names) in of_merges.into_iter().filter(|(_, names)| !names.is_empty()) {
             self.key(&format!("merge.{key}"), list(names.iter().cloned()));

@@ -10,6 +10,7 @@ use super::like::fold;
 use super::program::{Field, Image, Leaf, Member, Node, Reading, Shape, Term, Test, Value};
 use super::tree::{Arithmetic, Condition, Operand, Operator, Reference, quoted};
 use super::{Fault, Faults, Purpose};
+use crate::belonging::{On, Role};
 use crate::change::ReplicaIdentity;
 use crate::event::Verb;
 use crate::form::{BoundForm, OldValues};
@@ -295,7 +296,11 @@ impl<'a> Binder<'a> {
             return;
         }
         let relation = &self.form.relation;
-        let is_known = relation.identity == ReplicaIdentity::Full
+        // a row that belongs to an entry is judged as it came: only where its end is the event, by its old row
+        let role = self.form.form.belonging.as_ref().map(|belonging| &belonging.role);
+        let is_judged_new = matches!(role, Some(Role::Child { on: On::Insert | On::Update, .. }));
+        let is_known = is_judged_new
+            || relation.identity == ReplicaIdentity::Full
             || relation.columns.get(column).is_some_and(|column| column.in_identity);
         if !is_known {
             let message = format!(

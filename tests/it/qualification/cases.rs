@@ -154,6 +154,8 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
             fields: vec![],
             happenings: walhook::happening::Happenings::default(),
             itrp: walhook::form::ItrpFields::default(),
+            belonging: None,
+            referred_by: vec![],
             unchanged_updates: false,
             value_bytes_max: 1 << 20,
             entries: None,
@@ -175,6 +177,7 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
         uses_old_values: true,
         delete_insert_is_merge: true,
         happenings: walhook::happening::BoundHappenings::default(),
+        belonging: None,
         parts: vec![],
         entries: None,
     }

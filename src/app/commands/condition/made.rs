@@ -37,6 +37,8 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         fields: Vec::new(),
         happenings: crate::happening::Happenings::default(),
         itrp: crate::form::ItrpFields::default(),
+        belonging: None,
+        referred_by: vec![],
         unchanged_updates: false,
         value_bytes_max: usize::MAX,
         entries: None,
@@ -69,6 +71,7 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         uses_old_values: true,
         delete_insert_is_merge: true,
         happenings: crate::happening::BoundHappenings::default(),
+        belonging: None,
         parts: Vec::new(),
         entries: None,
     }

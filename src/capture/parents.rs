@@ -1,0 +1,257 @@
+//! Rows that belong to the entries of a form, led to them.
+//!
+//! ```text
+//! note ──parent──► article ──parent──► incident
+//! child            hop                 form
+//! ```
+//!
+//! Each row on the way is the one that the log told of last, in this transaction or before; where it has told of none, the
+//! database is asked. The entry's other fields come with it.
+
+use super::database::Bindings;
+use super::fold::{ChangeOf, is_entry};
+use super::known::{Known, Reference};
+use super::{Capture, Error};
+use crate::belonging::{BoundBelonging, On, Role};
+use crate::catalog::Found;
+use crate::change::{Datum, OldRow, Row, RowChange};
+use crate::form::BoundForm;
+use crate::source::Source;
+use std::sync::Arc;
+
+/// Where a row has led to.
+enum Led {
+    /// To an entry: its form, and its row as far as it is known.
+    To(Arc<BoundForm>, Row),
+    /// It belongs to nothing of ours.
+    Nowhere,
+    /// It cannot be told, for this reason.
+    Lost(String),
+}
+
+/// Why a way ends before it has come to an entry.
+pub(super) enum End {
+    Nowhere,
+    Lost(String),
+    Trouble(Error),
+}
+
+impl<S: Source, B: Bindings> Capture<'_, S, B>
+where
+    Error: From<S::Error>,
+{
+    /// Takes a change of a row that belongs to the entry of another form.
+    pub(super) async fn take_belonging(
+        &mut self,
+        ordinal: u64,
+        child: &Arc<BoundForm>,
+        change: &RowChange,
+    ) -> Result<(), Error> {
+        let (Some(belonging), Some(bound)) = (&child.form.belonging, &child.belonging) else { return Ok(()) };
+        let on = match &belonging.role {
+            Role::Hop { .. } => {
+                note(&mut self.known, child, &bound.by, change);
+                return Ok(());
+            }
+            Role::Child { on, .. } => *on,
+        };
+        let row = match (on, change) {
+            (On::Insert, RowChange::Insert { new }) => new,
+            (On::Update, RowChange::Update { old, new }) if !is_idle(child, old, new) => new,
+            (On::Delete, RowChange::Delete { old: OldRow::Full(row) }) => row,
+            (On::Delete, RowChange::Delete { old: OldRow::Key(key) }) => &key_alone(child, key),
+            _ => return Ok(()),
+        };
+        let row = match change {
+            RowChange::Update { old, .. } => row.clone().filled_from(old.full().unwrap_or(row)),
+            RowChange::Insert { .. } | RowChange::Delete { .. } => row.clone(),
+        };
+        let led = match is_entry(child, Some(&row)) {
+            Ok(false) => return Ok(()),
+            Ok(true) => self.lead(child, bound, &row).await?,
+            Err(reason) => Led::Lost(reason),
+        };
+        match led {
+            Led::To(form, entry) => {
+                if let Some(open) = &mut self.open {
+                    open.tell(ordinal, &form, ChangeOf::Child(Arc::clone(child)), entry, row);
+                }
+            }
+            Led::Nowhere => {}
+            Led::Lost(reason) => {
+                self.put_aside(ordinal, Some(child.form.name.clone()), reason, format!("{row:?}").into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn lead(&mut self, child: &BoundForm, bound: &BoundBelonging, row: &Row) -> Result<Led, Error> {
+        match self.follow_up(child, bound, row).await {
+            Ok((form, row)) => Ok(Led::To(form, row)),
+            Err(End::Nowhere) => Ok(Led::Nowhere),
+            Err(End::Lost(reason)) => Ok(Led::Lost(reason)),
+            Err(End::Trouble(error)) => Err(error),
+        }
+    }
+
+    /// Goes from row to row to the entry.
+    async fn follow_up(
+        &mut self,
+        child: &BoundForm,
+        bound: &BoundBelonging,
+        row: &Row,
+    ) -> Result<(Arc<BoundForm>, Row), End> {
+        let Some(belonging) = &child.form.belonging else { return Err(End::Nowhere) };
+        let mut values = next(child, bound, row)?;
+        for name in &belonging.through {
+            let hop = self.forms.latest(name).ok_or_else(|| End::Lost(format!("{name:?} has no table")))?;
+            let Some(bound) = &hop.belonging else { return Err(End::Nowhere) };
+            let row = self.find(&hop, &bound.by, &values).await?;
+            values = next(&hop, bound, &row)?;
+        }
+        let unknown = || End::Lost(format!("form {:?} has no table", belonging.form));
+        let form = self.forms.latest(&belonging.form).ok_or_else(unknown)?;
+        let by = if belonging.references.is_empty() {
+            form.key.clone()
+        } else {
+            columns_of(&form, &belonging.references).ok_or_else(unknown)?
+        };
+        let entry = match self.find(&form, &by, &values).await {
+            // it is gone, or nobody may look: what refers to it tells which it is, where that is enough
+            Err(End::Lost(_)) if tells_which(&form, &by) => row_of(&form, &by, &values),
+            found => found?,
+        };
+        Ok((form, entry))
+    }
+
+    /// The row that is referred to.
+    pub(super) async fn find(
+        &mut self,
+        form: &Arc<BoundForm>,
+        by: &[usize],
+        values: &[String],
+    ) -> Result<Row, End> {
+        let reference = Reference { form: form.form.name.clone(), by: by.to_vec(), values: values.to_vec() };
+        if let Some(row) = self.known.find(&reference) {
+            return Ok(row);
+        }
+        let table = format!("{}.{}", form.relation.schema, form.relation.name);
+        match self.forms.look_up(form, by, values).await.map_err(End::Trouble)? {
+            Found::Row(row) => {
+                self.known.put(reference, &row);
+                Ok(row)
+            }
+            Found::Nothing => Err(End::Lost(format!("table {table} has no row {}", values.join("|")))),
+            Found::Refused(reason) => {
+                Err(End::Lost(format!("row {} of table {table} cannot be read: {reason}", values.join("|"))))
+            }
+        }
+    }
+
+    /// Takes note of an entry's row, for others that belong to it.
+    pub(super) fn note_entry(&mut self, form: &BoundForm, change: &RowChange) {
+        if form.form.has_others() {
+            note(&mut self.known, form, &form.key, change);
+            for by in references_to(form) {
+                note(&mut self.known, form, &by, change);
+            }
+        }
+    }
+}
+
+/// The lists of columns by which rows of other tables refer to a form, beside its key.
+fn references_to(form: &BoundForm) -> Vec<Vec<usize>> {
+    let columns = |names: &Vec<String>| columns_of(form, names);
+    form.form.referred_by.iter().filter_map(columns).chain([form.entry_id.clone()]).collect()
+}
+
+fn columns_of(form: &BoundForm, names: &[String]) -> Option<Vec<usize>> {
+    names.iter().map(|name| form.relation.columns.iter().position(|column| column.name == *name)).collect()
+}
+
+/// An old row of which the log has the key alone: the rest is not NULL but not known.
+fn key_alone(form: &BoundForm, key: &Row) -> Row {
+    let datum = |(column, datum)| if form.identifies(column) { datum } else { Datum::Unchanged };
+    key.data().enumerate().map(datum).collect()
+}
+
+/// An update that changed bookkeeping only, as far as that is known.
+fn is_idle(form: &BoundForm, old: &OldRow, new: &Row) -> bool {
+    let Some(old) = old.full() else { return false };
+    let differs = |column: usize| match form.datum(new, column) {
+        Datum::Unchanged => false,
+        datum => datum != form.datum(old, column),
+    };
+    !(0..form.relation.columns.len()).any(|column| !form.ignored[column] && differs(column))
+}
+
+/// Takes note of a row under the values of some of its columns.
+fn note(known: &mut Known, form: &BoundForm, by: &[usize], change: &RowChange) {
+    let reference = |row: &Row| {
+        let values = texts(form, row, by)?;
+        Some(Reference { form: form.form.name.clone(), by: by.to_vec(), values })
+    };
+    let (old, new) = match change {
+        RowChange::Insert { new } => (None, Some(new.clone())),
+        RowChange::Update { old, new } => {
+            let filled = old.full().map_or_else(|| new.clone(), |old| new.clone().filled_from(old));
+            (old.full(), Some(filled))
+        }
+        // what belongs to it may vanish behind it in the same transaction, and still tell of it
+        RowChange::Delete { .. } => return,
+    };
+    let new = new.as_ref();
+    if let (Some(before), Some(after)) = (old.and_then(reference), new.and_then(reference))
+        && before != after
+    {
+        known.forget(&before);
+    }
+    if let Some((row, reference)) = new.and_then(|row| Some((row, reference(row)?))) {
+        known.put(reference, row);
+    }
+}
+
+/// The texts of some columns; none where one is NULL or not known.
+fn texts(form: &BoundForm, row: &Row, columns: &[usize]) -> Option<Vec<String>> {
+    let text = |&column: &usize| match form.datum(row, column) {
+        Datum::Text(text) => Some(text.to_owned()),
+        Datum::Null | Datum::Unchanged => None,
+    };
+    columns.iter().map(text).collect()
+}
+
+/// The values by which a row refers to the next.
+fn next(form: &BoundForm, bound: &BoundBelonging, row: &Row) -> Result<Vec<String>, End> {
+    if let Some((column, value)) = &bound.kind
+        && form.datum(row, *column) != Datum::Text(value)
+    {
+        return Err(End::Nowhere);
+    }
+    if bound.parent.iter().any(|&column| form.datum(row, column) == Datum::Unchanged) {
+        return Err(End::Lost(
+            "the log does not have the columns that say to which entry it belongs".to_owned(),
+        ));
+    }
+    let mut values = texts(form, row, &bound.parent).ok_or(End::Nowhere)?;
+    let prefix = form.form.belonging.as_ref().and_then(|belonging| belonging.prefix.as_deref());
+    if let (Some(prefix), Some(first)) = (prefix, values.first_mut()) {
+        *first = first.strip_prefix(prefix).ok_or(End::Nowhere)?.to_owned();
+    }
+    Ok(values)
+}
+
+/// Whether the values of some columns say which entry a row is, and whether it is one.
+fn tells_which(form: &BoundForm, by: &[usize]) -> bool {
+    form.entries.is_none()
+        && form.key.len() == by.len()
+        && form.key.iter().chain(&form.entry_id).all(|column| by.contains(column))
+}
+
+/// An entry's row with nothing but what refers to it.
+pub(super) fn row_of(form: &BoundForm, by: &[usize], values: &[String]) -> Row {
+    let datum = |column: usize| {
+        let value = by.iter().position(|one| *one == column).and_then(|place| values.get(place));
+        value.map_or(Datum::Unchanged, |value| Datum::Text(value))
+    };
+    (0..form.relation.columns.len()).map(datum).collect()
+}

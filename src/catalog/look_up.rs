@@ -1,0 +1,89 @@
+//! Rows of the application's tables as they are now: those that others belong to, where the log has not told of them.
+
+use super::reader::{ANSWER_TIME_MAX, Error};
+use crate::change::{Datum, Row};
+use crate::form::BoundForm;
+use crate::postgres::Session;
+use tokio_postgres::SimpleQueryMessage;
+
+/// What a look at a table has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The row, in the columns of the form.
+    Row(Row),
+    /// There is none.
+    Nothing,
+    /// The server does not show it, and says why.
+    Refused(String),
+}
+
+/// The row of a form's table whose columns have these values, as texts.
+pub(super) async fn look_up(
+    session: &Session,
+    form: &BoundForm,
+    by: &[usize],
+    values: &[String],
+) -> Result<Found, Error> {
+    const WHAT: &str = "rows that others belong to";
+    let statement = statement(form, by, values);
+    let answer = tokio::time::timeout(ANSWER_TIME_MAX, session.simple_query(&statement)).await;
+    let messages = match answer.map_err(|_| Error::Silent { what: WHAT })? {
+        Ok(messages) => messages,
+        Err(error) => {
+            // what the server says of the statement concerns this table; anything else is trouble of the session
+            let Some(said) = error.as_db_error() else {
+                return Err(Error::Query { what: WHAT, source: error });
+            };
+            return Ok(Found::Refused(said.message().to_owned()));
+        }
+    };
+    let rows = messages.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let row = rows.into_iter().next().map(|row| {
+        let data =
+            (0..row.len()).map(|column| row.try_get(column).ok().flatten().map_or(Datum::Null, Datum::Text));
+        data.collect::<Row>()
+    });
+    Ok(row.map_or(Found::Nothing, Found::Row))
+}
+
+/// The simple protocol gives all values as texts, as the log does, and takes the values that are looked for as literals of
+/// the columns' types, so that an index serves.
+fn statement(form: &BoundForm, by: &[usize], values: &[String]) -> String {
+    let relation = &form.relation;
+    let name =
+        |column: usize| relation.columns.get(column).map_or_else(String::new, |column| quoted(&column.name));
+    let columns: Vec<String> = (0..relation.columns.len()).map(name).collect();
+    let wanted =
+        by.iter().zip(values).map(|(&column, value)| format!("{} = {}", name(column), literal(value)));
+    let wanted: Vec<String> = wanted.collect();
+    let (schema, table) = (quoted(&relation.schema), quoted(&relation.name));
+    format!("select {} from {schema}.{table} where {} limit 1", columns.join(", "), wanted.join(" and "))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A literal that means the same whatever `standard_conforming_strings` says.
+fn literal(value: &str) -> String {
+    format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::form::sample;
+    use crate::value::Type;
+
+    #[test]
+    fn names_and_values_are_quoted() {
+        let form = sample::form("Odd", &[("i\"d", Type::Text), ("b", Type::Text)]);
+        assert_eq!(
+            statement(&form, &[0, 1], &["it's".to_owned(), "a\\b".to_owned()]),
+            r#"select "i""d", "b" from "public"."incident" where "i""d" = E'it\'s' and "b" = E'a\\b' limit 1"#
+        );
+    }
+}

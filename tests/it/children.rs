@@ -5,7 +5,7 @@ use crate::registration::{arrived, one_by_one};
 use crate::running::Site;
 use serde_json::{Value, json};
 
-const SCHEMA: &str = r#"
+const SCHEMA: &str = "
     create table incident (id int primary key, number text not null unique, title text, queue int);
     alter table incident replica identity full;
     create table note (id int primary key, incident_id int, internal boolean default false, body text, author text,
@@ -15,7 +15,7 @@ const SCHEMA: &str = r#"
     create table attachment (id int primary key, res text, name text);
     create table article (id int primary key, ticket_number text);
     create table article_data (id int primary key, article_id int, part text, body text);
-"#;
+";
 
 const FORMS: &str = r#"
 [[forms]]

@@ -267,6 +267,48 @@ fn changegear_brings_the_entity_and_says_what_is_partial() {
     check(&told_along, &gone, &format!("{}{key}", head("Delete")));
 }
 
+#[test]
+fn cloudevents_attributes_are_what_the_specification_allows() {
+    let mut webhook = webhook("cloudevents", &["Status"]);
+    let mut event = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2]));
+    let body = |webhook: &Webhook,
+                event: &FormEvent,
+                head: [&str; 2],
+                attributes: &str,
+                entry_id: &str,
+                at: &str| {
+        let [source, name] = head;
+        let expected = format!(
+            r#"{{"specversion":"1.0","id":"msg_abababababababababababababababab","source":"{source}/forms/HPD%3AHelp%20Desk",
+"webhook":"{name}","sequence":"00000000000000000012","type":"walhook.request.update",{attributes}
+"datacontenttype":"application/json","data":{{"form":"HPD:Help Desk","noun":"request","event":"update",
+"entry_id":"{entry_id}","record_id":"AGGAA5V0G7","changed":{{"Status":{{"old":4,"new":0}}}},"entry":{{"Status":0}},
+"committed_at":{at},"lsn":"16/B374D848","xid":741}}}}"#
+        );
+        check(webhook, event, &expected);
+    };
+    let now = r#""2026-11-22T10:01:11.123456Z""#;
+    let time = format!(r#""time":{now},"#);
+    let attributes = format!(r#""subject":"INC 7ü","partitionkey":"INC 7ü",{time}"#);
+    event.entry_id = "INC 7ü".into();
+    body(&webhook, &event, ["", "Escalations"], &attributes, "INC 7ü", now);
+    // in the source what no path may have is encoded, in texts what no attribute may have
+    let url = Some("https://desk.example/".into());
+    webhook.account = Some(Arc::new(webhook::Account { id: "widget".into(), url }));
+    webhook.name = "a\u{7F}b".into();
+    event.entry_id = "1\n\u{FFFE}\u{FDD0}".into();
+    let attributes =
+        format!(r#""subject":"1%0A%EF%BF%BE%EF%B7%90","partitionkey":"1%0A%EF%BF%BE%EF%B7%90",{time}"#);
+    let head = ["https://desk.example", "a%7Fb"];
+    body(&webhook, &event, head, &attributes, "1\\n\u{FFFE}\u{FDD0}", now);
+    // what would be empty, or is no time, is absent
+    event.entry_id.clear();
+    body(&webhook, &event, head, &time, "", now);
+    let transaction = Transaction { committed_at_us: i64::MAX, ..(*event.transaction).clone() };
+    event.transaction = Arc::new(transaction);
+    body(&webhook, &event, head, "", "", "null");
+}
+
 /// The values that a body tells, each as `field=JSON`.
 #[track_caller]
 fn told(webhook: &Webhook, event: &FormEvent) -> (String, Option<String>) {
@@ -298,6 +340,9 @@ fn bodies_tell_what_they_have_when_they_are_read_back() {
     assert_eq!(told(&webhook("native", &["7"]), &blind), ("Status=0".into(), None));
     let gone = event(Verb::Delete, Some(OLD), None, None);
     assert_eq!(told(&webhook("native", &["7"]), &gone), (String::new(), Some("Status=4".into())));
+    for event in [&update, &blind, &gone] {
+        assert_eq!(told(&webhook("cloudevents", &["7"]), event), told(&webhook("native", &["7"]), event));
+    }
     assert_eq!(told(&webhook("arsys", &["7", "Submitter"]), &update), ("Status=0".into(), None));
     assert_eq!(told(&webhook("arsys", &[]), &gone), (String::new(), None));
     let datagerry = webhook("datagerry", &["Status", "Submitter", "Log"]);

@@ -2,7 +2,9 @@
 
 mod arsys;
 mod changegear;
+mod cloudevents;
 pub mod datagerry;
+mod facts;
 mod fields;
 #[cfg(test)]
 mod golden;
@@ -23,8 +25,14 @@ use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 
 /// Every format. A new one is a file and a line here.
-pub const FORMATS: &[&dyn Format] =
-    &[&native::Native, &arsys::Arsys, &itrp::Itrp, &datagerry::DataGerry, &changegear::ChangeGear];
+pub const FORMATS: &[&dyn Format] = &[
+    &native::Native,
+    &arsys::Arsys,
+    &itrp::Itrp,
+    &datagerry::DataGerry,
+    &changegear::ChangeGear,
+    &cloudevents::CloudEvents,
+];
 
 /// The format of a webhook that names none.
 pub const DEFAULT: &str = "native";

@@ -17,7 +17,7 @@ pub struct Told {
     pub old: Option<Values>,
 }
 
-/// The part of a `native` body that is about rows.
+/// The part of a `native` body, and of the data of a `cloudevents` body, that is about rows.
 #[derive(Deserialize)]
 struct Native {
     entry: Values,
@@ -35,19 +35,38 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<B
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// What a `native` body tells: fields that are not among the changed ones were before as they are now.
+impl Native {
+    /// Fields that are not among the changed ones were before as they are now.
+    fn told(self, verb: Verb) -> Told {
+        if verb == Verb::Delete {
+            return Told { new: Values::new(), old: Some(self.entry) };
+        }
+        let old = self.changed.map(|changed| {
+            let mut old = self.entry.clone();
+            old.retain(|field, _| !changed.contains_key(field));
+            old.extend(changed.into_iter().filter_map(|(field, change)| Some((field, change.old?))));
+            old
+        });
+        Told { new: self.entry, old }
+    }
+}
+
+/// What a `native` body tells.
 pub(super) fn native(verb: Verb, body: &[u8]) -> Option<Told> {
     let native: Native = serde_json::from_slice(body).ok()?;
-    if verb == Verb::Delete {
-        return Some(Told { new: Values::new(), old: Some(native.entry) });
-    }
-    let old = native.changed.map(|changed| {
-        let mut old = native.entry.clone();
-        old.retain(|field, _| !changed.contains_key(field));
-        old.extend(changed.into_iter().filter_map(|(field, change)| Some((field, change.old?))));
-        old
-    });
-    Some(Told { new: native.entry, old })
+    Some(native.told(verb))
+}
+
+/// The part of a `cloudevents` body that is about rows.
+#[derive(Deserialize)]
+struct CloudEvents {
+    data: Native,
+}
+
+/// What a `cloudevents` body tells: its data is what a `native` body is.
+pub(super) fn cloudevents(verb: Verb, body: &[u8]) -> Option<Told> {
+    let cloudevents: CloudEvents = serde_json::from_slice(body).ok()?;
+    Some(cloudevents.data.told(verb))
 }
 
 /// The part of an `arsys` body that is about rows.

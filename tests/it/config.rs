@@ -272,7 +272,6 @@ fn unknown_keys_are_refused_with_what_was_meant() {
 fn what_is_planned_is_refused_and_not_ignored() {
     for (form, webhook, key) in [
         ("old_values = \"image\"", "", "image"),
-        ("", "format = \"cloudevents\"", "cloudevents"),
         ("", "callback.authentication = { type = \"OAUTH2\" }", "OAUTH2"),
     ] {
         check(&with(form, webhook), &format!("\"{key}\" is not yet supported"));

@@ -1,8 +1,9 @@
-//! Bodies in the formats of other products: of real changes, with old rows and without.
+//! Bodies in the formats of other products, and of CloudEvents: of real changes, with old rows and without.
 
-use crate::receiver::Receiver;
+use crate::python;
+use crate::receiver::{Receiver, Request};
 use crate::registration::{arrived, one_by_one};
-use crate::running::{PATIENCE, Site};
+use crate::running::{PATIENCE, Running, Site};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ const LARGE: usize = 100_000;
 
 /// A site with a webhook of that format on both tables, and what arrives of a create, an update and a delete on each,
 /// by table.
-async fn bodies(format: &str) -> (Site, crate::running::Running, [Vec<Value>; 2]) {
+async fn requests(format: &str) -> (Site, Running, [Vec<Request>; 2]) {
     let (site, receiver) = (Site::new(SCHEMA).await, Receiver::start().await);
     site.configure(&format!(
         "[[forms]]\nname = \"Server\"\ntable = \"server\"\n[[forms]]\nname = \"Rack\"\ntable = \"rack\"\nnoun = \"12\"\n\
@@ -29,8 +30,8 @@ async fn bodies(format: &str) -> (Site, crate::running::Running, [Vec<Value>; 2]
     ));
     let walhook = site.start().await;
     let session = site.session().await;
-    let mut bodies = [Vec::new(), Vec::new()];
-    for (table, bodies) in ["server", "rack"].into_iter().zip(&mut bodies) {
+    let mut requests = [Vec::new(), Vec::new()];
+    for (table, requests) in ["server", "rack"].into_iter().zip(&mut requests) {
         let before = receiver.count();
         one_by_one(
             &session,
@@ -42,11 +43,17 @@ async fn bodies(format: &str) -> (Site, crate::running::Running, [Vec<Value>; 2]
         )
         .await;
         arrived(&receiver, before + 3).await;
-        let requests = receiver.requests();
-        assert!(requests.iter().all(|one| one.header("content-type") == Some("application/json")));
-        bodies.extend(requests[before..].iter().map(crate::receiver::Request::json));
+        requests.extend_from_slice(&receiver.requests()[before..]);
     }
-    (site, walhook, bodies)
+    (site, walhook, requests)
+}
+
+/// The bodies of those, in JSON.
+async fn bodies(format: &str) -> (Site, Running, [Vec<Value>; 2]) {
+    let (site, walhook, requests) = requests(format).await;
+    let is_json = |one: &Request| one.header("content-type") == Some("application/json");
+    assert!(requests.iter().flatten().all(is_json));
+    (site, walhook, requests.map(|requests| requests.iter().map(Request::json).collect()))
 }
 
 /// Fields as DataGerry's bodies have them.
@@ -131,5 +138,62 @@ async fn changegear_bodies_bring_the_whole_ticket() {
             partial("Delete", json!({ "id": 7 })),
         ]
     );
+    assert_eq!(walhook.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloudevents_are_read_by_their_own_library() {
+    let (_site, walhook, [known, blind]) = requests("cloudevents").await;
+    let (update, of_blind) = (known[1].json(), blind[1].json());
+    assert!(
+        blind
+            .iter()
+            .chain(&known)
+            .all(|one| one.header("content-type") == Some("application/cloudevents+json"))
+    );
+    // as `native` has it
+    let data = |form: &str, noun: &str, event: &str, body: &Value| {
+        json!({ "form": form, "noun": noun, "event": event, "entry_id": "7", "committed_at": body["time"],
+            "lsn": body["data"]["lsn"], "xid": body["data"]["xid"] })
+    };
+    let mut expected = json!({
+        "specversion": "1.0",
+        "id": known[1].id(),
+        "source": "/forms/Server",
+        "webhook": "all",
+        "sequence": "00000000000000000002",
+        "type": "walhook.server.update",
+        "subject": "7",
+        "partitionkey": "7",
+        "time": update["time"],
+        "datacontenttype": "application/json",
+        "data": data("Server", "server", "update", &update),
+    });
+    expected["data"]["changed"] = json!({ "ram": { "old": 8, "new": 16 } });
+    expected["data"]["entry"] = json!({ "id": 7, "name": "ann", "ram": 16, "notes": "x".repeat(LARGE) });
+    assert_eq!(update, expected);
+    assert!(update["data"]["lsn"].is_string() && update["data"]["xid"].is_number());
+    let mut expected = data("Rack", "12", "update", &of_blind);
+    expected["entry"] = json!({ "id": 7, "name": "ann", "ram": 16 });
+    expected["unavailable_fields"] = json!(["notes"]);
+    assert_eq!(of_blind["data"], expected);
+
+    let messages: Vec<Value> =
+        known.iter().chain(&blind).map(|one| json!({ "headers": one.headers, "body": one.text() })).collect();
+    // it does refuse
+    let broken = [("\"source\":\"/forms/Server\"", "\"source\":\"\""), ("\"webhook\"", "\"web_hook\"")].map(
+        |(from, to)| json!({ "headers": known[0].headers, "body": known[0].text().replacen(from, to, 1) }),
+    );
+    let messages = json!(messages.into_iter().chain(broken).collect::<Vec<_>>()).to_string();
+    if let Some(said) = python::play("cloudevents", "formats/with_cloudevents.py", &[], &messages) {
+        let said = said.as_array().unwrap();
+        for (said, request) in said.iter().zip(known.iter().chain(&blind)) {
+            assert_eq!(*said, json!({ "event": request.json() }));
+        }
+        assert_eq!(said.len(), 8);
+        for (said, attribute) in said[6..].iter().zip(["'source'", "'web_hook'"]) {
+            assert!(said["refused"].as_str().unwrap().contains(attribute), "{said}");
+        }
+    }
     assert_eq!(walhook.stop(), 0);
 }

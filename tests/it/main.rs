@@ -30,6 +30,7 @@ mod port;
 mod postgres;
 mod promotion;
 mod proxies;
+mod python;
 mod qualification;
 mod queue;
 mod receiver;

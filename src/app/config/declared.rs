@@ -517,7 +517,7 @@ pub(super) static WEBHOOK: &[Key] = &[
         "format",
         Kind::Word(Words {
             known: || format::FORMATS.iter().map(|format| format.name()).collect(),
-            later: &["datagerry", "changegear", "cloudevents"],
+            later: &[],
         }),
         r#""native""#,
         "The format of its bodies.",

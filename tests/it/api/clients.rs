@@ -3,30 +3,14 @@
 
 use super::arsys::{ArSystem, PASSWORD};
 use super::itrp::Itrp;
+use crate::python;
 use crate::receiver::Receiver;
 use crate::registration::{arrived, one_by_one};
 use serde_json::{Value, json};
-use std::path::Path;
-use std::process::Command;
 
-/// What a client said, by a script of ours that says it in JSON; none where `scripts/clients` could not get it.
+/// What a client said, by a script of ours.
 fn play(folder: &str, script: &str, arguments: &[&str]) -> Option<Value> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let client = root.join("target/clients").join(folder);
-    if !client.join("installed").exists() {
-        assert!(std::env::var_os("CLIENTS").is_none(), "scripts/clients has not made {}", client.display());
-        eprintln!("{} is not there (scripts/clients): {script} is not tried", client.display());
-        return None;
-    }
-    let run = Command::new(client.join("bin/python"))
-        .arg(root.join("tests/it/api/clients").join(script))
-        .args(arguments)
-        .env("NO_PROXY", "*")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "{script}: {said}{}", String::from_utf8_lossy(&run.stderr));
-    Some(serde_json::from_str(&said).unwrap_or_else(|error| panic!("{script}: {error}: {said}")))
+    python::play(folder, &format!("api/clients/{script}"), arguments, "")
 }
 
 fn webhook(receiver: &Receiver) -> Value {

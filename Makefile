@@ -31,7 +31,7 @@ MODE ?= drain
 ROWS ?=
 ARGS ?=
 
-.PHONY: help demo test check soak matrix faults mutants endurance bench bench-side counts counts-accept fuzz openapi schemathesis postgres fault-tools valgrind
+.PHONY: help demo test check soak matrix faults mutants endurance bench bench-side counts counts-accept fuzz openapi golden schemathesis postgres fault-tools valgrind
 
 help:
 	@echo "make demo    the show: a help desk on a throwaway PostgreSQL, changes, webhooks (DEMO=--keep to play on)"
@@ -48,6 +48,7 @@ help:
 	@echo "make counts-accept  writes them down there"
 	@echo "make schemathesis  requests to the API, invented by its document: make schemathesis EXAMPLES=500"
 	@echo "make openapi  writes docs/openapi.json anew, from the code of the API's routes"
+	@echo "make golden  writes the examples of docs/bodies anew, from the code of the formats"
 	@echo "make fuzz    everything that reads bytes from outside against invented ones: make fuzz TARGET=decode SECONDS=60 (cargo-fuzz)"
 
 demo: postgres
@@ -108,6 +109,9 @@ schemathesis: postgres
 
 openapi:
 	WRITE_OPENAPI=1 $(CARGO) test --quiet --lib the_openapi_document_is_written_down
+
+golden:
+	WRITE_GOLDEN=1 $(CARGO) test --quiet --lib examples_are_what_is_sent
 
 postgres:
 	@scripts/postgres

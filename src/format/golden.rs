@@ -1,364 +1,250 @@
-//! What is sent, to the letter.
+//! What is sent for one made-up entry of a help desk: `docs/bodies` has it for every format and event.
+//!
+//! `make golden` writes it down.
 
-use super::{Identity, find};
-use crate::change::OldRow;
-use crate::delivery::{DeliveryId, DeliveryNumber};
-use crate::event::{FormEvent, Transaction, Verb};
-use crate::form::sample;
+use super::{FORMATS, Format, Identity, itrp, trial};
+use crate::change::{OldRow, Row};
+use crate::delivery::{Body, DeliveryId, DeliveryNumber};
+use crate::event::{Circumstances, Detail, FormEvent, Transaction, Verb};
+use crate::form::{BoundForm, ItrpFields, Lane, sample};
 use crate::lsn::{Lsn, Position};
-use crate::value::Type;
-use crate::webhook::{self, Webhook};
+use crate::value::{Kind, Selection, Type};
+use crate::webhook::{self, Account, BodyChoices, Listening, Selections, Webhook, WebhookId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-fn webhook(format: &'static str, payload_fields: &[&str]) -> Webhook {
-    let payload_fields = payload_fields.iter().map(|name| (*name).into()).collect();
-    Webhook { name: "Escalations".into(), format, payload_fields, ..webhook::sample::webhook(1) }
+/// Formats that tell all there is, and so of some events more than others do.
+const TELL_ALL: [&str; 2] = ["native", "cloudevents"];
+const COMMITTED_AT_US: i64 = 1_795_341_671_123_456;
+
+const COLUMNS: [(&str, Type); 13] = [
+    ("Entry ID", Type::Text),
+    ("Status", Type::Number),
+    ("Short Description", Type::Text),
+    ("Urgent", Type::Boolean),
+    ("Cost", Type::Number),
+    ("Due", Type::TimestampTz),
+    ("Assigned Group ID", Type::Number),
+    ("Assigned Group", Type::Text),
+    ("Assignee ID", Type::Number),
+    ("Assignee", Type::Text),
+    ("Merged Into", Type::Text),
+    ("GUID", Type::Text),
+    ("Log", Type::Text),
+];
+const ENTRY_ID: &str = "INC000000000041";
+
+fn row(status: &str, assignee: [&str; 2], merged_into: &str, log: &str) -> Row {
+    let description = "Printer on the 3rd floor \"smokes\" – again";
+    let begin = [ENTRY_ID, status, description, "t", "12.50", "2026-11-23 09:00:00+00", "41", "Printers"];
+    sample::row(&[&begin[..], &assignee, &[merged_into, "AGGAA5V0G7", log]].concat())
 }
 
-/// An incident with the columns of the product's sample: its id, who submitted it, its status as a number, a
-/// description, a GUID and an attachment too large to be sent.
-fn event(verb: Verb, old: Option<&[&str]>, new: Option<&[&str]>, changed: Option<&[usize]>) -> FormEvent {
-    let columns = [
-        ("Entry ID", Type::Text),
-        ("Submitter", Type::Text),
-        ("Status", Type::Number),
-        ("Short Description", Type::Text),
-        ("GUID", Type::Text),
-        ("Log", Type::Text),
-    ];
-    let mut form = sample::form("HPD:Help Desk", &columns);
-    form.fields[2].id = Some(7);
-    form.record_id = Some(4);
-    let row = new.or(old).unwrap();
+fn old() -> Row {
+    row("0", ["NULL", "NULL"], "NULL", "10:00 called")
+}
+
+fn new() -> Row {
+    row("2", ["657", "Jane Doe"], "NULL", "10:00 called")
+}
+
+/// What differs between the two.
+const CHANGED: [usize; 3] = [1, 8, 9];
+
+/// A row of which nothing is known but the key.
+fn key() -> Row {
+    let mut words = ["?"; COLUMNS.len()];
+    words[0] = ENTRY_ID;
+    sample::row(&words)
+}
+
+fn form() -> Arc<BoundForm> {
+    let mut bound = sample::form("HPD:Help Desk", &COLUMNS);
+    let labels = [("0", "New"), ("1", "Assigned"), ("2", "In Progress"), ("4", "Resolved")];
+    let labels = labels.map(|(stored, label)| (stored.to_owned(), label.to_owned()));
+    bound.fields[1].kind = Kind::Selection(Arc::new(Selection::of_labels(&labels)));
+    bound.record_id = Some(11);
+    let mut form = (*bound.form).clone();
+    let named = |name: &str| Some(name.to_owned());
+    form.itrp = ItrpFields {
+        team: named("Assigned Group ID"),
+        team_name: named("Assigned Group"),
+        member: named("Assignee ID"),
+        member_name: named("Assignee"),
+        ..ItrpFields::default()
+    };
+    bound.form = Arc::new(form);
+    Arc::new(bound)
+}
+
+/// The webhook. What selections are written as is a choice of its own: with the label where all is told, and else as
+/// usual.
+fn webhook(format: &'static str) -> Webhook {
+    let selections = if TELL_ALL.contains(&format) { Selections::Both } else { Selections::default() };
+    Webhook {
+        name: "Escalations".into(),
+        format,
+        listens: vec![Listening::to("HPD:Help Desk", "request", &[Verb::Create])],
+        custom_json: Some(r#"{"queue":"first-level"}"#.into()),
+        body: BodyChoices { selections, ..BodyChoices::default() },
+        account: Some(Arc::new(Account { id: "widget".into(), url: Some("https://desk.example".into()) })),
+        ..webhook::sample::webhook(7)
+    }
+}
+
+fn event(verb: Verb, old: OldRow, new: Option<Row>, changed: Option<&[usize]>) -> FormEvent {
     FormEvent {
-        entry_id: row[0].into(),
-        form: Arc::new(form),
+        entry_id: ENTRY_ID.into(),
+        form: form(),
         verb,
         position: Position { epoch: 0, commit_lsn: Lsn(0x16_B374_D848), ordinal: 3 },
-        transaction: Arc::new(Transaction { xid: 741, committed_at_us: 1_795_341_671_123_456, origin: None }),
-        lane: crate::form::Lane(0),
+        transaction: Arc::new(Transaction { xid: 741, committed_at_us: COMMITTED_AT_US, origin: None }),
+        lane: Lane(0),
         behind: vec![],
-        old: old.map_or(OldRow::Absent, |old| OldRow::Full(sample::row(old))),
-        new: new.map(sample::row),
+        old,
+        new,
         changed: changed.map(<[usize]>::to_vec),
         renamed_to: None,
         renamed_from: None,
-        circumstances: crate::event::Circumstances::default(),
+        circumstances: Circumstances {
+            actor: Some("42".into()),
+            actor_name: Some("Ellen Brown".into()),
+            ..Circumstances::default()
+        },
     }
 }
 
-const NEW: &[&str] = &["000000000000001", "Demo", "0", "New Incident", "AGGAA5V0G7", "long"];
-const OLD: &[&str] = &["000000000000001", "Demo", "4", "Old", "AGGAA5V0G7", "long"];
-
-#[track_caller]
-fn check(webhook: &Webhook, event: &FormEvent, expected: &str) {
-    let format = find(webhook.format).unwrap();
-    let number = DeliveryNumber { webhook: webhook.id, sequence: 12 };
-    let identity = Identity { id: DeliveryId([0xAB; 16]), number };
-    let (mut body, mut tail) = (Vec::new(), Vec::new());
-    format.head(webhook, &identity, event, &mut body);
-    format.tail(webhook, event, &mut tail);
-    body.append(&mut tail);
-    let body = String::from_utf8(body).unwrap();
-    assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok(), "{body}");
-    assert_eq!(body, expected.replace('\n', ""));
-}
-
-// R-AR-51 R-AR-56
-#[test]
-fn arsys_create_brings_the_registered_fields_and_the_record_id() {
-    let event = event(Verb::Create, None, Some(NEW), None);
-    check(
-        &webhook("arsys", &["Submitter", "Status", "Short Description"]),
-        &event,
-        r#"{"webhook_id":"WBH000000000001","entry_event":"create","form_name":"HPD:Help Desk",
-"entry_id":"000000000000001","record_id":"AGGAA5V0G7",
-"entry_details":{"Submitter":"Demo","Status":0,"Short Description":"New Incident"}}"#,
-    );
-}
-
-// R-AR-59 R-AR-61 R-AR-62 R-AR-64 R-AR-68
-#[test]
-fn arsys_update_brings_the_registered_fields_that_changed() {
-    let changed = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2, 3]));
-    let head = r#"{"webhook_id":"WBH000000000001","entry_event":"update","form_name":"HPD:Help Desk",
-"entry_id":"000000000000001","entry_details":"#;
-    let cases: [(&[&str], &str); 4] = [
-        (&[], r#"{"Status":0,"Short Description":"New Incident"}}"#),
-        (&["Submitter", "Short Description"], r#"{"Short Description":"New Incident"}}"#),
-        (&["7"], r#"{"Status":0}}"#),
-        (&["Submitter"], "{}}"),
-    ];
-    for (payload_fields, details) in cases {
-        check(&webhook("arsys", payload_fields), &changed, &format!("{head}{details}"));
+/// An event with a word of the form's own.
+fn named(word: &str, detail: Detail, event: FormEvent) -> FormEvent {
+    FormEvent {
+        verb: word.parse().unwrap(),
+        circumstances: Circumstances { detail, ..event.circumstances.clone() },
+        ..event
     }
-    let mut all = webhook("arsys", &["Submitter", "Status"]);
-    all.send_unchanged_fields = true;
-    check(&all, &changed, &format!("{head}{}", r#"{"Submitter":"Demo","Status":0}}"#));
-    let blind = event(Verb::Update, None, Some(NEW), None);
-    check(
-        &webhook("arsys", &["Status", "Submitter"]),
-        &blind,
-        &format!("{head}{}", r#"{"Submitter":"Demo","Status":0}}"#),
-    );
 }
 
-// R-AR-52 R-AR-69 R-AR-79
-#[test]
-fn arsys_delete_brings_the_ids_only() {
-    let event = event(Verb::Delete, Some(OLD), None, None);
-    let four = r#"{"webhook_id":"WBH000000000001","entry_event":"delete","form_name":"HPD:Help Desk",
-"entry_id":"000000000000001""#;
-    let mut webhook = webhook("arsys", &[]);
-    check(&webhook, &event, &format!("{four}}}"));
-    webhook.custom_json = Some(r#"{"action":"AddToLogicalGroup"}"#.into());
-    check(&webhook, &event, &format!("{four}{}", r#","custom_json":{"action":"AddToLogicalGroup"}}"#));
-}
-
-#[test]
-fn itrp_brings_the_ids_and_the_event() {
-    let mut event = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2]));
-    let head = r#"{"webhook_id":1,"webhook_nodeID":"d2FsaG9vay9XZWJob29rLzE","name":"Escalations","event":"request.update","#;
-    let rest = r#","person_id":null,"person_nodeID":null,"person_name":"","payload":{"status":"0"}}"#;
-    let text =
-        r#""object_id":"000000000000001","object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzAwMDAwMDAwMDAwMDAwMQ""#;
-    check(&webhook("itrp", &[]), &event, &format!("{head}{text}{rest}"));
-    event.entry_id = "70111".into();
-    let number = r#""object_id":70111,"object_nodeID":"d2FsaG9vay9SZXF1ZXN0LzcwMTEx""#;
-    check(&webhook("itrp", &[]), &event, &format!("{head}{number}{rest}"));
-}
-
-#[test]
-fn native_update_brings_what_changed_and_the_entry() {
-    let mut large = NEW.to_vec();
-    large[5] = "?";
-    check(
-        &webhook("native", &[]),
-        &event(Verb::Update, Some(OLD), Some(&large), Some(&[2, 3])),
-        r#"{"id":"msg_abababababababababababababababab","sequence":12,"webhook":"Escalations",
-"form":"HPD:Help Desk","noun":"request","event":"update","entry_id":"000000000000001",
-"record_id":"AGGAA5V0G7",
-"changed":{"Status":{"old":4,"new":0},"Short Description":{"old":"Old","new":"New Incident"}},
-"entry":{"Entry ID":"000000000000001","Submitter":"Demo","Status":0,"Short Description":"New Incident",
-"GUID":"AGGAA5V0G7"},"unavailable_fields":["Log"],
-"committed_at":"2026-11-22T10:01:11.123456Z","lsn":"16/B374D848","xid":741}"#,
-    );
-}
-
-#[test]
-fn native_leaves_out_what_is_not_known_or_not_wanted() {
-    let blind = event(Verb::Update, None, Some(NEW), None);
-    let head = r#"{"id":"msg_abababababababababababababababab","sequence":12,"webhook":"Escalations",
-"form":"HPD:Help Desk","noun":"request","event":"#;
-    let foot = r#""committed_at":"2026-11-22T10:01:11.123456Z","lsn":"16/B374D848","xid":741}"#;
-    let middle = r#""entry_id":"000000000000001","record_id":"AGGAA5V0G7","entry":{"Status":0},"#;
-    check(&webhook("native", &["Status"]), &blind, &format!("{head}\"update\",{middle}{foot}"));
-    let gone = event(Verb::Delete, Some(OLD), None, None);
-    let middle = middle.replace(r#""Status":0"#, r#""Status":4"#);
-    check(&webhook("native", &["Status"]), &gone, &format!("{head}\"delete\",{middle}{foot}"));
-}
-
-#[test]
-fn datagerry_tells_the_object_before_and_after_and_what_changed() {
-    let head = r#"{"event_time":{"$date":1795341671123},"operation":"#;
-    let object = |id: &str, fields: &str| {
-        format!(r#"{{"public_id":{id},"type_id":"request","active":true,"fields":[{fields}]}}"#)
-    };
-    let new =
-        object(r#""000000000000001""#, r#"{"name":"Status","value":0},{"name":"Submitter","value":"Demo"}"#);
-    let old = new.replace(r#""value":0"#, r#""value":4"#);
-    let mut webhook = webhook("datagerry", &["Status", "Submitter"]);
-    let submitter_last = |event: FormEvent| {
-        let mut form = (*event.form).clone();
-        form.fields.swap(1, 2);
-        FormEvent { form: Arc::new(form), ..event }
-    };
-    let created = submitter_last(event(Verb::Create, None, Some(NEW), None));
-    check(
-        &webhook,
-        &created,
-        &format!(r#"{head}"CREATE","object_before":null,"object_after":{new},"changes":null}}"#),
-    );
-    let updated = submitter_last(event(Verb::Update, Some(OLD), Some(NEW), Some(&[1, 3])));
-    let changes = r#"{"old":[{"name":"Status","value":4}],"new":[{"name":"Status","value":0}]}"#;
-    let update =
-        format!(r#"{head}"UPDATE","object_before":{old},"object_after":{new},"changes":{changes}}}"#);
-    check(&webhook, &updated, &update);
-    check(&webhook, &FormEvent { verb: Verb::Merge, ..updated }, &update);
-    // without the old row nobody knows what changed
-    let all = r#"[{"name":"Status","value":0},{"name":"Submitter","value":"Demo"}]"#;
-    check(
-        &webhook,
-        &submitter_last(event(Verb::Update, None, Some(NEW), None)),
-        &format!(
-            r#"{head}"UPDATE","object_before":null,"object_after":{new},"changes":{{"old":null,"new":{all}}}}}"#
+/// The events, by the names of their files.
+fn events() -> BTreeMap<&'static str, FormEvent> {
+    let create = event(Verb::Create, OldRow::Absent, Some(old()), None);
+    let update = event(Verb::Update, OldRow::Full(old()), Some(new()), Some(&CHANGED));
+    let delete = event(Verb::Delete, OldRow::Full(new()), None, None);
+    let merged = row("4", ["657", "Jane Doe"], "INC000000000007", "10:00 called");
+    let mut merge = event(Verb::Merge, OldRow::Full(new()), Some(merged), Some(&[1, 10]));
+    merge.circumstances.merged_into = Some("INC000000000007".into());
+    merge.circumstances.marks = vec!["crm-sync".into()];
+    let transaction = Transaction { origin: Some("archive".into()), ..(*merge.transaction).clone() };
+    merge.transaction = Arc::new(transaction);
+    let mut bulk = create.clone();
+    bulk.circumstances.is_bulk = true;
+    // told without the row having changed, in a transaction that does not have it
+    let told = || event(Verb::Update, OldRow::Full(key()), Some(key()), Some(&[]));
+    let note = Detail::Child {
+        id: "9001".into(),
+        fields: format!(
+            r#"{{"id":9001,"request":"{ENTRY_ID}","text":"It is on fire now.","internal":false}}"#
         ),
-    );
-    webhook.custom_json = Some(r#"{"a":1}"#.into());
-    let gone = submitter_last(event(Verb::Delete, Some(OLD), None, None));
-    let delete = format!(r#"{head}"DELETE","object_before":{old},"object_after":null,"changes":null"#);
-    check(&webhook, &gone, &format!(r#"{delete},"custom_json":{{"a":1}}}}"#));
-}
-
-#[test]
-fn datagerry_makes_nothing_up() {
-    let form = |noun: &str| {
-        let mut form =
-            sample::form("Server", &[("id", Type::Number), ("active", Type::Boolean), ("ram", Type::Number)]);
-        let mut described = (*form.form).clone();
-        described.noun = noun.into();
-        form.form = Arc::new(described);
-        Arc::new(form)
     };
-    let of = |event: FormEvent, noun: &str| FormEvent { form: form(noun), ..event };
-    let webhook = webhook("datagerry", &[]);
-    let head = r#"{"event_time":{"$date":1795341671123},"operation":"#;
-    // ids that are numbers are numbers, the form says whether the object is active, and a large value is left out
-    check(
-        &webhook,
-        &of(event(Verb::Create, None, Some(&["7", "f", "?"]), None), "12"),
-        &format!(
-            "{head}{}{}",
-            r#""CREATE","object_before":null,"object_after":{"public_id":7,"type_id":12,"active":false,"#,
-            r#""fields":[{"name":"id","value":7},{"name":"active","value":false}]},"changes":null}"#
+    let to_duty = Detail::Payload(r#"{"level":2,"to":"duty manager"}"#.into());
+    let rule = Detail::Payload(r#"{"rule":"urgent requests","floor":3}"#.into());
+    let large = row("2", ["657", "Jane Doe"], "NULL", "?");
+    let moved = |to: Option<&str>, from: Option<&str>, event: &FormEvent| FormEvent {
+        renamed_to: to.map(str::to_owned),
+        renamed_from: from.map(str::to_owned),
+        ..event.clone()
+    };
+    BTreeMap::from([
+        (
+            "status-changed",
+            named("status-changed", Detail::Transition { field: "Status".into() }, update.clone()),
         ),
-    );
-    // a delete of which only the key is known
-    let mut gone = of(event(Verb::Delete, Some(&["7", "?", "?"]), None, None), "server");
-    let OldRow::Full(key) = gone.old else { unreachable!() };
-    gone.old = OldRow::Key(key);
-    check(
-        &webhook,
-        &gone,
-        &format!(
-            "{head}{}",
-            r#""DELETE","object_before":{"public_id":7,"type_id":"server","fields":[{"name":"id","value":7}]},
-"object_after":null,"changes":null}"#
-        ),
-    );
+        ("note-added", named("note-added", note, told())),
+        ("escalated", named("escalated", to_duty, told())),
+        ("automation_rule", named("automation_rule", rule, update.clone())),
+        ("create-bulk", bulk),
+        ("create-renamed", moved(None, Some("INC000000000040"), &create)),
+        ("delete-renamed", moved(Some("INC000000000042"), None, &delete)),
+        ("update-without-old", event(Verb::Update, OldRow::Absent, Some(large), None)),
+        ("delete-without-old", event(Verb::Delete, OldRow::Key(key()), None, None)),
+        ("create", create),
+        ("update", update),
+        ("merge", merge),
+        ("delete", delete),
+    ])
 }
 
-#[test]
-fn changegear_brings_the_entity_and_says_what_is_partial() {
-    let webhook = webhook("changegear", &[]);
-    let head = |event: &str| format!(r#"{{"Event":"{event}","EntityType":"HPD:Help Desk","Entity":"#);
-    let new = r#"{"Entry ID":"000000000000001","Submitter":"Demo","Status":0,"Short Description":"New Incident",
-"GUID":"AGGAA5V0G7","Log":"long"}"#;
-    let old = new.replace(r#""Status":0"#, r#""Status":4"#).replace("New Incident", "Old");
-    let created = event(Verb::Create, None, Some(NEW), None);
-    check(&webhook, &created, &format!("{}{new}}}", head("Create")));
-    let updated = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2, 3]));
-    check(&webhook, &updated, &format!("{}{new}}}", head("Update")));
-    check(&webhook, &FormEvent { verb: Verb::Merge, ..updated }, &format!("{}{new}}}", head("Update")));
-    let gone = event(Verb::Delete, Some(OLD), None, None);
-    check(&webhook, &gone, &format!("{}{old}}}", head("Delete")));
-    let mut large = NEW.to_vec();
-    large[5] = "?";
-    let blind = event(Verb::Update, None, Some(&large), None);
-    let partial =
-        format!(r#"{}{}}},"partial":true"#, head("Update"), &new[..new.len() - r#","Log":"long"}"#.len()]);
-    check(&webhook, &blind, &format!("{partial}}}"));
-    let told_along = Webhook { custom_json: Some(r#"{"a":1}"#.into()), ..webhook };
-    check(&told_along, &blind, &format!(r#"{partial},"custom_json":{{"a":1}}}}"#));
-    let mut gone = event(Verb::Delete, Some(&["000000000000001", "?", "?", "?", "?", "?"]), None, None);
-    let OldRow::Full(key) = gone.old else { unreachable!() };
-    gone.old = OldRow::Key(key);
-    let key = r#"{"Entry ID":"000000000000001"},"partial":true,"custom_json":{"a":1}}"#;
-    check(&told_along, &gone, &format!("{}{key}", head("Delete")));
-}
-
-#[test]
-fn cloudevents_attributes_are_what_the_specification_allows() {
-    let mut webhook = webhook("cloudevents", &["Status"]);
-    let mut event = event(Verb::Update, Some(OLD), Some(NEW), Some(&[2]));
-    let body = |webhook: &Webhook,
-                event: &FormEvent,
-                head: [&str; 2],
-                attributes: &str,
-                entry_id: &str,
-                at: &str| {
-        let [source, name] = head;
-        let expected = format!(
-            r#"{{"specversion":"1.0","id":"msg_abababababababababababababababab","source":"{source}/forms/HPD%3AHelp%20Desk",
-"webhook":"{name}","sequence":"00000000000000000012","type":"walhook.request.update",{attributes}
-"datacontenttype":"application/json","data":{{"form":"HPD:Help Desk","noun":"request","event":"update",
-"entry_id":"{entry_id}","record_id":"AGGAA5V0G7","changed":{{"Status":{{"old":4,"new":0}}}},"entry":{{"Status":0}},
-"committed_at":{at},"lsn":"16/B374D848","xid":741}}}}"#
-        );
-        check(webhook, event, &expected);
-    };
-    let now = r#""2026-11-22T10:01:11.123456Z""#;
-    let time = format!(r#""time":{now},"#);
-    let attributes = format!(r#""subject":"INC 7ü","partitionkey":"INC 7ü",{time}"#);
-    event.entry_id = "INC 7ü".into();
-    body(&webhook, &event, ["", "Escalations"], &attributes, "INC 7ü", now);
-    // in the source what no path may have is encoded, in texts what no attribute may have
-    let url = Some("https://desk.example/".into());
-    webhook.account = Some(Arc::new(webhook::Account { id: "widget".into(), url }));
-    webhook.name = "a\u{7F}b".into();
-    event.entry_id = "1\n\u{FFFE}\u{FDD0}".into();
-    let attributes =
-        format!(r#""subject":"1%0A%EF%BF%BE%EF%B7%90","partitionkey":"1%0A%EF%BF%BE%EF%B7%90",{time}"#);
-    let head = ["https://desk.example", "a%7Fb"];
-    body(&webhook, &event, head, &attributes, "1\\n\u{FFFE}\u{FDD0}", now);
-    // what would be empty, or is no time, is absent
-    event.entry_id.clear();
-    body(&webhook, &event, head, &time, "", now);
-    let transaction = Transaction { committed_at_us: i64::MAX, ..(*event.transaction).clone() };
-    event.transaction = Arc::new(transaction);
-    body(&webhook, &event, head, "", "", "null");
-}
-
-/// The values that a body tells, each as `field=JSON`.
-#[track_caller]
-fn told(webhook: &Webhook, event: &FormEvent) -> (String, Option<String>) {
-    let format = find(webhook.format).unwrap();
-    let number = DeliveryNumber { webhook: webhook.id, sequence: 12 };
-    let (mut body, mut tail) = (Vec::new(), Vec::new());
-    format.head(webhook, &Identity { id: DeliveryId([0xAB; 16]), number }, event, &mut body);
-    format.tail(webhook, event, &mut tail);
-    body.append(&mut tail);
-    let said = |values: &super::Values| {
-        values.iter().map(|(field, value)| format!("{field}={}", value.get())).collect::<Vec<_>>().join(" ")
-    };
-    let told = format.told(event.verb, &body).unwrap();
-    (said(&told.new), told.old.as_ref().map(said))
-}
-
-#[test]
-fn bodies_tell_what_they_have_when_they_are_read_back() {
-    let mut large = NEW.to_vec();
-    large[5] = "?";
-    let mut old = OLD.to_vec();
-    old[3] = "NULL";
-    let update = event(Verb::Update, Some(&old), Some(&large), Some(&[2, 3]));
-    let native = webhook("native", &["Status", "Short Description", "Submitter", "Log"]);
-    let (new, before) = told(&native, &update);
-    assert_eq!(new, r#"Short Description="New Incident" Status=0 Submitter="Demo""#);
-    assert_eq!(before.unwrap(), r#"Short Description=null Status=4 Submitter="Demo""#);
-    let blind = event(Verb::Update, None, Some(NEW), None);
-    assert_eq!(told(&webhook("native", &["7"]), &blind), ("Status=0".into(), None));
-    let gone = event(Verb::Delete, Some(OLD), None, None);
-    assert_eq!(told(&webhook("native", &["7"]), &gone), (String::new(), Some("Status=4".into())));
-    for event in [&update, &blind, &gone] {
-        assert_eq!(told(&webhook("cloudevents", &["7"]), event), told(&webhook("native", &["7"]), event));
+/// What a format sends for an event; none where that is what it sends for a simpler one as well.
+fn body(format: &dyn Format, name: &str, event: &FormEvent) -> Option<Body> {
+    let is_detail = matches!(name, "create-bulk" | "create-renamed" | "delete-renamed");
+    if is_detail && !TELL_ALL.contains(&format.name()) {
+        return None;
     }
-    assert_eq!(told(&webhook("arsys", &["7", "Submitter"]), &update), ("Status=0".into(), None));
-    assert_eq!(told(&webhook("arsys", &[]), &gone), (String::new(), None));
-    let datagerry = webhook("datagerry", &["Status", "Submitter", "Log"]);
-    let known = r#"Status=4 Submitter="Demo""#.to_owned();
-    assert_eq!(
-        told(&datagerry, &update),
-        (r#"Status=0 Submitter="Demo""#.into(), Some(r#"Log="long" Status=4 Submitter="Demo""#.into()))
-    );
-    assert_eq!(told(&datagerry, &blind), (r#"Log="long" Status=0 Submitter="Demo""#.into(), None));
-    assert_eq!(told(&webhook("datagerry", &["7", "Submitter"]), &gone), (String::new(), Some(known.clone())));
-    let changegear = webhook("changegear", &["7", "Submitter"]);
-    assert_eq!(told(&changegear, &update), (r#"Status=0 Submitter="Demo""#.into(), None));
-    assert_eq!(told(&changegear, &gone), (String::new(), Some(known)));
-    for format in super::FORMATS {
-        for wrong in [&b"no JSON"[..], br#"{"entry": 1, "entry_details": 1}"#] {
-            assert!(format.told(Verb::Create, wrong).is_none(), "{}", format.name());
+    let webhook = webhook(format.name());
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    format.head(&webhook, &identity(), event, &mut head);
+    format.tail(&webhook, event, &mut tail);
+    Some(Body { head: head.into(), tail: tail.into(), content_type: String::new() })
+}
+
+fn identity() -> Identity {
+    let number = DeliveryNumber { webhook: WebhookId(7), sequence: 12 };
+    Identity { id: DeliveryId([0xAB; 16]), number }
+}
+
+/// What the files have: a body as it is sent, and a line end.
+fn files() -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut add = |format: &str, name: &str, body: Body| {
+        let path = Path::new(format).join(format!("{name}.json"));
+        files.insert(path, [&body.head[..], &body.tail, b"\n"].concat());
+    };
+    for format in FORMATS {
+        for (name, event) in events() {
+            if let Some(body) = body(*format, name, &event) {
+                add(format.name(), name, body);
+            }
+        }
+        let webhook = webhook(format.name());
+        add(format.name(), "test", trial::body(&webhook, Some(&form()), &identity(), COMMITTED_AT_US));
+    }
+    let callback = "https://walhook.example/v1/webhooks/7/verify?code=3vTqXc&expires_at=1795428071";
+    add("itrp", "webhook.verify", itrp::verification(&webhook("itrp"), callback));
+    files
+}
+
+#[test]
+fn examples_are_what_is_sent() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/bodies");
+    let files = files();
+    if std::env::var_os("WRITE_GOLDEN").is_some() {
+        for (path, sent) in &files {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, sent).unwrap();
         }
     }
+    for (path, sent) in &files {
+        let written = std::fs::read(folder.join(path)).unwrap_or_default();
+        let [written, sent] = [&written, sent].map(|bytes| String::from_utf8_lossy(bytes));
+        assert_eq!(
+            written,
+            sent,
+            "docs/bodies/{} is not what is sent; `make golden` writes it anew",
+            path.display()
+        );
+        assert_eq!(sent.lines().count(), 1, "{sent}");
+    }
+    // nothing else stands there as an example
+    let mut others = BTreeSet::new();
+    for format in
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+    {
+        for path in std::fs::read_dir(format).unwrap().map(|entry| entry.unwrap().path()) {
+            let path = path.strip_prefix(&folder).unwrap().to_owned();
+            if !files.contains_key(&path) && path.file_name().unwrap() != "schema.json" {
+                others.insert(path);
+            }
+        }
+    }
+    assert!(others.is_empty(), "nothing sends what these files in docs/bodies have: {others:?}");
 }

@@ -2,6 +2,8 @@
 
 mod arsys;
 mod changegear;
+#[cfg(test)]
+mod choices;
 mod cloudevents;
 pub mod datagerry;
 mod facts;

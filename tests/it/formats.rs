@@ -1,5 +1,6 @@
 //! Bodies in the formats of other products, and of CloudEvents: of real changes, with old rows and without.
 
+use crate::bodies::fit;
 use crate::python;
 use crate::receiver::{Receiver, Request};
 use crate::registration::{arrived, one_by_one};
@@ -19,7 +20,7 @@ const SCHEMA: &str = "
 const LARGE: usize = 100_000;
 
 /// A site with a webhook of that format on both tables, and what arrives of a create, an update and a delete on each,
-/// by table.
+/// by table. All of it is as the format's schema says.
 async fn requests(format: &str) -> (Site, Running, [Vec<Request>; 2]) {
     let (site, receiver) = (Site::new(SCHEMA).await, Receiver::start().await);
     site.configure(&format!(
@@ -45,6 +46,8 @@ async fn requests(format: &str) -> (Site, Running, [Vec<Request>; 2]) {
         arrived(&receiver, before + 3).await;
         requests.extend_from_slice(&receiver.requests()[before..]);
     }
+    let bodies: Vec<Value> = requests.iter().flatten().map(Request::json).collect();
+    fit(format, &bodies);
     (site, walhook, requests)
 }
 
@@ -196,4 +199,13 @@ async fn cloudevents_are_read_by_their_own_library() {
         }
     }
     assert_eq!(walhook.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_is_as_the_schema_of_its_format_says() {
+    for format in ["native", "arsys", "itrp"] {
+        let (_site, walhook, requests) = requests(format).await;
+        assert_eq!(requests.map(|requests| requests.len()), [3, 3], "{format}");
+        assert_eq!(walhook.stop(), 0);
+    }
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod api;
+mod bodies;
 mod catalog;
 mod certificates;
 mod children;

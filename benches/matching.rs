@@ -191,6 +191,8 @@ fn form() -> Arc<BoundForm> {
         unchanged_updates: false,
         value_bytes_max: 1 << 20,
         entries: None,
+        supplied: vec![],
+        deleted: None,
         parts: vec![],
         dialect: Arc::default(),
     };
@@ -220,5 +222,6 @@ fn form() -> Arc<BoundForm> {
         belonging: None,
         parts: vec![],
         entries: None,
+        deleted: None,
     })
 }

@@ -180,6 +180,8 @@ pub fn form() -> BoundForm {
         unchanged_updates: false,
         value_bytes_max: 1 << 20,
         entries: None,
+        supplied: vec![],
+        deleted: None,
         parts: vec![],
         dialect: Arc::new(Dialect { time_zone, ..Dialect::default() }),
     };
@@ -211,6 +213,7 @@ pub fn form() -> BoundForm {
         belonging: None,
         parts: vec![],
         entries: None,
+        deleted: None,
     }
 }
 

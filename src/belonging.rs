@@ -1,4 +1,4 @@
-//! Tables whose rows belong to the entries of a form: notes of a ticket, and tables between the two.
+//! Tables whose rows belong to the entries of a form: notes of a ticket, its custom fields, and tables between the two.
 
 use crate::event::Word;
 
@@ -37,6 +37,30 @@ pub enum Role {
         /// The columns.
         by: Vec<String>,
     },
+    /// It has fields of the entry: custom fields that are rows of their own, or state that is kept apart.
+    Supplement(Supplement),
+}
+
+/// Fields of an entry that stand in the rows of another table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supplement {
+    /// The column that says which field a row is; none where each row has all of them.
+    pub attribute: Option<String>,
+    /// The fields.
+    pub fields: Vec<SuppliedField>,
+    /// The number of the first of them among all that the form has from other tables.
+    pub first: usize,
+}
+
+/// A field of an entry that stands in a row of another table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuppliedField {
+    /// Its name.
+    pub name: String,
+    /// What stands in the column that says which field a row is.
+    pub attribute: Option<String>,
+    /// The columns of its value; the first that is not NULL is it.
+    pub columns: Vec<String>,
 }
 
 /// A change of a row.
@@ -59,4 +83,17 @@ pub struct BoundBelonging {
     pub kind: Option<(usize, String)>,
     /// Of a hop: the columns by which it is referred to.
     pub by: Vec<usize>,
+    /// Of a supplement: where its fields are.
+    pub supplement: Option<BoundSupplement>,
+}
+
+/// A supplement bound to the columns of its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundSupplement {
+    /// The column that says which field a row is.
+    pub attribute: Option<usize>,
+    /// Per field: what stands in that column, and the columns of its value.
+    pub fields: Vec<(Option<String>, Vec<usize>)>,
+    /// The number of the first of them among all that the form has from other tables.
+    pub first: usize,
 }

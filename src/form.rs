@@ -48,9 +48,13 @@ pub struct Form {
     pub belonging: Option<Belonging>,
     /// By which columns rows of other tables are led to its own, beside those of the key: each a list of columns.
     pub referred_by: Vec<Vec<String>>,
+    /// Its fields that stand in rows of other tables.
+    pub supplied: Vec<Supplied>,
     /// Which rows of the table are entries; none means all. A row that begins to meet it is a create, one that
     /// ceases to is a delete.
     pub entries: Option<Arc<Qualification>>,
+    /// What it means that an entry is deleted, though its row is there.
+    pub deleted: Option<Deleted>,
     /// Columns that conditions reach as parts of a field: `Cost.TYPE`, `Status History.Closed.TIME`.
     pub parts: Vec<Part>,
     /// How the texts of conditions are read.
@@ -58,9 +62,11 @@ pub struct Form {
 }
 
 impl Form {
-    /// Whether there are events of its entries that their own rows do not tell.
+    /// Whether there are events of its entries that their own rows do not tell, or not alone.
     pub fn has_others(&self) -> bool {
-        !self.happenings.children.is_empty() || !self.happenings.emitted.is_empty()
+        !self.happenings.children.is_empty()
+            || !self.happenings.emitted.is_empty()
+            || !self.supplied.is_empty()
     }
 
     /// Everything that can happen to its entries, in the order in which an entry meets it.
@@ -71,6 +77,26 @@ impl Form {
         verbs.dedup();
         verbs
     }
+}
+
+/// A field that stands in a row of another table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supplied {
+    /// Its name.
+    pub name: String,
+    /// The form of the other table.
+    pub from: String,
+    /// The columns of its value there.
+    pub columns: Vec<String>,
+}
+
+/// Soft delete: a column that says whether an entry is deleted. Rows of the table stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// The column, or the field.
+    pub column: String,
+    /// The values that mean it, as they stand in the column; none means any but NULL and false.
+    pub values: Vec<String>,
 }
 
 /// What messages of ITRP and its heirs say of an entry: the names of fields, and where it is found. A field that is not named
@@ -260,6 +286,8 @@ pub struct BoundForm {
     pub parts: Vec<BoundPart>,
     /// Which rows are entries; none means all.
     pub entries: Option<Arc<BoundQualification>>,
+    /// The column that says whether an entry is deleted.
+    pub deleted: Option<usize>,
 }
 
 /// A lane rule bound to its columns.
@@ -306,6 +334,16 @@ pub struct BoundPart {
 }
 
 impl BoundForm {
+    /// How many columns of its rows are the table's own; those behind them stand in rows of other tables.
+    pub fn own_columns(&self) -> usize {
+        self.relation.columns.len() - self.form.supplied.len()
+    }
+
+    /// Whether not every row of the table is an entry.
+    pub fn chooses_rows(&self) -> bool {
+        self.entries.is_some() || self.deleted.is_some()
+    }
+
     /// The value of a column with the form's unset values as NULL.
     pub fn datum<'a>(&self, row: &'a Row, column: usize) -> Datum<'a> {
         match row.datum(column) {
@@ -464,6 +502,8 @@ pub(crate) mod sample {
             value_bytes_max: 1 << 20,
             entries: None,
             parts: vec![],
+            supplied: vec![],
+            deleted: None,
             dialect: Arc::default(),
         };
         let fields = columns.iter().enumerate();
@@ -490,6 +530,7 @@ pub(crate) mod sample {
             belonging: None,
             parts: vec![],
             entries: None,
+            deleted: None,
         }
     }
 

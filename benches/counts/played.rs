@@ -185,8 +185,9 @@ impl Bindings for Table {
         _: Arc<BoundForm>,
         _: Vec<usize>,
         _: Vec<String>,
+        _: usize,
     ) -> Result<catalog::Found, catalog::Error> {
-        Ok(catalog::Found::Nothing)
+        Ok(catalog::Found::Rows(Vec::new()))
     }
 
     fn forms_of(&self, _: RelationId) -> &[Arc<BoundForm>] {

@@ -184,6 +184,8 @@ pub fn form() -> Form {
         unchanged_updates: false,
         value_bytes_max: 1 << 20,
         entries: None,
+        supplied: vec![],
+        deleted: None,
         parts: vec![],
         dialect: Arc::default(),
     }
@@ -213,6 +215,7 @@ pub fn bound() -> Arc<BoundForm> {
         belonging: None,
         parts: vec![],
         entries: None,
+        deleted: None,
     })
 }
 

@@ -107,12 +107,13 @@ pub trait Bindings: Send {
     /// A form as the log described its table last, or as the catalogue does, see [`Catalog::latest`].
     fn latest(&self, form: &str) -> Option<Arc<BoundForm>>;
 
-    /// The row of a form's table whose columns have these values, see [`Catalog::look_up`].
+    /// The rows of a form's table whose columns have these values, see [`Catalog::look_up`].
     fn look_up(
         &mut self,
         form: Arc<BoundForm>,
         by: Vec<usize>,
         values: Vec<String>,
+        rows_max: usize,
     ) -> impl Future<Output = Result<Found, catalog::Error>> + Send;
 
     /// The forms that are bound to a table.
@@ -213,8 +214,9 @@ impl Bindings for Catalog {
         form: Arc<BoundForm>,
         by: Vec<usize>,
         values: Vec<String>,
+        rows_max: usize,
     ) -> Result<Found, catalog::Error> {
-        self.look_up(&form, &by, &values).await
+        self.look_up(&form, &by, &values, rows_max).await
     }
 
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {

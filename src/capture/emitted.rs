@@ -71,6 +71,7 @@ where
             // it may be gone, or of no row at all: what is emitted is told all the same
             Err(End::Nowhere | End::Lost(_)) => row_of(&form, &by, &values),
         };
+        let entry = self.with_supplied(&form, entry).await?;
         Ok(Ok((form, entry, told)))
     }
 }

@@ -85,14 +85,15 @@ impl<'q, B: Bindings> Forms<'q, B> {
         self.catalog.latest(form)
     }
 
-    /// The row of a form's table whose columns have these values, as it is now.
+    /// The rows of a form's table whose columns have these values, as they are now; no more than `rows_max`.
     pub(super) async fn look_up(
         &mut self,
         form: &Arc<BoundForm>,
         by: &[usize],
         values: &[String],
+        rows_max: usize,
     ) -> Result<Found, Error> {
-        Ok(self.catalog.look_up(Arc::clone(form), by.to_vec(), values.to_vec()).await?)
+        Ok(self.catalog.look_up(Arc::clone(form), by.to_vec(), values.to_vec(), rows_max).await?)
     }
 
     /// The forms of a table.

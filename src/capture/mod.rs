@@ -27,6 +27,7 @@ mod registry;
 mod release;
 mod start;
 mod subscriptions;
+mod supplied;
 mod told;
 mod transaction;
 
@@ -296,11 +297,18 @@ where
             // rare, and large: apart
             self.take_belonging(ordinal, form, &change).boxed().await?;
             self.note_entry(form, &change);
+            if form.belonging.is_none() && !form.form.supplied.is_empty() {
+                let change = self.change_with_supplied(form, &change).boxed().await?;
+                if let Some(open) = &mut self.open {
+                    open.push(ordinal, form, change);
+                }
+            }
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let forms = self.forms.of(relation);
-        let last = forms.iter().rposition(|form| form.belonging.is_none());
-        for form in forms[..last.unwrap_or(0)].iter().filter(|form| form.belonging.is_none()) {
+        let is_plain = |form: &Arc<BoundForm>| form.belonging.is_none() && form.form.supplied.is_empty();
+        let last = forms.iter().rposition(is_plain);
+        for form in forms[..last.unwrap_or(0)].iter().filter(|form| is_plain(form)) {
             open.push(ordinal, form, change.clone());
         }
         if let Some(last) = last {
@@ -421,24 +429,24 @@ where
     fn deliveries_of(&mut self, open: &mut Open, entries: Vec<StagedEntry>) -> (Vec<NewEvent>, Vec<NewHeld>) {
         let facts = Arc::new(open.facts.clone());
         let (mut events, mut held) = (Vec::with_capacity(entries.len()), Vec::new());
+        // they are large: made where they lie, and not carried about
+        let mut told = Vec::new();
         for entry in entries {
+            told.clear();
             let changes = entry.changes.into_iter().map(|change| open.entry_change(change));
-            let told = match fold::fold(changes, &facts, |ordinal| open.position(ordinal)) {
-                Ok(told) => told,
-                Err(undecided) => {
-                    let quarantined = Quarantined {
-                        position: undecided.position,
-                        form: Some(undecided.form),
-                        reason: undecided.reason,
-                        bytes: undecided.rows.into(),
-                    };
-                    self.quarantine(open, quarantined);
-                    continue;
-                }
-            };
-            for event in told {
+            if let Err(undecided) = fold::fold(changes, &facts, |ordinal| open.position(ordinal), &mut told) {
+                let quarantined = Quarantined {
+                    position: undecided.position,
+                    form: Some(undecided.form),
+                    reason: undecided.reason,
+                    bytes: undecided.rows.into(),
+                };
+                self.quarantine(open, quarantined);
+                continue;
+            }
+            for event in &told {
                 self.tally.events += 1;
-                let met = self.subscriptions.meet(&event);
+                let met = self.subscriptions.meet(event);
                 if let Some(event) = met.event {
                     self.tally.deliveries += event.deliveries.len() as u64;
                     events.push(event);

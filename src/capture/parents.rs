@@ -53,6 +53,7 @@ where
                 note(&mut self.known, child, &bound.by, change);
                 return Ok(());
             }
+            Role::Supplement(_) => return self.take_supplement(ordinal, child, bound, change).await,
             Role::Child { on, .. } => *on,
         };
         let row = match (on, change) {
@@ -73,6 +74,7 @@ where
         };
         match led {
             Led::To(form, entry) => {
+                let entry = self.with_supplied(&form, entry).await?;
                 if let Some(open) = &mut self.open {
                     open.tell(ordinal, &form, ChangeOf::Child(Arc::clone(child)), entry, row);
                 }
@@ -101,8 +103,17 @@ where
         bound: &BoundBelonging,
         row: &Row,
     ) -> Result<(Arc<BoundForm>, Row), End> {
+        let values = next(child, bound, row)?;
+        self.entry_of(child, values).await
+    }
+
+    /// Goes on to the entry, from what a row of another table has of the next.
+    pub(super) async fn entry_of(
+        &mut self,
+        child: &BoundForm,
+        mut values: Vec<String>,
+    ) -> Result<(Arc<BoundForm>, Row), End> {
         let Some(belonging) = &child.form.belonging else { return Err(End::Nowhere) };
-        let mut values = next(child, bound, row)?;
         for name in &belonging.through {
             let hop = self.forms.latest(name).ok_or_else(|| End::Lost(format!("{name:?} has no table")))?;
             let Some(bound) = &hop.belonging else { return Err(End::Nowhere) };
@@ -136,12 +147,14 @@ where
             return Ok(row);
         }
         let table = format!("{}.{}", form.relation.schema, form.relation.name);
-        match self.forms.look_up(form, by, values).await.map_err(End::Trouble)? {
-            Found::Row(row) => {
-                self.known.put(reference, &row);
-                Ok(row)
-            }
-            Found::Nothing => Err(End::Lost(format!("table {table} has no row {}", values.join("|")))),
+        match self.forms.look_up(form, by, values, 1).await.map_err(End::Trouble)? {
+            Found::Rows(mut rows) => match rows.pop() {
+                Some(row) => {
+                    self.known.put(reference, &row);
+                    Ok(row)
+                }
+                None => Err(End::Lost(format!("table {table} has no row {}", values.join("|")))),
+            },
             Found::Refused(reason) => {
                 Err(End::Lost(format!("row {} of table {table} cannot be read: {reason}", values.join("|"))))
             }
@@ -165,12 +178,12 @@ fn references_to(form: &BoundForm) -> Vec<Vec<usize>> {
     form.form.referred_by.iter().filter_map(columns).chain([form.entry_id.clone()]).collect()
 }
 
-fn columns_of(form: &BoundForm, names: &[String]) -> Option<Vec<usize>> {
+pub(super) fn columns_of(form: &BoundForm, names: &[String]) -> Option<Vec<usize>> {
     names.iter().map(|name| form.relation.columns.iter().position(|column| column.name == *name)).collect()
 }
 
 /// An old row of which the log has the key alone: the rest is not NULL but not known.
-fn key_alone(form: &BoundForm, key: &Row) -> Row {
+pub(super) fn key_alone(form: &BoundForm, key: &Row) -> Row {
     let datum = |(column, datum)| if form.identifies(column) { datum } else { Datum::Unchanged };
     key.data().enumerate().map(datum).collect()
 }
@@ -186,7 +199,7 @@ fn is_idle(form: &BoundForm, old: &OldRow, new: &Row) -> bool {
 }
 
 /// Takes note of a row under the values of some of its columns.
-fn note(known: &mut Known, form: &BoundForm, by: &[usize], change: &RowChange) {
+pub(super) fn note(known: &mut Known, form: &BoundForm, by: &[usize], change: &RowChange) {
     let reference = |row: &Row| {
         let values = texts(form, row, by)?;
         Some(Reference { form: form.form.name.clone(), by: by.to_vec(), values })
@@ -212,7 +225,7 @@ fn note(known: &mut Known, form: &BoundForm, by: &[usize], change: &RowChange) {
 }
 
 /// The texts of some columns; none where one is NULL or not known.
-fn texts(form: &BoundForm, row: &Row, columns: &[usize]) -> Option<Vec<String>> {
+pub(super) fn texts(form: &BoundForm, row: &Row, columns: &[usize]) -> Option<Vec<String>> {
     let text = |&column: &usize| match form.datum(row, column) {
         Datum::Text(text) => Some(text.to_owned()),
         Datum::Null | Datum::Unchanged => None,
@@ -221,7 +234,7 @@ fn texts(form: &BoundForm, row: &Row, columns: &[usize]) -> Option<Vec<String>> 
 }
 
 /// The values by which a row refers to the next.
-fn next(form: &BoundForm, bound: &BoundBelonging, row: &Row) -> Result<Vec<String>, End> {
+pub(super) fn next(form: &BoundForm, bound: &BoundBelonging, row: &Row) -> Result<Vec<String>, End> {
     if let Some((column, value)) = &bound.kind
         && form.datum(row, *column) != Datum::Text(value)
     {
@@ -242,7 +255,7 @@ fn next(form: &BoundForm, bound: &BoundBelonging, row: &Row) -> Result<Vec<Strin
 
 /// Whether the values of some columns say which entry a row is, and whether it is one.
 fn tells_which(form: &BoundForm, by: &[usize]) -> bool {
-    form.entries.is_none()
+    !form.chooses_rows()
         && form.key.len() == by.len()
         && form.key.iter().chain(&form.entry_id).all(|column| by.contains(column))
 }

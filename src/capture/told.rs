@@ -86,7 +86,7 @@ fn meaning(change: &EntryChange) -> Option<(Verb, Circumstances)> {
     let RowChange::Update { new: row, .. } = &change.change else { return None };
     let marks = change.marks.as_deref();
     match &change.is {
-        ChangeOf::Entry => None,
+        ChangeOf::Entry | ChangeOf::Supplement => None,
         ChangeOf::Child(child) => {
             let Role::Child { verb, .. } = child.form.belonging.as_ref()?.role else { return None };
             let detail = Detail::Child { id: child.entry_id_of(row), fields: fields_of(child, row) };

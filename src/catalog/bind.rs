@@ -8,9 +8,10 @@
 use super::check::{configured_columns, recorded};
 use super::fault::{Fault, Key};
 use super::kinds::kind_of;
+use super::supplied::supply;
 use super::table::{Table, TableColumn};
 use super::types::Types;
-use crate::belonging::{Belonging, BoundBelonging, Role};
+use crate::belonging::{Belonging, BoundBelonging, BoundSupplement, Role, SuppliedField};
 use crate::change::{Relation, ReplicaIdentity};
 use crate::form::{
     BindingRecord, BoundField, BoundForm, BoundPart, BoundRule, Field, Form, LaneRule, OldValues, Part,
@@ -31,6 +32,8 @@ pub(super) struct Facts<'a> {
     /// The rules by which the form's entries had their lanes so far.
     pub(super) rules: &'a [LaneRule],
     pub(super) types: &'a Types,
+    /// The types of the form's fields that stand in rows of other tables.
+    pub(super) supplied: &'a [u32],
 }
 
 impl Facts<'_> {
@@ -72,8 +75,11 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
             .transpose()?,
         parts: parts(form, &places, &hidden),
         entries: None,
+        deleted: None,
     };
+    supply(&mut bound, facts.supplied, facts.types);
     bound.happenings = happenings(&bound, &places);
+    bound.deleted = form.deleted.as_ref().and_then(|deleted| column_of(&bound, &places, &deleted.column));
     if let Some(entries) = &form.entries {
         let fault = |faults: Faults| Fault::Entries { drawn: draw(&faults, entries.text()) };
         bound.entries = Some(Arc::new(entries.bind(&bound, Purpose::Entries).map_err(fault)?));
@@ -102,23 +108,28 @@ fn bound_belonging(belonging: &Belonging, places: &Places<'_>) -> Result<BoundBe
     let by = match &belonging.role {
         Role::Hop { by } if !by.is_empty() => columns(by)?,
         Role::Hop { .. } => primary_key_of_log(places).unwrap_or_default(),
-        Role::Child { .. } => Vec::new(),
+        Role::Child { .. } | Role::Supplement(_) => Vec::new(),
+    };
+    let supplement = match &belonging.role {
+        Role::Supplement(supplement) => {
+            let field = |field: &SuppliedField| Ok((field.attribute.clone(), columns(&field.columns)?));
+            Some(BoundSupplement {
+                attribute: supplement.attribute.as_ref().map(find).transpose()?,
+                fields: supplement.fields.iter().map(field).collect::<Result<_, _>>()?,
+                first: supplement.first,
+            })
+        }
+        Role::Hop { .. } | Role::Child { .. } => None,
     };
     let kind = belonging.kind.as_ref();
     let kind = kind.map(|(column, value)| Ok((find(column)?, value.clone()))).transpose()?;
-    Ok(BoundBelonging { parent: columns(&belonging.parent)?, kind, by })
+    Ok(BoundBelonging { parent: columns(&belonging.parent)?, kind, by, supplement })
 }
 
 /// What can happen to the entries, as far as its columns are there.
 fn happenings(bound: &BoundForm, places: &Places<'_>) -> BoundHappenings {
     let Happenings { transitions, merges, actor, actor_name, .. } = &bound.form.happenings;
-    let field_of = |name: &str| {
-        let called = bound.fields.iter().position(|field| field.name == name);
-        called.or_else(|| {
-            let column = places.find(name)?;
-            bound.fields.iter().position(|field| field.column == column)
-        })
-    };
+    let field_of = |name: &str| field_of(bound, places, name);
     let transition = |transition: &Transition| {
         let field = field_of(&transition.field)?;
         let stored =
@@ -126,10 +137,7 @@ fn happenings(bound: &BoundForm, places: &Places<'_>) -> BoundHappenings {
         let (from, to) = (stored(&transition.from), stored(&transition.to));
         Some(BoundTransition { verb: transition.verb, field, from, to })
     };
-    let marker = |name: &String| match field_of(name) {
-        Some(field) => Some(bound.fields[field].column),
-        None => places.find(name),
-    };
+    let marker = |name: &String| column_of(bound, places, name);
     let column = |name: &Option<String>| name.as_ref().and_then(|name| places.find(name));
     BoundHappenings {
         transitions: transitions.iter().filter_map(transition).collect(),
@@ -137,6 +145,23 @@ fn happenings(bound: &BoundForm, places: &Places<'_>) -> BoundHappenings {
         target: column(&merges.target),
         actor: column(actor),
         actor_name: column(actor_name),
+    }
+}
+
+/// The field of that name, or of the column of that name.
+fn field_of(bound: &BoundForm, places: &Places<'_>, name: &str) -> Option<usize> {
+    let called = bound.fields.iter().position(|field| field.name == name);
+    called.or_else(|| {
+        let column = places.find(name)?;
+        bound.fields.iter().position(|field| field.column == column)
+    })
+}
+
+/// The column of the field of that name, or of that name itself.
+fn column_of(bound: &BoundForm, places: &Places<'_>, name: &str) -> Option<usize> {
+    match field_of(bound, places, name) {
+        Some(field) => Some(bound.fields[field].column),
+        None => places.find(name),
     }
 }
 

@@ -30,9 +30,41 @@ pub(super) fn check(
         let partitions = table.leaves_not_full.clone();
         faults.push(Fault::NoOldValues { table: table.sql_name.clone(), partitions });
     }
+    faults.extend(old_unknown(form, &columns));
     faults.extend(unpublished(table, publication));
     faults.extend(published_in_part(table, publication.0));
     faults
+}
+
+/// Columns that decide what a change means, and are not in old rows.
+fn old_unknown(form: &Form, columns: &Columns<'_>) -> Option<Fault> {
+    let table = columns.table;
+    if table.is_full() || table.published.as_itself && !table.published.has_old_rows() {
+        return None;
+    }
+    let field_column = |name: &str| {
+        let field = form.fields.iter().find(|field| field.name == name);
+        field.map_or_else(|| name.to_owned(), |field| field.column.clone())
+    };
+    let deleted = form.deleted.as_ref().map(|deleted| (Key::Deleted, vec![field_column(&deleted.column)]));
+    let supplement = form.belonging.as_ref().and_then(|belonging| match &belonging.role {
+        Role::Supplement(supplement) => {
+            let place = belonging.parent.iter().chain(&supplement.attribute);
+            Some((Key::Parent, place.cloned().collect()))
+        }
+        Role::Child { .. } | Role::Hop { .. } => None,
+    });
+    let (key, names) = deleted.or(supplement)?;
+    let known = table.identity_numbers();
+    // what no column of the table is, is told elsewhere, or is a field from another table
+    let is_unknown = |name: &String| columns.find(name).is_some_and(|column| !known.contains(&column.number));
+    let unknown: Vec<String> = names.into_iter().filter(is_unknown).collect();
+    (!unknown.is_empty()).then(|| Fault::OldUnknown {
+        table: table.sql_name.clone(),
+        key,
+        columns: unknown,
+        partitions: table.leaves_not_full.clone(),
+    })
 }
 
 /// The columns that a form names, in the order of its keys.
@@ -52,18 +84,27 @@ fn columns_of_happenings(form: &Form) -> impl Iterator<Item = (Key, &str)> {
     let happenings = &form.happenings;
     let transitions = happenings.transitions.iter().map(|one| (Key::Transitions, one.field.as_str()));
     let markers = happenings.merges.markers.iter().map(|name| (Key::MergeMarker, name.as_str()));
-    let is_column = |(_, name): &(Key, &str)| !form.fields.iter().any(|field| field.name == *name);
+    let deleted = form.deleted.iter().map(|deleted| (Key::Deleted, deleted.column.as_str()));
+    let is_column = |(_, name): &(Key, &str)| {
+        !form.fields.iter().any(|field| field.name == *name)
+            && !form.supplied.iter().any(|field| field.name == *name)
+    };
     let target = happenings.merges.target.iter().map(|name| (Key::MergeTarget, name.as_str()));
     let actor = happenings.actor.iter().chain(&happenings.actor_name).map(|name| (Key::Actor, name.as_str()));
     let belonging = form.belonging.iter().flat_map(|belonging| {
-        let by = match &belonging.role {
-            Role::Hop { by } => &by[..],
-            Role::Child { .. } => &[],
+        let (by, supplement) = match &belonging.role {
+            Role::Hop { by } => (&by[..], None),
+            Role::Child { .. } => (&[][..], None),
+            Role::Supplement(supplement) => (&[][..], Some(supplement)),
         };
-        belonging.parent.iter().chain(by).chain(belonging.kind.iter().map(|(column, _)| column))
+        let values = supplement.into_iter().flat_map(|supplement| {
+            supplement.attribute.iter().chain(supplement.fields.iter().flat_map(|field| &field.columns))
+        });
+        let kind = belonging.kind.iter().map(|(column, _)| column);
+        belonging.parent.iter().chain(by).chain(kind).chain(values)
     });
     let parent = belonging.chain(form.referred_by.iter().flatten()).map(|name| (Key::Parent, name.as_str()));
-    transitions.chain(markers).filter(is_column).chain(target).chain(actor).chain(parent)
+    transitions.chain(markers).chain(deleted).filter(is_column).chain(target).chain(actor).chain(parent)
 }
 
 /// A table's columns as a form may name them: by their name, or by the one that they had when it was bound.

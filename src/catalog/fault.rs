@@ -23,9 +23,11 @@ pub enum Key {
     MergeMarker,
     /// `merge.target`.
     MergeTarget,
+    /// `deleted`.
+    Deleted,
     /// `actor`.
     Actor,
-    /// `parent`, `references`, `key` or `kind`.
+    /// `parent`, `references`, `key`, `kind`, `attribute`, `value` or the fields of another table.
     Parent,
 }
 
@@ -41,6 +43,7 @@ impl fmt::Display for Key {
             Self::Transitions => "transitions",
             Self::MergeMarker => "merge.marker",
             Self::MergeTarget => "merge.target",
+            Self::Deleted => "deleted",
             Self::Actor => "actor",
             Self::Parent => "parent",
         })
@@ -213,6 +216,21 @@ pub enum Fault {
         /// Of a partitioned table: the partitions that are not FULL.
         partitions: Vec<String>,
     },
+    /// Columns decide what a change means, but the log does not have them in old rows.
+    #[error(
+        "what {} was before a change is not known ({key}): the replica identity of {table} is not FULL",
+        columns.join(", ")
+    )]
+    OldUnknown {
+        /// The table.
+        table: String,
+        /// The key that names the columns.
+        key: Key,
+        /// The columns.
+        columns: Vec<String>,
+        /// Of a partitioned table: the partitions that are not FULL.
+        partitions: Vec<String>,
+    },
     /// The condition that says which rows are entries does not fit the form.
     #[error("where does not fit the form:\n{drawn}")]
     Entries {
@@ -264,6 +282,8 @@ impl Fault {
     pub fn breaks(&self) -> bool {
         match self {
             Self::DroppedColumn { key, .. } => *key == Key::EntryId,
+            // a field that vanishes with its row may not be told, all else is
+            Self::OldUnknown { key, .. } => *key == Key::Deleted,
             _ => true,
         }
     }
@@ -312,6 +332,7 @@ impl Fault {
                 alter_identity(table, partitions, "default")
             }
             Self::EntryIdNotInIdentity { table, partitions, .. }
+            | Self::OldUnknown { table, partitions, .. }
             | Self::NoOldValues { table, partitions } => alter_identity(table, partitions, "full"),
             Self::Unpublished { table, publication, publication_exists, would_break_writes } => {
                 let identity = if *would_break_writes {

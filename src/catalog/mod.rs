@@ -19,6 +19,7 @@ mod look_up;
 mod reader;
 mod rules;
 mod status;
+mod supplied;
 mod table;
 mod types;
 
@@ -29,7 +30,7 @@ pub use reader::Error;
 pub use status::{BindingStatus, Standing};
 
 use crate::change::{Relation, RelationId};
-use crate::form::{BindingRecord, BoundForm, Form};
+use crate::form::{BindingRecord, BoundForm, Form, Supplied};
 use crate::nearby::nearby;
 use crate::postgres::{Address, Session};
 use bind::{Facts, bind, lane_rule, record};
@@ -161,15 +162,16 @@ impl Catalog {
         seen.cloned().or_else(|| self.described(form)?.ok())
     }
 
-    /// The row of a form's table whose columns have these values, as it is now.
+    /// The rows of a form's table whose columns have these values, as they are now; no more than `rows_max`.
     pub async fn look_up(
         &mut self,
         form: &BoundForm,
         by: &[usize],
         values: &[String],
+        rows_max: usize,
     ) -> Result<Found, Error> {
         self.renew_session().await?;
-        look_up::look_up(&self.session, form, by, values).await
+        look_up::look_up(&self.session, form, by, values, rows_max).await
     }
 
     /// The forms that are bound to a table: none where it is not mapped, several where they share it.
@@ -246,12 +248,14 @@ impl Catalog {
     fn bind_form(&mut self, form: &Arc<Form>, seen: &mut Seen) {
         let relation = &seen.relation;
         let rules = rules_in(self.records.get(&form.name), relation.id);
+        let supplied = self.types_of_supplied(form);
         let facts = Facts {
             relation,
             table: self.tables.by_oid(relation.id).map(Arc::as_ref),
             record: self.record_of(form, relation.id),
             rules: &rules,
             types: &self.types,
+            supplied: &supplied,
         };
         let Some(mut status) = self.statuses.iter().find(|status| status.form == form.name).cloned() else {
             return;
@@ -381,6 +385,18 @@ impl Catalog {
         Judged { status, record, described: Some(described) }
     }
 
+    /// The types of a form's fields that stand in rows of other tables, as those are now.
+    fn types_of_supplied(&self, form: &Form) -> Vec<u32> {
+        let type_of = |field: &Supplied| {
+            let other = self.forms.iter().find(|other| other.name == field.from)?;
+            let Aim::At { table, .. } = self.aim(other) else { return None };
+            // several columns have a text in common
+            let [column] = &field.columns[..] else { return None };
+            table.column(column).map(|column| column.type_oid)
+        };
+        form.supplied.iter().map(|field| type_of(field).unwrap_or(supplied::TEXT)).collect()
+    }
+
     /// Binds a form to a table as the log would describe it now.
     fn describe(
         &self,
@@ -390,7 +406,15 @@ impl Catalog {
     ) -> Result<Arc<BoundForm>, Fault> {
         let relation = Arc::new(table.as_logged());
         // no row is put into a lane by this binding
-        let facts = Facts { relation: &relation, table: Some(table), record, rules: &[], types: &self.types };
+        let supplied = self.types_of_supplied(form);
+        let facts = Facts {
+            relation: &relation,
+            table: Some(table),
+            record,
+            rules: &[],
+            types: &self.types,
+            supplied: &supplied,
+        };
         let bound = bind(form, &facts)?;
         let before = self.described.get(&form.name).and_then(|described| described.as_ref().ok());
         Ok(same_or_new(before, bound))

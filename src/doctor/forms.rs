@@ -4,6 +4,7 @@ use super::facts::{Facts, Named, Table};
 use super::finding::{Finding, Mend, Severity};
 use super::names::fill;
 use super::setup;
+use crate::belonging::Role;
 use crate::form::{Form, OldValues};
 
 const SET_LOGGED: &str = include_str!("../../sql/mend/set_logged.sql");
@@ -57,6 +58,8 @@ pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Ve
     }
     columns(form, table, &object, findings);
     entry_id(form, table, &object, findings);
+    deleted(form, table, &object, findings);
+    supplement(form, table, &object, findings);
     identity(facts, form, table, &object, findings);
     if findings.len() == before {
         findings.push(Finding::new(
@@ -107,6 +110,52 @@ fn entry_id(form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding
     findings.push(Finding::new(Severity::Error, object, what).mended_by(Mend::Sql(
         setup::full_step(table).sql + ";\n-- or leave entry_id out: the primary key then",
     )));
+}
+
+/// Whether an entry was deleted before a change is read from the old row.
+fn deleted(form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding>) {
+    let Some(deleted) = &form.deleted else { return };
+    let field = form.fields.iter().find(|field| field.name == deleted.column);
+    let column = field.map_or(&deleted.column, |field| &field.column);
+    if !is_unknown_before(table, column) {
+        return;
+    }
+    let what = format!(
+        "whether an entry was deleted before a change is not known: {column:?} is not in the replica identity of {}",
+        table.quoted
+    );
+    findings.push(
+        Finding::new(Severity::Error, object, what).mended_by(Mend::Sql(setup::full_step(table).sql + ";")),
+    );
+}
+
+/// Which field of which entry a row was that vanishes is read from the old row.
+fn supplement(form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding>) {
+    let Some(belonging) = &form.belonging else { return };
+    let Role::Supplement(supplement) = &belonging.role else { return };
+    let places = belonging.parent.iter().chain(&supplement.attribute);
+    let unknown: Vec<&str> =
+        places.filter(|column| is_unknown_before(table, column)).map(String::as_str).collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let what = format!(
+        "a row that is deleted does not say which field it was ({} is not in the replica identity of {}): unless the log \
+         has told of it before, the deletion goes to the quarantine",
+        unknown.join(", "),
+        table.quoted
+    );
+    findings.push(
+        Finding::new(Severity::Warning, object, what).mended_by(Mend::Sql(setup::full_step(table).sql + ";")),
+    );
+}
+
+/// Whether old rows come, without that column of the table.
+fn is_unknown_before(table: &Table, column: &String) -> bool {
+    table.is_safe()
+        && !table.is_full()
+        && table.columns.contains(column)
+        && !table.identity_columns.contains(column)
 }
 
 fn identity(facts: &Facts, form: &Form, table: &Table, object: &str, findings: &mut Vec<Finding>) {

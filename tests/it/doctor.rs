@@ -73,6 +73,8 @@ fn form(table: &str) -> Form {
         unchanged_updates: false,
         value_bytes_max: 16 << 20,
         entries: None,
+        supplied: vec![],
+        deleted: None,
         parts: vec![],
         dialect: Arc::default(),
     }

@@ -42,6 +42,7 @@ mod sealing;
 mod secrecy;
 mod side;
 mod source;
+mod supplements;
 mod tail;
 mod terminal;
 mod values;

@@ -66,6 +66,7 @@ fn bound(table: usize, form: &Arc<Form>, times: usize, rules: &[LaneRule]) -> Bo
         belonging: None,
         parts: vec![],
         entries: None,
+        deleted: None,
     }
 }
 
@@ -210,8 +211,9 @@ impl Bindings for Tables {
         _: Arc<BoundForm>,
         _: Vec<usize>,
         _: Vec<String>,
+        _: usize,
     ) -> Result<catalog::Found, catalog::Error> {
-        Ok(catalog::Found::Nothing)
+        Ok(catalog::Found::Rows(Vec::new()))
     }
 
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {

@@ -62,7 +62,7 @@ fn on(table: &Table) -> On {
     }
 }
 
-fn kind(table: &Table) -> Option<(String, String)> {
+pub(super) fn kind(table: &Table) -> Option<(String, String)> {
     let kind = table.table("kind")?;
     Some((kind.text("column")?.clone(), kind.text("value")?.clone()))
 }

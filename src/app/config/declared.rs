@@ -293,6 +293,12 @@ pub(super) static FORM: &[Key] = &[
         "A condition: which rows of the table are entries; a row that begins to meet it is a create, one that ceases \
          to is a delete.",
     ),
+    Key::optional(
+        "deleted",
+        Kind::TextOrTable(DELETED),
+        "Soft delete: the column or field that says whether an entry is deleted, by anything but NULL and false, or by \
+         certain values. Setting it is a delete, taking it back a create.",
+    ),
     Key::optional("merge", Kind::Table(MERGE), "Which changes are a merge."),
     Key::optional(
         "transitions",
@@ -303,6 +309,16 @@ pub(super) static FORM: &[Key] = &[
         "children",
         Kind::Tables(CHILD),
         "Events for rows of a table that belongs to this one: note-added.",
+    ),
+    Key::optional(
+        "attributes",
+        Kind::Tables(ATTRIBUTES),
+        "Fields that are rows of another table: one row says which entry, which field, and its value.",
+    ),
+    Key::optional(
+        "extensions",
+        Kind::Tables(EXTENSION),
+        "Fields that stand in another table, which has one row for an entry.",
     ),
     Key::default(
         "emitted",
@@ -327,6 +343,15 @@ static FIELD: &[Key] = &[
         "kind",
         Kind::Word(Words { known: || field::MEANINGS.iter().map(|(word, _)| *word).collect(), later: &[] }),
         "What its values mean in conditions, where the column's type does not say it.",
+    ),
+];
+
+static DELETED: &[Key] = &[
+    Key::required("column", Kind::Text, "The column, or the field."),
+    Key::optional(
+        "values",
+        Kind::OneOrList(&Kind::Text),
+        "The values that mean deleted, as they stand in the column; absent, any but NULL and false.",
     ),
 ];
 
@@ -406,6 +431,64 @@ static CHILD: &[Key] = &[
     ),
     Key::optional("actor", Kind::Table(ACTOR), "Who wrote the row."),
 ];
+
+/// A table whose rows are fields of an entry.
+static ATTRIBUTES: &[Key] = &[
+    SUPPLEMENT_TABLE,
+    SUPPLEMENT_PARENT,
+    SUPPLEMENT_REFERENCES,
+    SUPPLEMENT_KEY,
+    KIND,
+    PREFIX,
+    Key::required("attribute", Kind::Text, "The column that says which field a row is: \"field_id\"."),
+    Key::required(
+        "value",
+        Kind::OneOrList(&Kind::Text),
+        "The columns of the value; the first that is not NULL is it.",
+    ),
+    SUPPLEMENT_WHERE,
+    SUPPLEMENT_UNSET,
+    Key::required(
+        "fields",
+        Kind::Map(&Kind::Text),
+        "The fields: each with what stands in the column `attribute`: \"Severity\" = \"42\".",
+    ),
+];
+
+/// A table that has one row for an entry.
+static EXTENSION: &[Key] = &[
+    SUPPLEMENT_TABLE,
+    SUPPLEMENT_PARENT,
+    SUPPLEMENT_REFERENCES,
+    SUPPLEMENT_KEY,
+    KIND,
+    PREFIX,
+    SUPPLEMENT_WHERE,
+    SUPPLEMENT_UNSET,
+    Key::required("fields", Kind::Map(&Kind::Text), "The fields, each with its column."),
+];
+
+const SUPPLEMENT_TABLE: Key = Key::required("table", Kind::Text, "The table, as that of a form.");
+
+const SUPPLEMENT_PARENT: Key =
+    Key::required("parent", Kind::OneOrList(&Kind::Text), "The columns that say of which entry a row is.");
+
+const SUPPLEMENT_REFERENCES: Key = Key::optional(
+    "references",
+    Kind::OneOrList(&Kind::Text),
+    "The columns of the form's table that they mean; absent, its primary key.",
+);
+
+const SUPPLEMENT_KEY: Key = Key::optional(
+    "key",
+    Kind::OneOrList(&Kind::Text),
+    "The columns that tell its rows apart; absent, the primary key.",
+);
+
+const SUPPLEMENT_WHERE: Key = Key::optional("where", Kind::Text, "A condition: which of its rows count.");
+
+const SUPPLEMENT_UNSET: Key =
+    Key::default("unset", Kind::List(&Kind::Text), "[]", "Values that mean NULL in it.");
 
 /// A table between a child and the form.
 static HOP: &[Key] = &[

@@ -2,8 +2,8 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use super::{children, condition, field, happening};
-use crate::form::{Fold, Form, ItrpFields, OldValues, Part};
+use super::{children, condition, field, happening, supplements};
+use crate::form::{Deleted, Fold, Form, ItrpFields, OldValues, Part};
 use crate::qualification::Dialect;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,6 +23,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: &Table, dialect: &Arc<Dialect>
         let children = children::read(reader, table, &form.name, &mut read_form);
         form.happenings.children = children.verbs;
         form.referred_by = children.referred_by;
+        let supplements = supplements::read(reader, table, &mut form, &mut read_form);
         let place = if table.says("name") { table.place("name") } else { table.place("table") };
         if let Some(first) = seen.insert(form.name.clone(), place.clone()) {
             let message = format!("two forms are named {:?}", form.name);
@@ -31,7 +32,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: &Table, dialect: &Arc<Dialect>
             reader.point_back(first, "the first one");
         }
         forms.push(Arc::new(form));
-        forms.extend(children.forms.into_iter().map(Arc::new));
+        forms.extend(children.forms.into_iter().chain(supplements).map(Arc::new));
     }
     forms
 }
@@ -83,10 +84,23 @@ fn form(
         value_bytes_max,
         entries: condition::read(reader, table, "where"),
         parts: parts_of_fields(reader, table),
+        supplied: Vec::new(),
+        deleted: deleted(table),
         dialect: Arc::clone(dialect),
     };
     hidden_stays_hidden(reader, table, &form);
     Some(form)
+}
+
+/// `deleted`: a column, or a column with the values that mean it.
+fn deleted(form: &Table) -> Option<Deleted> {
+    match form.value("deleted")? {
+        Value::Text(column) => Some(Deleted { column: column.clone(), values: Vec::new() }),
+        Value::Table(deleted) => {
+            Some(Deleted { column: deleted.text("column")?.clone(), values: deleted.strings("values") })
+        }
+        _ => None,
+    }
 }
 
 fn itrp(reader: &mut Reader<'_>, form: &Table) -> ItrpFields {

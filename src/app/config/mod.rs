@@ -27,6 +27,7 @@ mod schema;
 mod secrets;
 mod show;
 mod suggest;
+mod supplements;
 mod table;
 mod units;
 mod webhook;

@@ -64,6 +64,7 @@ pub fn show(config: &Config) -> String {
         });
         for child in children {
             out.child(child, &hops);
+            out.supplement(child);
         }
     }
     for webhook in config.webhooks.iter() {
@@ -189,6 +190,10 @@ impl Toml {
             self.maybe(&format!("itrp.{key}"), value.as_deref().map(text));
         }
         self.maybe("where", form.entries.as_ref().map(|entries| text(entries.text())));
+        if let Some(deleted) = &form.deleted {
+            self.key("deleted.column", text(&deleted.column));
+            self.columns("deleted.values", &deleted.values);
+        }
         if !form.parts.is_empty() {
             let _ = writeln!(self.0, "[forms.parts]");
         }
@@ -250,6 +255,28 @@ impl Toml {
                 self.columns("key", by);
             }
             self.reference(belonging);
+        }
+    }
+
+    fn supplement(&mut self, form: &Form) {
+        let Some(belonging) = &form.belonging else { return };
+        let belonging::Role::Supplement(supplement) = &belonging.role else { return };
+        let key = if supplement.attribute.is_some() { "attributes" } else { "extensions" };
+        self.header(&format!("[[forms.{key}]]"));
+        self.table(form);
+        self.reference(belonging);
+        self.columns("references", &belonging.references);
+        self.columns("key", &form.entry_id);
+        self.columns("unset", &form.unset);
+        self.maybe("where", form.entries.as_ref().map(|entries| text(entries.text())));
+        if let Some(attribute) = &supplement.attribute {
+            self.key("attribute", text(attribute));
+            self.columns("value", supplement.fields.first().map_or(&[], |field| &field.columns));
+        }
+        let _ = writeln!(self.0, "[forms.{key}.fields]");
+        for field in &supplement.fields {
+            let named = field.attribute.as_ref().or(field.columns.first()).map_or("", String::as_str);
+            self.key(&text(&field.name), text(named));
         }
     }
 

@@ -159,6 +159,8 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
             unchanged_updates: false,
             value_bytes_max: 1 << 20,
             entries: None,
+            supplied: vec![],
+            deleted: None,
             parts: vec![],
             dialect: Arc::new(dialect),
         }),
@@ -180,6 +182,7 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
         belonging: None,
         parts: vec![],
         entries: None,
+        deleted: None,
     }
 }
 

@@ -42,6 +42,8 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         unchanged_updates: false,
         value_bytes_max: usize::MAX,
         entries: None,
+        supplied: Vec::new(),
+        deleted: None,
         parts: Vec::new(),
         dialect,
     };
@@ -74,6 +76,7 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         belonging: None,
         parts: Vec::new(),
         entries: None,
+        deleted: None,
     }
 }
 

@@ -5,10 +5,12 @@ use super::keys::{Key, Kind};
 use std::ops::Range;
 
 /// The text with the given places and the passwords of URLs replaced by `*`, byte for byte, so that every
-/// place stays where it was. A comment behind such a place may be its rest, where a slip has cut it short.
+/// place stays where it was. A comment behind such a place may be its rest, where a slip has cut it short; and so may one
+/// behind anything else, where the slip has eaten the line's end.
 pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
     let mut masked = text.as_bytes().to_vec();
     let comments: Vec<_> = places.iter().filter_map(|place| comment_behind(text, place.end)).collect();
+    let comments: Vec<_> = comments.into_iter().chain(comments_behind_something(text)).collect();
     for place in places.iter().chain(&comments).chain(&url_passwords(text)) {
         let end = place.end.min(masked.len());
         for byte in &mut masked[place.start.min(end)..end] {
@@ -27,6 +29,32 @@ pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
 fn comment_behind(text: &str, from: usize) -> Option<Range<usize>> {
     let line = text.get(from..)?.split('\n').next()?;
     Some(from + line.find('#')?..from + line.len())
+}
+
+/// The comments that do not stand alone on their line.
+fn comments_behind_something(text: &str) -> Vec<Range<usize>> {
+    let mut comments = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let mut quote = None;
+        let mut comment = None;
+        for (place, sign) in line.char_indices().skip_while(|(_, sign)| sign.is_whitespace()).skip(1) {
+            match (quote, sign) {
+                (None, '#') => {
+                    comment = Some(place);
+                    break;
+                }
+                (None, '"' | '\'') => quote = Some(sign),
+                (Some(open), sign) if open == sign => quote = None,
+                _ => {}
+            }
+        }
+        // a string that does not end here may have begun anywhere
+        let comment = comment.or_else(|| quote.and_then(|_| line.find('#')));
+        comments.extend(comment.map(|comment| start + comment..start + line.len()));
+        start += line.len();
+    }
+    comments
 }
 
 /// The places of a file that is no TOML that may hold a secret: whatever does not stand beside a key that is
@@ -134,6 +162,18 @@ fn url_passwords(text: &str) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comment_behind_something_may_be_a_secret_that_a_slip_has_made_one() {
+        for (text, shown) in [
+            ("[a]#ret = [\"s\"]\nb = 1", "[a]************\nb = 1"),
+            ("# alone\n  # too", "# alone\n  # too"),
+            ("a = \"#7\"", "a = \"#7\""),
+            ("a = \"b # c", "a = \"b ***"),
+        ] {
+            assert_eq!(mask(text, &[]), shown);
+        }
+    }
 
     #[test]
     fn passwords_in_urls_are_masked_in_place() {

@@ -137,7 +137,7 @@ fn event() -> FormEvent {
         changed: Some(vec![1]),
         renamed_to: None,
         renamed_from: None,
-        circumstances: walhook::event::Circumstances::default(),
+        circumstances: walhook::event::Circumstances::none(),
     }
 }
 

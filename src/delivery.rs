@@ -24,7 +24,7 @@ impl DeliveryId {
         hash.update(&position.commit_lsn.0.to_be_bytes());
         hash.update(&position.ordinal.to_be_bytes());
         hash.update(&webhook.0.to_be_bytes());
-        for text in [&event.form.form.name, event.verb.as_str(), &event.entry_id] {
+        for text in [&event.form.form.name, event.name().as_str(), &event.entry_id] {
             hash.update(&(text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
         }

@@ -7,7 +7,7 @@ use crate::lsn::Position;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What happened to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,7 +164,7 @@ pub struct FormEvent {
     /// On create: the entry had this id before.
     pub renamed_from: Option<String>,
     /// Who, how, and what the event tells beside the row.
-    pub circumstances: Circumstances,
+    pub circumstances: Arc<Circumstances>,
 }
 
 /// What is known of a change beside its rows.
@@ -183,6 +183,18 @@ pub struct Circumstances {
     pub merged_into: Option<String>,
     /// What an event with a word of the form's own is about.
     pub detail: Detail,
+    /// Of [`Verb::AUTOMATION_RULE`]: the name of the rule.
+    pub rule: Option<String>,
+    /// The names of the webhooks that are told; none means all that listen.
+    pub told_webhooks: Vec<String>,
+}
+
+impl Circumstances {
+    /// Nothing is known, as of most changes.
+    pub fn none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<Circumstances>> = LazyLock::new(Arc::default);
+        Arc::clone(&NONE)
+    }
 }
 
 /// What an event with a word of the form's own is about.
@@ -212,6 +224,12 @@ impl FormEvent {
     /// The row that the event is about: the new one, on delete the old one as far as it is known.
     pub fn row(&self) -> Option<&Row> {
         self.new.as_ref().or_else(|| self.old.row())
+    }
+
+    /// What tells it from others of the same change: the verb; of a rule, its name, for several may speak at once.
+    pub fn name(&self) -> Verb {
+        let rule = self.circumstances.rule.as_deref();
+        rule.and_then(|rule| Word::new(rule).ok()).map_or(self.verb, Verb::Named)
     }
 
     /// Whether the entry was there before.

@@ -1,6 +1,9 @@
 //! What the changes of a form's rows mean beside create, update and delete, as the operator describes it.
 
 use crate::event::{Verb, Word};
+use crate::qualification::BoundQualification;
+use crate::rule::Rule;
+use std::sync::Arc;
 
 /// What can happen to the entries of a form, and how it is told from plain changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub struct Happenings {
     pub children: Vec<Word>,
     /// Words for what the application says itself, by a message in the log.
     pub emitted: Vec<Word>,
+    /// What webhooks are told by the operator's own rules.
+    pub rules: Vec<Arc<Rule>>,
     /// Which changes are a merge.
     pub merges: Merges,
     /// The column that says who changed the row.
@@ -52,6 +57,9 @@ impl Happenings {
         let transitions = self.transitions.iter().map(|transition| transition.verb);
         let others = self.children.iter().chain(&self.emitted).copied();
         let mut verbs: Vec<Verb> = transitions.chain(others).map(Verb::Named).collect();
+        if !self.rules.is_empty() {
+            verbs.push(Verb::AUTOMATION_RULE);
+        }
         verbs.sort_unstable();
         verbs.dedup();
         verbs
@@ -59,10 +67,12 @@ impl Happenings {
 }
 
 /// The happenings of a form bound to its table: names have become column numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoundHappenings {
     /// The words for changes of one field, those whose field is there.
     pub transitions: Vec<BoundTransition>,
+    /// The operator's rules.
+    pub rules: Vec<BoundRule>,
     /// The columns whose change marks a merge.
     pub markers: Vec<usize>,
     /// The column of the entry that this one was merged into.
@@ -84,4 +94,13 @@ pub struct BoundTransition {
     pub from: Vec<String>,
     /// The values that it changes to; none means any.
     pub to: Vec<String>,
+}
+
+/// A rule bound to the form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoundRule {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// Its condition; or why it does not fit the form.
+    pub condition: Option<Result<Arc<BoundQualification>, String>>,
 }

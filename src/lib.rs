@@ -25,7 +25,7 @@
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`jws`], [`clock`], [`failpoint`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`happening`], [`belonging`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`happening`], [`rule`], [`belonging`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
 
 #![forbid(unsafe_code)]
 
@@ -44,6 +44,7 @@ pub mod format;
 pub mod queue;
 pub mod registry;
 pub mod report;
+pub mod rule;
 pub mod source;
 pub mod transport;
 

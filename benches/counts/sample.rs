@@ -141,7 +141,7 @@ pub fn event(what: What, entry: u64) -> FormEvent {
         changed: (what == What::Update).then(|| CHANGED.to_vec()),
         renamed_to: None,
         renamed_from: None,
-        circumstances: walhook::event::Circumstances::default(),
+        circumstances: walhook::event::Circumstances::none(),
         form,
     }
 }

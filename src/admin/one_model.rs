@@ -300,11 +300,27 @@ fn nothing_is_written_back(product: &dyn Product, native: &Native) {
     assert_eq!(&after, native, "written back by {}", product.name());
 }
 
+/// ITRP takes no delete of these forms that is not there already.
+fn is_refused(product: &dyn Product, field: &str, value: &Value, shown: &Map<String, Value>) -> bool {
+    let deletes = |value: Option<&Value>| -> BTreeSet<String> {
+        let events = value.and_then(Value::as_str).unwrap_or_default().split(',');
+        events.filter(|event| event.ends_with(".delete")).map(str::to_owned).collect()
+    };
+    product.name() == "ITRP"
+        && field == "event"
+        && !deletes(Some(value)).is_subset(&deletes(shown.get(field)))
+}
+
 /// One edit of one field through one product.
 fn edit_and_undo(product: &dyn Product, field: &str, value: &Value, native: &Native) {
     let said = || format!("{}: {field} = {value} in {}", product.name(), Value::Object(native.clone()));
     let shown = product.show(native);
     let mut after = native.clone();
+    if is_refused(product, field, value, &shown) {
+        let edit = Map::from_iter([(field.to_owned(), value.clone())]);
+        assert!(product.put_in(&edit, &mut after).is_err(), "{}", said());
+        return;
+    }
     product
         .put_in(&Map::from_iter([(field.to_owned(), value.clone())]), &mut after)
         .unwrap_or_else(|faults| panic!("{}: {faults:?}", said()));
@@ -335,8 +351,10 @@ fn edit_and_undo(product: &dyn Product, field: &str, value: &Value, native: &Nat
 
     // and the way back leads where it began; not where secrets went with their kind of authentication, nor from what was
     // taken out of a list, for what is put in again is for all forms
-    if is_same_scheme && !takes_out(shown.get(field), value) {
-        let former = Map::from_iter([(field.to_owned(), shown.get(field).cloned().unwrap_or_default())]);
+    let undone = shown.get(field).cloned().unwrap_or_default();
+    let is_final = is_refused(product, field, &undone, &shown_after);
+    if is_same_scheme && !takes_out(shown.get(field), value) && !is_final {
+        let former = Map::from_iter([(field.to_owned(), undone)]);
         product.put_in(&former, &mut after).unwrap_or_else(|faults| panic!("undone: {}: {faults:?}", said()));
         for other in products() {
             let name = other.name();

@@ -423,7 +423,7 @@ mod tests {
             changed,
             renamed_to: None,
             renamed_from: None,
-            circumstances: crate::event::Circumstances::default(),
+            circumstances: crate::event::Circumstances::none(),
         }
     }
 

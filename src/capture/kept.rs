@@ -4,7 +4,7 @@
 use super::fold::{changed_fields, in_columns_of};
 use crate::change::{Column, Datum, OldRow, Relation, ReplicaIdentity, Row};
 use crate::delivery::{Held, HeldWhat};
-use crate::event::{Circumstances, FormEvent, Transaction};
+use crate::event::{Circumstances, FormEvent, Transaction, Verb};
 use crate::form::{BoundForm, Lane};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ pub(super) fn write(event: &FormEvent) -> Bytes {
             .collect(),
         old_is_key: matches!(event.old, OldRow::Key(_)),
         is_new: event.old == OldRow::NoRow,
-        circumstances: event.circumstances.clone(),
+        circumstances: Circumstances::clone(&event.circumstances),
         old: event.old.row().map(|row| cells(row, &is_kept)),
         new: event.new.as_ref().map(|row| cells(row, &is_kept)),
     };
@@ -127,7 +127,7 @@ pub(super) fn read(held: &Held, form: &Arc<BoundForm>) -> Result<Option<FormEven
     };
     Ok(Some(FormEvent {
         form: Arc::clone(form),
-        verb: *verb,
+        verb: if kept.circumstances.rule.is_some() { Verb::AUTOMATION_RULE } else { *verb },
         position: held.position,
         transaction: Arc::new(Transaction {
             xid: kept.xid,
@@ -142,7 +142,7 @@ pub(super) fn read(held: &Held, form: &Arc<BoundForm>) -> Result<Option<FormEven
         changed,
         renamed_to: kept.renamed_to,
         renamed_from: kept.renamed_from,
-        circumstances: kept.circumstances,
+        circumstances: Arc::new(kept.circumstances),
     }))
 }
 
@@ -194,7 +194,7 @@ mod tests {
             changed: Some(vec![]),
             renamed_to: None,
             renamed_from: Some("0".into()),
-            circumstances: crate::event::Circumstances::default(),
+            circumstances: crate::event::Circumstances::none(),
         }
     }
 

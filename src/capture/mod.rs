@@ -25,6 +25,7 @@ mod opening;
 mod parents;
 mod registry;
 mod release;
+mod rules;
 mod start;
 mod subscriptions;
 mod supplied;
@@ -40,6 +41,7 @@ pub use registry::Registry;
 
 use crate::change::{Relation, RelationId, RowChange};
 use crate::delivery::{Batch, LastTransaction, NewEvent, NewHeld, Quarantined};
+use crate::event::FormEvent;
 use crate::failpoint;
 use crate::form::BoundForm;
 use crate::lsn::{Durable, Lsn, Progress};
@@ -86,6 +88,8 @@ struct Capture<'q, S, B> {
     judged_by: BTreeMap<String, Arc<BoundForm>>,
     /// Rows that others belong to.
     known: Known,
+    /// Memory for the events of an entry; empty between entries.
+    told: Vec<FormEvent>,
     observers: Observers,
     /// Counts accepted gaps.
     epoch: u32,
@@ -429,20 +433,17 @@ where
     fn deliveries_of(&mut self, open: &mut Open, entries: Vec<StagedEntry>) -> (Vec<NewEvent>, Vec<NewHeld>) {
         let facts = Arc::new(open.facts.clone());
         let (mut events, mut held) = (Vec::with_capacity(entries.len()), Vec::new());
-        // they are large: made where they lie, and not carried about
-        let mut told = Vec::new();
+        // they are large: made where they lie, not carried about, in memory that is kept
+        let mut told = std::mem::take(&mut self.told);
         for entry in entries {
             told.clear();
             let changes = entry.changes.into_iter().map(|change| open.entry_change(change));
             if let Err(undecided) = fold::fold(changes, &facts, |ordinal| open.position(ordinal), &mut told) {
-                let quarantined = Quarantined {
-                    position: undecided.position,
-                    form: Some(undecided.form),
-                    reason: undecided.reason,
-                    bytes: undecided.rows.into(),
-                };
-                self.quarantine(open, quarantined);
+                self.quarantine(open, quarantined(undecided));
                 continue;
+            }
+            for undecided in rules::apply(&mut told) {
+                self.quarantine(open, quarantined(undecided));
             }
             for event in &told {
                 self.tally.events += 1;
@@ -454,6 +455,8 @@ where
                 held.extend(met.held);
             }
         }
+        told.clear();
+        self.told = told;
         (events, held)
     }
 
@@ -508,6 +511,15 @@ where
             self.source.confirm(durable);
             self.observers.tell(Observation::Confirmed { end_lsn: durable.end_lsn() });
         }
+    }
+}
+
+fn quarantined(undecided: fold::Undecided) -> Quarantined {
+    Quarantined {
+        position: undecided.position,
+        form: Some(undecided.form),
+        reason: undecided.reason,
+        bytes: undecided.rows.into(),
     }
 }
 

@@ -141,6 +141,7 @@ pub async fn run_on<D: Database>(
         registrations,
         judged_by: BTreeMap::new(),
         known: super::known::Known::default(),
+        told: Vec::new(),
         observers: observers.clone(),
         epoch: stream.epoch,
         staging_bytes_max: settings.staging_bytes_max,

@@ -401,7 +401,7 @@ impl Subscriptions {
         let held = (!holders.is_empty()).then(|| NewHeld {
             position: event.position,
             form: event.form.form.name.clone(),
-            verb: event.verb,
+            verb: event.name(),
             entry_id: event.entry_id.clone(),
             lane: event.lane,
             committed_at_us: event.transaction.committed_at_us,
@@ -510,7 +510,7 @@ impl New {
         Some(NewEvent {
             position: event.position,
             form: event.form.form.name.clone(),
-            verb: event.verb,
+            verb: event.name(),
             entry_id: event.entry_id.clone(),
             lane: event.lane,
             behind: event.behind.clone(),
@@ -551,7 +551,9 @@ impl Subscriber {
     /// Whether an event is none for it, whatever its condition says.
     fn is_spared(&self, event: &FormEvent) -> bool {
         let skips_empty = self.webhook.body.skip_empty_updates;
-        self.webhook.exclude.excludes(event)
+        let told = &event.circumstances.told_webhooks;
+        !told.is_empty() && !told.contains(&self.webhook.name)
+            || self.webhook.exclude.excludes(event)
             || event.circumstances.is_bulk && !self.format.tells_of_bulk()
             || skips_empty && self.format.is_empty_update(&self.webhook, event)
     }

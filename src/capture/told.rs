@@ -30,6 +30,7 @@ pub(super) fn events(
             (Some(event), _) => {
                 // what is told of an entry that appeared is about one that was not there before
                 let old = if event.verb == Verb::Create { OldRow::NoRow } else { event.old.clone() };
+                let circumstances = Arc::new(circumstances);
                 events.push(FormEvent { verb, position, old, circumstances, ..event.clone() });
                 continue;
             }
@@ -42,7 +43,7 @@ pub(super) fn events(
             }
         };
         if let Some(event) = unchanged(&form, row, transaction, position)? {
-            events.push(FormEvent { verb, circumstances, ..event });
+            events.push(FormEvent { verb, circumstances: Arc::new(circumstances), ..event });
         }
     }
     Ok(events)
@@ -76,7 +77,7 @@ fn unchanged(
         changed: Some(Vec::new()),
         renamed_to: None,
         renamed_from: None,
-        circumstances: Circumstances::default(),
+        circumstances: Circumstances::none(),
         form: Arc::clone(form),
     }))
 }

@@ -16,8 +16,9 @@ use crate::change::{Relation, ReplicaIdentity};
 use crate::form::{
     BindingRecord, BoundField, BoundForm, BoundPart, BoundRule, Field, Form, LaneRule, OldValues, Part,
 };
-use crate::happening::{BoundHappenings, BoundTransition, Happenings, Transition};
-use crate::qualification::{Faults, Purpose};
+use crate::happening::{self, BoundHappenings, BoundTransition, Happenings, Transition};
+use crate::qualification::{Faults, Purpose, Qualification};
+use crate::rule::Rule;
 use crate::value::Kind;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -80,6 +81,7 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
     supply(&mut bound, facts.supplied, facts.types);
     bound.happenings = happenings(&bound, &places);
     bound.deleted = form.deleted.as_ref().and_then(|deleted| column_of(&bound, &places, &deleted.column));
+    bound.happenings.rules = form.happenings.rules.iter().map(|rule| bound_rule(rule, &bound)).collect();
     if let Some(entries) = &form.entries {
         let fault = |faults: Faults| Fault::Entries { drawn: draw(&faults, entries.text()) };
         bound.entries = Some(Arc::new(entries.bind(&bound, Purpose::Entries).map_err(fault)?));
@@ -141,6 +143,7 @@ fn happenings(bound: &BoundForm, places: &Places<'_>) -> BoundHappenings {
     let column = |name: &Option<String>| name.as_ref().and_then(|name| places.find(name));
     BoundHappenings {
         transitions: transitions.iter().filter_map(transition).collect(),
+        rules: Vec::new(),
         markers: merges.markers.iter().filter_map(marker).collect(),
         target: column(&merges.target),
         actor: column(actor),
@@ -173,6 +176,21 @@ fn stored(field: &BoundField, value: &str) -> String {
     }
     let labelled = selection.choices.iter().find(|choice| choice.label == value);
     labelled.map_or_else(|| value.to_owned(), |choice| choice.stored.clone())
+}
+
+/// A rule with its condition, where that and the fields of its template fit the form.
+fn bound_rule(rule: &Arc<Rule>, bound: &BoundForm) -> happening::BoundRule {
+    let is_known = |name: &str| name == "entry_id" || bound.fields.iter().any(|field| field.name == name);
+    if let Some(unknown) = rule.payload.fields().into_iter().find(|name| !is_known(name)) {
+        let fault =
+            format!("its payload names {unknown:?}, and form {:?} has no such field", bound.form.name);
+        return happening::BoundRule { rule: Arc::clone(rule), condition: Some(Err(fault)) };
+    }
+    let bind = |condition: &Arc<Qualification>| {
+        let drawn = |faults: Faults| draw(&faults, condition.text());
+        condition.bind(bound, Purpose::Webhook(&rule.verbs)).map(Arc::new).map_err(drawn)
+    };
+    happening::BoundRule { rule: Arc::clone(rule), condition: rule.condition.as_ref().map(bind) }
 }
 
 /// All faults of a condition, one below the other.

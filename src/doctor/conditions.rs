@@ -35,6 +35,13 @@ pub fn check<'a>(
                 }
             }
             Some(Ok(bound)) => {
+                for rule in &bound.happenings.rules {
+                    let Some(Err(fault)) = &rule.condition else { continue };
+                    let what = format!("rule {:?} does not fit the form: {fault}", rule.rule.name.as_str());
+                    let mend =
+                        Mend::Key("[[forms.rules]] condition and payload: name fields of the form".into());
+                    findings.push(Finding::new(Severity::Error, &object, what).mended_by(mend));
+                }
                 if let Some(entries) = &bound.entries {
                     let text = entries.qualification().text();
                     findings.extend(

@@ -43,7 +43,7 @@ fn event(verb: Verb, old: Option<&[&str]>, new: Option<&[&str]>, changed: Option
         changed: changed.map(<[usize]>::to_vec),
         renamed_to: None,
         renamed_from: None,
-        circumstances: crate::event::Circumstances::default(),
+        circumstances: crate::event::Circumstances::none(),
     }
 }
 

@@ -107,11 +107,11 @@ fn event(verb: Verb, old: OldRow, new: Option<Row>, changed: Option<&[usize]>) -
         changed: changed.map(<[usize]>::to_vec),
         renamed_to: None,
         renamed_from: None,
-        circumstances: Circumstances {
+        circumstances: Arc::new(Circumstances {
             actor: Some("42".into()),
             actor_name: Some("Ellen Brown".into()),
             ..Circumstances::default()
-        },
+        }),
     }
 }
 
@@ -119,7 +119,7 @@ fn event(verb: Verb, old: OldRow, new: Option<Row>, changed: Option<&[usize]>) -
 fn named(word: &str, detail: Detail, event: FormEvent) -> FormEvent {
     FormEvent {
         verb: word.parse().unwrap(),
-        circumstances: Circumstances { detail, ..event.circumstances.clone() },
+        circumstances: Arc::new(Circumstances { detail, ..Circumstances::clone(&event.circumstances) }),
         ..event
     }
 }
@@ -131,12 +131,12 @@ fn events() -> BTreeMap<&'static str, FormEvent> {
     let delete = event(Verb::Delete, OldRow::Full(new()), None, None);
     let merged = row("4", ["657", "Jane Doe"], "INC000000000007", "10:00 called");
     let mut merge = event(Verb::Merge, OldRow::Full(new()), Some(merged), Some(&[1, 10]));
-    merge.circumstances.merged_into = Some("INC000000000007".into());
-    merge.circumstances.marks = vec!["crm-sync".into()];
+    Arc::make_mut(&mut merge.circumstances).merged_into = Some("INC000000000007".into());
+    Arc::make_mut(&mut merge.circumstances).marks = vec!["crm-sync".into()];
     let transaction = Transaction { origin: Some("archive".into()), ..(*merge.transaction).clone() };
     merge.transaction = Arc::new(transaction);
     let mut bulk = create.clone();
-    bulk.circumstances.is_bulk = true;
+    Arc::make_mut(&mut bulk.circumstances).is_bulk = true;
     // told without the row having changed, in a transaction that does not have it
     let told = || event(Verb::Update, OldRow::Full(key()), Some(key()), Some(&[]));
     let note = Detail::Child {

@@ -60,7 +60,7 @@ fn event(form: &Arc<BoundForm>, verb: Verb, now_us: i64) -> FormEvent {
         changed: None,
         renamed_to: None,
         renamed_from: None,
-        circumstances: crate::event::Circumstances::default(),
+        circumstances: crate::event::Circumstances::none(),
     }
 }
 

@@ -18,6 +18,7 @@ mod ims;
 mod invented;
 #[path = "api/itrp.rs"]
 mod itrp;
+mod itrp_events;
 #[path = "api/one_model.rs"]
 mod one_model;
 #[path = "api/policies.rs"]

@@ -37,6 +37,7 @@ mod queue;
 mod receiver;
 mod registration;
 mod report;
+mod rules;
 mod running;
 mod sealing;
 mod secrecy;

@@ -6,6 +6,10 @@ use crate::admin::translation::{Native, Words, fault, get, set};
 use crate::registry::Fault;
 use serde_json::{Map, Value, json};
 
+/// The nouns whose entries are told of when they are deleted.
+const WITH_DELETE: [&str; 2] = ["out_of_office_period", "time_entry"];
+/// What the events of rules are called.
+const AUTOMATION_RULE: &str = "automation_rule";
 /// The longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
 /// The longest source, in characters.
@@ -36,7 +40,16 @@ impl Words for Itrp {
     ];
 
     fn show(&self, native: &Native) -> Map<String, Value> {
-        let events = self.nouns.pairs(native).join(",");
+        // what rules say is of no noun
+        let pairs = self.nouns.pairs(native).into_iter();
+        let mut events: Vec<String> = pairs
+            .map(|pair| match pair.split_once('.') {
+                Some((_, AUTOMATION_RULE)) => AUTOMATION_RULE.to_owned(),
+                _ => pair,
+            })
+            .collect();
+        events.dedup();
+        let events = events.join(",");
         let name = get(native, &["name"]);
         let mails = get(native, &["mail_exceptions_to"])
             .as_array()
@@ -64,7 +77,7 @@ impl Words for Itrp {
     fn put(&self, field: &str, value: &Value, native: &mut Native) -> Result<(), Fault> {
         let kept = |native: &mut Native, value: Value| set(native, &["product", "itrp", field], value);
         match field {
-            "event" => put_event(value, native)?,
+            "event" => put_event(value, &self.nouns.pairs(native), native)?,
             "uri" => uri::put(value, native)?,
             "disabled" => {
                 let enabled = flag(field, value)?.map(|disabled| !disabled);
@@ -136,12 +149,29 @@ pub(super) fn required(given: &Map<String, Value>) -> Vec<Fault> {
     ["event", "uri"].into_iter().filter(lacks).map(missing).collect()
 }
 
-/// One event, or several with commas between them.
-fn put_event(value: &Value, native: &mut Native) -> Result<(), Fault> {
+/// One event, or several with commas between them. What it listens to already, over another interface, it may go on with.
+fn put_event(value: &Value, known: &[String], native: &mut Native) -> Result<(), Fault> {
     let wrong = |message: String| fault("event", message, "write noun and verb: request.create");
+    if value.as_str().map(str::trim) == Some(AUTOMATION_RULE) {
+        set(native, &["forms"], Value::Null);
+        set(native, &["form"], "*".into());
+        set(native, &["events"], json!([AUTOMATION_RULE]));
+        return Ok(());
+    }
     let events: Vec<&str> = value.as_str().unwrap_or_default().split(',').map(str::trim).collect();
     if let Some(wrong_one) = events.iter().find(|event| event.split_once('.').is_none()) {
         return Err(wrong(format!("{wrong_one:?} is no event here")));
+    }
+    let is_unknown_delete = |event: &&&str| {
+        !known.iter().any(|known| known == *event)
+            && event
+                .rsplit_once('.')
+                .is_some_and(|(noun, verb)| verb == "delete" && !WITH_DELETE.contains(&noun))
+    };
+    if let Some(event) = events.iter().find(is_unknown_delete) {
+        let message =
+            format!("{event:?} is no event here: {} alone tell of deletes", WITH_DELETE.join(" and "));
+        return Err(fault("event", message, "listen to it over walhook's own interface"));
     }
     let of_all: Vec<&str> = events.iter().filter_map(|event| event.strip_prefix("*.")).collect();
     set(native, &["forms"], Value::Null);

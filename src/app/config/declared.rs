@@ -326,6 +326,11 @@ pub(super) static FORM: &[Key] = &[
         "[]",
         "Events that the application emits itself, by `select walhook.emit(…)`: [\"escalated\"].",
     ),
+    Key::optional(
+        "rules",
+        Kind::Tables(RULE),
+        "Automation rules: what webhooks are told when something happens and a condition holds.",
+    ),
     Key::optional("actor", Kind::Table(ACTOR), "Who made a change."),
     Key::optional("itrp", Kind::Table(ITRP), "What the messages of format \"itrp\" say of its entries."),
 ];
@@ -374,6 +379,28 @@ static MERGE: &[Key] = &[
         "A field, or several, whose change marks a merge: to anything but NULL and false.",
     ),
     Key::optional("target", Kind::Text, "The column that says into which entry this one was merged."),
+];
+
+static RULE: &[Key] = &[
+    Key::required("name", Kind::Text, "Its name: lower case letters, digits, - and _."),
+    Key::default(
+        "events",
+        Kind::OneOrList(&Kind::Text),
+        r#"["create", "update", "merge"]"#,
+        "What has to happen to an entry.",
+    ),
+    Key::optional("condition", Kind::Text, "What has to hold, as of a webhook; absent, nothing has to."),
+    Key::default(
+        "webhooks",
+        Kind::OneOrList(&Kind::Text),
+        "[]",
+        "The names of the webhooks that are told; they listen to automation_rule. None means all that do.",
+    ),
+    Key::optional(
+        "payload",
+        Kind::Json,
+        "What they are told, an object; fields stand in braces: { text = \"{Number} is urgent\" }.",
+    ),
 ];
 
 static TRANSITION: &[Key] = &[

@@ -58,6 +58,7 @@ pub fn show(config: &Config) -> String {
     }
     for form in config.forms.iter().filter(|form| form.belonging.is_none()) {
         out.form(form);
+        out.rules(form);
         let is_child = |one: &&Arc<Form>| one.belonging.as_ref().is_some_and(|to| to.form == form.name);
         let (hops, children): (Vec<_>, Vec<_>) = config.forms.iter().filter(is_child).partition(|one| {
             matches!(one.belonging.as_ref().map(|to| &to.role), Some(belonging::Role::Hop { .. }))
@@ -258,6 +259,17 @@ impl Toml {
         }
     }
 
+    fn rules(&mut self, form: &Form) {
+        for rule in &form.happenings.rules {
+            self.header("[[forms.rules]]");
+            self.key("name", text(rule.name.as_str()));
+            self.key("events", list(rule.verbs.iter().map(ToString::to_string)));
+            self.maybe("condition", rule.condition.as_ref().map(|condition| text(condition.text())));
+            self.key("webhooks", list(rule.webhooks.iter().cloned()));
+            self.key("payload", text(&serde_json::Value::Object(rule.payload.0.clone()).to_string()));
+        }
+    }
+
     fn supplement(&mut self, form: &Form) {
         let Some(belonging) = &form.belonging else { return };
         let belonging::Role::Supplement(supplement) = &belonging.role else { return };
@@ -295,7 +307,8 @@ impl Toml {
     }
 
     fn happenings(&mut self, happenings: &Happenings) {
-        let Happenings { transitions, emitted, merges, actor, actor_name, children: _ } = happenings;
+        let Happenings { transitions, emitted, rules: _, merges, actor, actor_name, children: _ } =
+            happenings;
         let of_merges = [("origins", &merges.origins), ("marker", &merges.markers)];
         for (key, names) in of_merges.into_iter().filter(|(_, names)| !names.is_empty()) {
             self.key(&format!("merge.{key}"), list(names.iter().cloned()));

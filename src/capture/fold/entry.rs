@@ -6,7 +6,7 @@ use super::{
 };
 use crate::capture::marks::Marks;
 use crate::change::{Datum, OldRow, Row, RowChange};
-use crate::event::{Circumstances, Detail, FormEvent, Transaction, Verb};
+use crate::event::{Circumstances, FormEvent, Transaction, Verb};
 use crate::form::{BoundForm, Lane};
 use crate::lsn::Position;
 use std::sync::Arc;
@@ -345,21 +345,31 @@ impl Entry {
         now != before && matches!(now, Datum::Text(text) if !is_false(text))
     }
 
-    fn circumstances(&self, verb: Verb) -> Circumstances {
+    fn circumstances(&self, verb: Verb) -> Arc<Circumstances> {
+        let happenings = &self.form.happenings;
+        let is_plain = self.marks.actor.is_none()
+            && self.marks.words.is_empty()
+            && self.has_other_than_bulk
+            && happenings.actor.is_none()
+            && happenings.actor_name.is_none()
+            && (verb != Verb::Merge || happenings.target.is_none());
+        if is_plain {
+            return Circumstances::none();
+        }
         let row = self.now.as_ref().or_else(|| self.before.full());
         let value = |column: Option<usize>| match self.form.datum(row?, column?) {
             Datum::Text(text) => Some(text.to_owned()),
             Datum::Null | Datum::Unchanged => None,
         };
         let said = self.marks.actor.as_deref().map(str::to_owned);
-        Circumstances {
-            actor_name: if said.is_some() { None } else { value(self.form.happenings.actor_name) },
-            actor: said.or_else(|| value(self.form.happenings.actor)),
+        Arc::new(Circumstances {
+            actor_name: if said.is_some() { None } else { value(happenings.actor_name) },
+            actor: said.or_else(|| value(happenings.actor)),
             marks: self.marks.words.iter().map(|word| (**word).to_owned()).collect(),
             is_bulk: !self.has_other_than_bulk,
-            merged_into: if verb == Verb::Merge { value(self.form.happenings.target) } else { None },
-            detail: Detail::Entry,
-        }
+            merged_into: if verb == Verb::Merge { value(happenings.target) } else { None },
+            ..Circumstances::default()
+        })
     }
 
     /// Whether an entry that existed before and after is as it was, as far as anybody may see.

@@ -160,11 +160,19 @@ fn transitions(event: &FormEvent) -> Vec<FormEvent> {
             && is_meant(&transition.to, event.value(field));
         is_told.then(|| {
             let detail = Detail::Transition { field: field.name.clone() };
-            let circumstances = Circumstances { detail, ..event.circumstances.clone() };
+            let circumstances =
+                Arc::new(Circumstances { detail, ..Circumstances::clone(&event.circumstances) });
             FormEvent { verb: Verb::Named(transition.verb), circumstances, ..event.clone() }
         })
     });
-    told.collect()
+    // several fields can share a word: what is told once of a change, is not told twice
+    let mut events: Vec<FormEvent> = Vec::new();
+    for event in told {
+        if !events.iter().any(|known| known.verb == event.verb) {
+            events.push(event);
+        }
+    }
+    events
 }
 
 /// Whether a row is there and is an entry of the form.

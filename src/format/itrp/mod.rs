@@ -138,7 +138,7 @@ fn write_object(key: &str, noun: &str, id: &str, out: &mut Vec<u8>) {
 
 /// Appends who made the change: by number and name, or by name alone.
 fn write_person(event: &FormEvent, out: &mut Vec<u8>) {
-    let Circumstances { actor, actor_name, .. } = &event.circumstances;
+    let Circumstances { actor, actor_name, .. } = &*event.circumstances;
     let is_id = |actor: &&String| actor_name.is_some() || is_number(actor);
     match actor.as_ref().filter(is_id) {
         Some(id) => write_object("person", "person", id, out),

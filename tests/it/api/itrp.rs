@@ -50,13 +50,17 @@ pub(super) struct Itrp {
 
 impl Itrp {
     pub(super) async fn start(further: &str) -> Self {
-        let site = Site::new(DESK).await;
+        Self::start_on(DESK, FORMS, further).await
+    }
+
+    pub(super) async fn start_on(schema: &str, forms: &str, further: &str) -> Self {
+        let site = Site::new(schema).await;
         let token = |name: &str, role: &str| {
             let hash = TokenHash::of(name).to_string();
             format!("[[admin.tokens]]\nname = \"{name}\"\ntoken = \"{hash}\"\nrole = \"{role}\"\n")
         };
         let tokens = token("wht_admin", "admin") + &token("wht_viewer", "viewer");
-        site.configure(&format!("{further}{tokens}{CONFIG}{FORMS}"));
+        site.configure(&format!("{further}{tokens}{CONFIG}{forms}"));
         let config = fs::read_to_string(site.config()).unwrap();
         let zoned = config.replacen(
             "[admin]",
@@ -65,7 +69,8 @@ impl Itrp {
             1,
         );
         fs::write(site.config(), zoned).unwrap();
-        assert_eq!(site.run(&["setup", "--apply", "--registration"]).0, 0);
+        let (code, output) = site.run(&["setup", "--apply", "--registration"]);
+        assert_eq!(code, 0, "{output}");
         let walhook = site.start_again(&[]).await;
         Self { site, walhook, client: Client::new() }
     }

@@ -9,6 +9,7 @@ mod bodies;
 mod catalog;
 mod certificates;
 mod children;
+mod choices;
 mod cli;
 mod cluster;
 mod comeback;

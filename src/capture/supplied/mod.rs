@@ -5,6 +5,8 @@
 //! told last; where it has told nothing, the database is asked, and what it says holds for the fields that did not change:
 //! it may be ahead of the log, so it never says what a field was before.
 
+mod held;
+
 use super::database::Bindings;
 use super::fold::{ChangeOf, is_entry};
 use super::known::Reference;
@@ -15,57 +17,11 @@ use crate::catalog::Found;
 use crate::change::{Datum, OldRow, Row, RowChange};
 use crate::form::BoundForm;
 use crate::source::Source;
+use held::{Fields, Held, Said, Value, advance, of_row, to_row};
 use std::sync::Arc;
 
 /// How many rows of one table have fields of one entry, at most; of more, the first.
 const ROWS_MAX: usize = 1000;
-
-/// What is known of one field of an entry.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Held {
-    /// Its value.
-    value: Value,
-    /// The row that it stands in.
-    by: Option<String>,
-    /// Whether the log has told it, and not the database.
-    is_told: bool,
-}
-
-/// What a row says: of which fields, by their numbers in the table, and their values as far as they are known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Said {
-    /// The row.
-    by: String,
-    fields: Fields,
-}
-
-type Fields = Vec<(usize, Value)>;
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Value {
-    #[default]
-    Null,
-    Text(String),
-    Unknown,
-}
-
-impl Value {
-    fn datum(&self) -> Datum<'_> {
-        match self {
-            Self::Null => Datum::Null,
-            Self::Text(text) => Datum::Text(text),
-            Self::Unknown => Datum::Unchanged,
-        }
-    }
-
-    fn of(datum: Datum<'_>) -> Self {
-        match datum {
-            Datum::Null => Self::Null,
-            Datum::Text(text) => Self::Text(text.to_owned()),
-            Datum::Unchanged => Self::Unknown,
-        }
-    }
-}
 
 impl<S: Source, B: Bindings> Capture<'_, S, B>
 where
@@ -276,8 +232,7 @@ where
     /// An entry that appears has no fields elsewhere, but those that the log told of before.
     fn begin_held(&mut self, form: &BoundForm, row: &Row) {
         for (table, keys) in self.tables_of(form, row) {
-            let count =
-                table.belonging.as_ref().and_then(|one| one.supplement.as_ref()).map(|one| one.fields.len());
+            let count = supplement_of(&table).map(|supplement| supplement.fields.len());
             let (Some(keys), Some(count)) = (keys, count) else { continue };
             if self.known.find(&reference(&table, &keys)).is_none() {
                 self.keep_held(&table, &keys, &vec![Held { is_told: true, ..Held::default() }; count]);
@@ -288,37 +243,6 @@ where
 
 fn supplement_of(table: &BoundForm) -> Option<&BoundSupplement> {
     table.belonging.as_ref()?.supplement.as_ref()
-}
-
-/// What a row that has come and one that has gone make of what is held: the fields with their values before and after.
-fn advance(held: &mut [Held], gone: &Said, come: &Said) -> Vec<(usize, Value, Value)> {
-    let mut told = Vec::new();
-    let before = |held: &Held, field: usize| {
-        let said = gone.fields.iter().find(|(one, value)| *one == field && *value != Value::Unknown);
-        match said {
-            Some((_, value)) => value.clone(),
-            None if held.is_told => held.value.clone(),
-            None => Value::Unknown,
-        }
-    };
-    // a large value that was not sent has not changed
-    for (field, value) in come.fields.iter().filter(|(_, value)| *value != Value::Unknown) {
-        let Some(known) = held.get_mut(*field) else { continue };
-        told.push((*field, before(known, *field), value.clone()));
-        *known = Held { value: value.clone(), by: Some(come.by.clone()), is_told: true };
-    }
-    let stays = |field: &usize| come.fields.iter().any(|(one, _)| one == field);
-    for (field, _) in gone.fields.iter().filter(|(field, _)| !stays(field)) {
-        let Some(known) = held.get_mut(*field) else { continue };
-        // another row has it by now
-        if known.by.as_deref().is_some_and(|by| by != gone.by) {
-            continue;
-        }
-        told.push((*field, before(known, *field), Value::Null));
-        *known = Held { is_told: true, ..Held::default() };
-    }
-    told.retain(|(_, before, after)| before != after);
-    told
 }
 
 /// What a row says: the values by which it refers to its entry, and its fields. None where it says nothing. `is_gone`: the
@@ -399,26 +323,6 @@ fn referring(table: &BoundForm, belonging: &BoundBelonging, values: &[String]) -
 /// Under which name it is kept what is known of the fields of an entry.
 fn reference(table: &BoundForm, values: &[String]) -> Reference {
     Reference { form: table.form.name.clone(), by: Vec::new(), values: values.to_vec() }
-}
-
-fn to_row(held: &[Held]) -> Row {
-    let cells = held.iter().flat_map(|held| {
-        let by = held.by.as_deref().map_or(Datum::Null, Datum::Text);
-        [held.value.datum(), by, if held.is_told { Datum::Text("t") } else { Datum::Null }]
-    });
-    cells.collect()
-}
-
-fn of_row(row: &Row) -> Vec<Held> {
-    let held = |field: usize| Held {
-        value: Value::of(row.datum(3 * field)),
-        by: match row.datum(3 * field + 1) {
-            Datum::Text(by) => Some(by.to_owned()),
-            Datum::Null | Datum::Unchanged => None,
-        },
-        is_told: row.datum(3 * field + 2) != Datum::Null,
-    };
-    (0..row.len() / 3).map(held).collect()
 }
 
 /// An entry's own row with the fields from other tables behind it.

@@ -375,6 +375,11 @@ impl BoundForm {
         id
     }
 
+    /// Whether a row says which entry it is: one of the columns of the entry id has a value.
+    pub fn says_which(&self, row: &Row) -> bool {
+        self.entry_id.iter().any(|&column| matches!(row.datum(column), Datum::Text(_)))
+    }
+
     /// The row's identity key, as bytes that differ for different keys.
     pub fn key_of(&self, row: &Row) -> Vec<u8> {
         key_bytes(&self.key, row)

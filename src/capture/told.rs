@@ -3,7 +3,7 @@
 //!
 //! They have the entry's row where the transaction has it, and else as much of it as is known: what it is found by.
 
-use super::fold::{ChangeOf, EntryChange, EntryRow, Undecided, is_entry};
+use super::fold::{ChangeOf, EntryChange, EntryRow, Undecided, is_entry, which};
 use super::marks::Marks;
 use crate::belonging::Role;
 use crate::change::{Datum, OldRow, Row, RowChange};
@@ -61,6 +61,7 @@ fn unchanged(
     if !is_entry(form, Some(&row)).map_err(undecided)? {
         return Ok(None);
     }
+    which(form, &row, position)?;
     let lane = form.lane_of(&form.key_of(&row));
     let mut behind: Vec<_> = form.former_lanes_of(&row, |_| true).filter(|one| *one != lane).collect();
     behind.sort_unstable();

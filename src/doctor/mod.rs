@@ -123,6 +123,14 @@ impl Remediable for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Catalogue { source, .. }
+                if source.code() == Some(&tokio_postgres::error::SqlState::CHARACTER_NOT_IN_REPERTOIRE) =>
+            {
+                Some(
+                    "the name of a table or column is not valid UTF-8 (in a database in SQL_ASCII nobody looks): rename it"
+                        .into(),
+                )
+            }
             Self::SlotActive { .. } => Some("stop the walhook that reads it, then try again".into()),
             Self::Statement { source, .. }
                 if source.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) =>

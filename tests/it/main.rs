@@ -24,6 +24,7 @@ mod formats;
 mod fuzzed;
 mod guarantees;
 mod happenings;
+mod hostile;
 mod mail;
 mod matching;
 mod operations;

@@ -2,7 +2,7 @@
 
 use super::{
     EntryChange, EntryRow, Undecided, changes_key, differing_columns, fields_of, in_columns_of, is_arrival,
-    is_entry, is_false,
+    is_entry, is_false, which,
 };
 use crate::capture::marks::Marks;
 use crate::change::{Datum, OldRow, Row, RowChange};
@@ -227,7 +227,7 @@ impl Entry {
         if self.form.chooses_rows() {
             self.leave_out_other_rows(self.position)?;
         }
-        if let Some(event) = self.amounts_to(transaction, events) {
+        if let Some(event) = self.amounts_to(transaction, events)? {
             if event.verb != Verb::Delete {
                 behind.extend(of_old_key);
             }
@@ -269,7 +269,7 @@ impl Entry {
         mut self,
         transaction: &Arc<Transaction>,
         events: &'e mut Vec<FormEvent>,
-    ) -> Option<&'e mut FormEvent> {
+    ) -> Result<Option<&'e mut FormEvent>, Undecided> {
         if !self.form.uses_old_values
             && !self.is_only_supplied
             && let OldRow::Full(row) = self.before
@@ -286,19 +286,21 @@ impl Entry {
             _ => None,
         };
         let verb = match (self.existed, self.now.is_some()) {
-            (false, false) => return None,
+            (false, false) => return Ok(None),
             (true, false) => Verb::Delete,
-            (true, true) if self.amounts_to_nothing(changed.as_deref()) => return None,
+            (true, true) if self.amounts_to_nothing(changed.as_deref()) => return Ok(None),
             (_, true) if self.is_merge(transaction) => Verb::Merge,
             (false, true) => Verb::Create,
             (true, true) => Verb::Update,
         };
-        let row = self.now.as_ref().or_else(|| self.before.row())?;
+        let Some(row) = self.now.as_ref().or_else(|| self.before.row()) else { return Ok(None) };
+        which(&self.form, row, self.position)?;
         let key = self.form.key_of(row);
         let entry_id = self.form.entry_id_of(row);
         if verb != Verb::Delete && self.renamed_from.is_none() {
             // the entry id need not be the identity key; where it is not, it can change alone
-            let before = self.before.full().map(|old| self.form.entry_id_of(old));
+            let before = self.before.full().filter(|old| self.form.says_which(old));
+            let before = before.map(|old| self.form.entry_id_of(old));
             self.renamed_from = before.filter(|before| *before != entry_id);
         }
         events.push(FormEvent {
@@ -320,7 +322,7 @@ impl Entry {
             renamed_from: self.renamed_from.filter(|_| verb != Verb::Delete),
             form: self.form,
         });
-        events.last_mut()
+        Ok(events.last_mut())
     }
 
     /// Whether what became of an entry that is there is a merge: the first rule that fits.

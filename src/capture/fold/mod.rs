@@ -175,6 +175,22 @@ fn transitions(event: &FormEvent) -> Vec<FormEvent> {
     events
 }
 
+/// That a row says which entry it is. A table without a primary key may have some that do not, and so may a column that
+/// the application fills later.
+pub(super) fn which(form: &BoundForm, row: &Row, position: Position) -> Result<(), Undecided> {
+    if form.says_which(row) {
+        return Ok(());
+    }
+    let name = |&column: &usize| format!("{:?}", form.relation.columns[column].name);
+    let columns: Vec<String> = form.entry_id.iter().map(name).collect();
+    Err(Undecided {
+        form: form.form.name.clone(),
+        position,
+        reason: format!("the row does not say which entry it is: {} is NULL", columns.join(", ")),
+        rows: format!("row: {row:?}"),
+    })
+}
+
 /// Whether a row is there and is an entry of the form.
 pub(super) fn is_entry(form: &BoundForm, row: Option<&Row>) -> Result<bool, String> {
     let Some(row) = row else { return Ok(false) };

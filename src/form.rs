@@ -1,6 +1,6 @@
 //! Forms: tables as the business knows them.
 
-use crate::belonging::{Belonging, BoundBelonging};
+use crate::belonging::{Belonging, BoundBelonging, Role};
 use crate::change::{Datum, Relation, ReplicaIdentity, Row};
 use crate::event::Verb;
 use crate::happening::{BoundHappenings, Happenings};
@@ -67,6 +67,15 @@ impl Form {
         !self.happenings.children.is_empty()
             || !self.happenings.emitted.is_empty()
             || !self.supplied.is_empty()
+    }
+
+    /// Whether rows of its table are looked up in the database where the log has not told of them: entries of which others
+    /// tell, rows between, and rows that have fields of an entry.
+    pub fn is_looked_up(&self) -> bool {
+        match &self.belonging {
+            Some(belonging) => matches!(belonging.role, Role::Hop { .. } | Role::Supplement(_)),
+            None => self.has_others(),
+        }
     }
 
     /// Everything that can happen to its entries, in the order in which an entry meets it.

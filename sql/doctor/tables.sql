@@ -107,6 +107,8 @@ select jsonb_build_object(
     'mine', pg_has_role(c.relowner, 'usage'),
     'role_sees_schema', coalesce(has_schema_privilege(r.oid, n.oid, 'usage'), false),
     'may_grant_schema', has_schema_privilege(n.oid, 'usage with grant option'),
+    'role_reads', coalesce(has_table_privilege(r.oid, c.oid, 'select'), false),
+    'may_grant', pg_has_role(c.relowner, 'usage') or has_table_privilege(c.oid, 'select with grant option'),
     'row_bytes', case when c.reltuples > 0 then (pg_relation_size(c.oid) / c.reltuples)::bigint end
 )
 from pg_class c

@@ -235,12 +235,15 @@ pub(super) fn texts(form: &BoundForm, row: &Row, columns: &[usize]) -> Option<Ve
 
 /// The values by which a row refers to the next.
 pub(super) fn next(form: &BoundForm, bound: &BoundBelonging, row: &Row) -> Result<Vec<String>, End> {
+    let is_unknown = |column: usize| form.datum(row, column) == Datum::Unchanged;
     if let Some((column, value)) = &bound.kind
+        && !is_unknown(*column)
         && form.datum(row, *column) != Datum::Text(value)
     {
         return Err(End::Nowhere);
     }
-    if bound.parent.iter().any(|&column| form.datum(row, column) == Datum::Unchanged) {
+    let kind = bound.kind.iter().map(|(column, _)| *column);
+    if bound.parent.iter().copied().chain(kind).any(is_unknown) {
         return Err(End::Lost(
             "the log does not have the columns that say to which entry it belongs".to_owned(),
         ));

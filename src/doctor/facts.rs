@@ -4,7 +4,7 @@ use super::registration::RegistrationTable;
 use super::{Error, Needs};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::{Json, ToSql};
 
 /// A table's oid.
@@ -29,6 +29,8 @@ pub struct Facts {
     pub publications: [PublicationFacts; 2],
     /// Per form, what the name of its table means.
     pub form_tables: Vec<Named>,
+    /// The tables whose rows are looked up where the log has not told of them.
+    pub looked_up: BTreeSet<Oid>,
     /// All tables that are mapped or published.
     pub tables: BTreeMap<Oid, Table>,
     /// The registration table, if there is one.
@@ -241,6 +243,10 @@ pub struct Table {
     pub role_sees_schema: bool,
     /// Whether the role that asks may let others look into the schema.
     pub may_grant_schema: bool,
+    /// Whether the role that `run` logs in as may read its rows.
+    pub role_reads: bool,
+    /// Whether the role that asks may let others read its rows.
+    pub may_grant: bool,
     /// The size of a row on average, where the server has counted.
     pub row_bytes: Option<i64>,
 }
@@ -319,6 +325,8 @@ impl Facts {
         });
 
         let form_tables = resolve(session, needs).await?;
+        let looked_up = needs.forms.iter().zip(&form_tables).filter(|(form, _)| form.is_looked_up());
+        let looked_up = looked_up.filter_map(|(_, named)| named.oid()).collect();
         let mut oids: Vec<Oid> = form_tables.iter().filter_map(Named::oid).collect();
         oids.extend(published.iter().map(|table| table.oid));
         let registration_sql = include_str!("../../sql/doctor/registration.sql");
@@ -343,6 +351,7 @@ impl Facts {
             slot,
             publications,
             form_tables,
+            looked_up,
             tables: tables.into_iter().map(|table| (table.oid, table)).collect(),
             registration,
             registrar_quoted,
@@ -353,6 +362,11 @@ impl Facts {
     /// The table of a form, by the form's place in [`Needs::forms`].
     pub fn table_of(&self, form: usize) -> Option<&Table> {
         self.form_tables.get(form).and_then(Named::oid).and_then(|oid| self.tables.get(&oid))
+    }
+
+    /// The tables whose rows `run` looks up, each once.
+    pub fn looked_up(&self) -> impl Iterator<Item = &Table> {
+        self.looked_up.iter().filter_map(|oid| self.tables.get(oid))
     }
 
     /// The tables of all forms.

@@ -3,7 +3,7 @@
 use super::facts::{Facts, Named, Table};
 use super::finding::{Finding, Mend, Severity};
 use super::names::fill;
-use super::setup;
+use super::{happenings, setup};
 use crate::belonging::Role;
 use crate::form::{Form, OldValues};
 
@@ -60,6 +60,7 @@ pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Ve
     entry_id(form, table, &object, findings);
     deleted(form, table, &object, findings);
     supplement(form, table, &object, findings);
+    happenings::judge(form, table, &object, findings);
     identity(facts, form, table, &object, findings);
     if findings.len() == before {
         findings.push(Finding::new(

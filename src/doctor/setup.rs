@@ -13,6 +13,7 @@ const ALTER_ROLE: &str = include_str!("../../sql/setup/alter_role.sql");
 const GRANT_RDS: &str = include_str!("../../sql/setup/grant_rds_replication.sql");
 const GRANT_CONNECT: &str = include_str!("../../sql/setup/grant_connect.sql");
 const GRANT_USAGE: &str = include_str!("../../sql/setup/grant_usage.sql");
+const GRANT_SELECT: &str = include_str!("../../sql/setup/grant_select.sql");
 const REPLICA_IDENTITY_FULL: &str = include_str!("../../sql/setup/replica_identity_full.sql");
 
 /// What the operator asked for beyond the usual.
@@ -114,7 +115,8 @@ pub(super) fn replication_step(facts: &Facts, role: &Role, object: String) -> Op
     })
 }
 
-/// Reading the log needs no privilege on any table: only the door and the names have to be open.
+/// Reading the log needs no privilege on any table: only the door and the names have to be open, and the tables that others
+/// refer to, which are looked up.
 pub(super) fn grants(facts: &Facts) -> Vec<Step> {
     let object = format!("role {:?}", facts.role_name);
     let mut steps = Vec::new();
@@ -143,7 +145,7 @@ pub(super) fn grants(facts: &Facts) -> Vec<Step> {
             lack: format!("may not look up tables by name in schema {}", table.schema_quoted),
             severity: Severity::Error,
             purpose: format!(
-                "let the role look up tables of schema {} by name; rows stay closed",
+                "let the role look up tables of schema {} by name; this opens no rows",
                 table.schema_quoted
             ),
             sql: fill(GRANT_USAGE, &values),
@@ -151,6 +153,24 @@ pub(super) fn grants(facts: &Facts) -> Vec<Step> {
             alters_table: false,
             refused: (!table.may_grant_schema)
                 .then(|| format!("only the owner of schema {} may do this", table.schema_quoted)),
+        });
+    }
+    // where it cannot be published nothing comes that could refer to it
+    for table in facts.looked_up().filter(|table| !table.role_reads && table.unpublishable().is_none()) {
+        let values = [("table", table.quoted.as_str()), ("role", &facts.role_quoted)];
+        steps.push(Step {
+            object: object.clone(),
+            lack: format!(
+                "may not read {}: where the log has not told of a row that others refer to, it is looked up there",
+                table.quoted
+            ),
+            severity: Severity::Error,
+            purpose: format!("let the role look up rows of {} that others refer to", table.quoted),
+            sql: fill(GRANT_SELECT, &values),
+            cost: Some("it can read all rows of that table then".into()),
+            alters_table: false,
+            refused: (!table.may_grant)
+                .then(|| format!("only the owner of {} ({}) may do this", table.quoted, table.owner)),
         });
     }
     steps

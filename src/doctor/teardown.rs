@@ -83,6 +83,8 @@ fn revocations(facts: &Facts, everything: bool) -> Vec<Step> {
         grant.on == format!("database {}", facts.server.database_quoted) && grant.privilege == "connect"
             || grant.privilege == "usage"
                 && facts.mapped().any(|table| grant.on == format!("schema {}", table.schema_quoted))
+            || grant.privilege == "select"
+                && facts.looked_up().any(|table| grant.on == format!("table {}", table.quoted))
     };
     facts
         .grants

@@ -3,6 +3,7 @@
 
 mod check;
 mod endpoints;
+mod looked_up;
 mod setup;
 
 use std::sync::Arc;

@@ -50,3 +50,4 @@ mod tail;
 mod terminal;
 mod values;
 mod version;
+mod wild;

@@ -258,6 +258,53 @@ async fn two_systems_that_tell_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn custom_fields_as_rows() {
+    let schema = "create table ticket (id int primary key, title text, updated_at timestamptz);
+        alter table ticket replica identity full;
+        create table custom_value (id int primary key, ticket_id int references ticket, field_id int, value_text text,
+            value_number numeric, active boolean not null default true);
+        alter table custom_value replica identity full";
+    let statements = [
+        "begin; insert into ticket values (1, 'printer', now());
+            insert into custom_value values (10, 1, 42, 'low', null), (11, 1, 43, null, 5), (12, 1, 44, 'other', null); commit",
+        "begin; update custom_value set active = false where id = 10;
+            insert into custom_value values (13, 1, 42, 'high', null);
+            update ticket set updated_at = clock_timestamp(); commit",
+        "update custom_value set value_text = 'not listed' where id = 12",
+        "update ticket set updated_at = clock_timestamp()",
+        "delete from custom_value where id = 11",
+    ];
+    play("Custom fields as rows", schema, &statements).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_in_another_table() {
+    let schema = "create table product (id int primary key, title text);
+        create table product_state (product_id int primary key references product, disabled boolean, price numeric(9, 2))";
+    let statements = [
+        "begin; insert into product values (1, 'mouse'); insert into product_state values (1, false, 9.5); commit",
+        "update product_state set price = 12 where product_id = 1",
+        "begin; insert into product values (2, 'printer'); insert into product_state values (2, false, 20); commit",
+        "update product_state set disabled = true where product_id = 2",
+    ];
+    play("State in another table", schema, &statements).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soft_deletes() {
+    let schema = "create table ticket (id int primary key, title text, deleted_at timestamptz);
+        alter table ticket replica identity full";
+    let statements = [
+        "insert into ticket values (1, 'printer')",
+        "update ticket set title = 'mouse'",
+        "update ticket set deleted_at = now()",
+        "update ticket set title = 'keyboard'",
+        "update ticket set deleted_at = null",
+    ];
+    play("Soft deletes", schema, &statements).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_row_shows() {
     let table =
         "create table ticket (id int primary key, title text); insert into ticket values (1, 'printer');";

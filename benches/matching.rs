@@ -193,6 +193,7 @@ fn form() -> Arc<BoundForm> {
         entries: None,
         supplied: vec![],
         deleted: None,
+        attachments: walhook::attachment::Attachments::default(),
         parts: vec![],
         dialect: Arc::default(),
     };
@@ -223,5 +224,6 @@ fn form() -> Arc<BoundForm> {
         parts: vec![],
         entries: None,
         deleted: None,
+        attachments: vec![],
     })
 }

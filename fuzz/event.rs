@@ -182,6 +182,7 @@ pub fn form() -> BoundForm {
         entries: None,
         supplied: vec![],
         deleted: None,
+        attachments: walhook::attachment::Attachments::default(),
         parts: vec![],
         dialect: Arc::new(Dialect { time_zone, ..Dialect::default() }),
     };
@@ -214,6 +215,7 @@ pub fn form() -> BoundForm {
         parts: vec![],
         entries: None,
         deleted: None,
+        attachments: vec![],
     }
 }
 

@@ -95,6 +95,19 @@ impl Body {
         self.content_type.lines().next().unwrap_or_default()
     }
 
+    /// The JSON of a message that has files beside it as parts of their own; none where it is one piece.
+    ///
+    /// It is the first part: what stands between the first empty line and the next boundary. In JSON no line begins with
+    /// two hyphens.
+    pub fn entry_part(&self) -> Option<[Bytes; 2]> {
+        if !self.media_type().starts_with("multipart/form-data") {
+            return None;
+        }
+        let begin = 4 + self.head.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let end = self.tail.windows(4).position(|four| four == b"\r\n--")?;
+        Some([self.head.slice(begin..), self.tail.slice(..end)])
+    }
+
     /// The headers of the message's own, by name.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.content_type.lines().skip(1).filter_map(|line| line.split_once(": "))

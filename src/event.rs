@@ -1,5 +1,6 @@
 //! Form events: what a change means in business words.
 
+use crate::attachment::Enclosed;
 use crate::change::Datum;
 use crate::change::{OldRow, Row};
 use crate::form::{BoundField, BoundForm, Lane};
@@ -187,6 +188,9 @@ pub struct Circumstances {
     pub rule: Option<String>,
     /// The names of the webhooks that are told; none means all that listen.
     pub told_webhooks: Vec<String>,
+    /// The files that go with it. They are not kept with an event that is held: the row says where they are.
+    #[serde(skip)]
+    pub enclosed: Enclosed,
 }
 
 impl Circumstances {

@@ -1,5 +1,6 @@
 //! Forms: tables as the business knows them.
 
+use crate::attachment::{Attachments, BoundAttachment};
 use crate::belonging::{Belonging, BoundBelonging, Role};
 use crate::change::{Datum, Relation, ReplicaIdentity, Row};
 use crate::event::Verb;
@@ -55,6 +56,8 @@ pub struct Form {
     pub entries: Option<Arc<Qualification>>,
     /// What it means that an entry is deleted, though its row is there.
     pub deleted: Option<Deleted>,
+    /// Its fields that are files.
+    pub attachments: Attachments,
     /// Columns that conditions reach as parts of a field: `Cost.TYPE`, `Status History.Closed.TIME`.
     pub parts: Vec<Part>,
     /// How the texts of conditions are read.
@@ -297,6 +300,8 @@ pub struct BoundForm {
     pub entries: Option<Arc<BoundQualification>>,
     /// The column that says whether an entry is deleted.
     pub deleted: Option<usize>,
+    /// Its fields that are files.
+    pub attachments: Vec<BoundAttachment>,
 }
 
 /// A lane rule bound to its columns.
@@ -387,6 +392,23 @@ impl BoundForm {
     /// Whether a row says which entry it is: one of the columns of the entry id has a value.
     pub fn says_which(&self, row: &Row) -> bool {
         self.entry_id.iter().any(|&column| matches!(row.datum(column), Datum::Text(_)))
+    }
+
+    /// The values of the columns of an entry id as [`Self::entry_id_of`] writes it; none where it is no such text.
+    pub fn entry_id_values(&self, id: &str) -> Option<Vec<String>> {
+        if self.entry_id.len() == 1 {
+            return Some(vec![id.to_owned()]);
+        }
+        let mut values = vec![String::new()];
+        let mut characters = id.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                '|' => values.push(String::new()),
+                '\\' => values.last_mut()?.push(characters.next()?),
+                character => values.last_mut()?.push(character),
+            }
+        }
+        (values.len() == self.entry_id.len()).then_some(values)
     }
 
     /// The row's identity key, as bytes that differ for different keys.
@@ -518,6 +540,7 @@ pub(crate) mod sample {
             parts: vec![],
             supplied: vec![],
             deleted: None,
+            attachments: crate::attachment::Attachments::default(),
             dialect: Arc::default(),
         };
         let fields = columns.iter().enumerate();
@@ -545,6 +568,7 @@ pub(crate) mod sample {
             parts: vec![],
             entries: None,
             deleted: None,
+            attachments: vec![],
         }
     }
 
@@ -556,5 +580,26 @@ pub(crate) mod sample {
             word => Datum::Text(word),
         });
         data.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample;
+    use crate::value::Type;
+
+    #[test]
+    fn an_entry_id_gives_its_values_back() {
+        let mut form = sample::form("Odd", &[("a", Type::Text), ("b", Type::Text), ("c", Type::Text)]);
+        for columns in [vec![0], vec![2, 0], vec![0, 1, 2]] {
+            form.entry_id = columns;
+            for words in [["1", "2", "3"], ["a|b", "\\", "\\|"], ["", "|", "ä\\\\"]] {
+                let id = form.entry_id_of(&sample::row(&words));
+                let values: Vec<_> = form.entry_id.iter().map(|&column| words[column].to_owned()).collect();
+                assert_eq!(form.entry_id_values(&id), Some(values), "{id}");
+            }
+        }
+        assert_eq!(form.entry_id_values("1|2"), None);
+        assert_eq!(form.entry_id_values("1|2|3\\"), None);
     }
 }

@@ -24,8 +24,8 @@
 //! | app | command line, configuration, wiring, supervision | [`app`] |
 //! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
-//! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`jws`], [`clock`], [`failpoint`] |
-//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`happening`], [`rule`], [`belonging`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
+//! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`reference`](mod@reference), [`jws`], [`clock`], [`failpoint`] |
+//! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`happening`], [`rule`], [`belonging`], [`attachment`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
 
 #![forbid(unsafe_code)]
 
@@ -52,9 +52,11 @@ pub mod clock;
 pub mod failpoint;
 pub mod jws;
 pub mod postgres;
+pub mod reference;
 pub mod sealing;
 pub mod tls;
 
+pub mod attachment;
 pub mod belonging;
 pub mod change;
 pub mod delivery;

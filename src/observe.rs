@@ -173,6 +173,17 @@ pub enum Observation {
         /// Why.
         reason: String,
     },
+    /// A file of an entry cannot be sent with an event; the message says so.
+    AttachmentMissing {
+        /// The form.
+        form: String,
+        /// The entry.
+        entry_id: String,
+        /// The field.
+        field: String,
+        /// Why.
+        reason: String,
+    },
     /// A table was truncated: there are no rows in the log, so there are no delete events.
     Truncated {
         /// The form.

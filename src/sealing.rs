@@ -7,7 +7,7 @@
 use crate::remedy::{Remediable, Remedy};
 use crate::secret::Secret;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::zeroize::Zeroize as _;
@@ -146,6 +146,12 @@ impl SealingKey {
         text
     }
 
+    /// What signs for a purpose: a key of its own, made of this one.
+    fn signing(&self, purpose: &str) -> hmac::Key {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, self.bytes.expose_secret());
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, purpose.as_bytes()).as_ref())
+    }
+
     fn cipher(&self) -> RandomizedNonceKey {
         RandomizedNonceKey::new(&AES_256_GCM, self.bytes.expose_secret()).expect("a key has 32 bytes")
     }
@@ -215,6 +221,16 @@ impl Keys {
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         // two keys may share an id, though hardly ever
         keys.find_map(|key| opened(key, nonce, sealed, context)).ok_or_else(damaged)
+    }
+
+    /// Signs a text for a purpose with the newest key (HMAC-SHA-256).
+    pub fn sign(&self, purpose: &str, text: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.newest.signing(purpose), text).as_ref().to_vec()
+    }
+
+    /// Whether one of the keys has signed a text for this purpose. How long it takes tells nothing of the signature.
+    pub fn has_signed(&self, purpose: &str, text: &[u8], signature: &[u8]) -> bool {
+        self.all().any(|key| hmac::verify(&key.signing(purpose), text, signature).is_ok())
     }
 
     /// Whether a text was sealed with the newest key.

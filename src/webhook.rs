@@ -158,6 +158,8 @@ pub struct BodyChoices {
     pub selections: Selections,
     /// Whether an update that brings no field is no delivery.
     pub skip_empty_updates: bool,
+    /// Whether attachments are sent as links, in formats that have attachments.
+    pub attachments_as_references: bool,
 }
 
 /// Which events bring the record id.

@@ -190,6 +190,19 @@ impl Bindings for Table {
         Ok(catalog::Found::Rows(Vec::new()))
     }
 
+    async fn is_visible(&mut self, _: u32) -> Result<bool, catalog::Error> {
+        Ok(true)
+    }
+
+    async fn read_file(
+        &mut self,
+        _: Arc<BoundForm>,
+        _: walhook::attachment::BoundAttachment,
+        _: catalog::Whose,
+    ) -> Result<catalog::FileFound, catalog::Error> {
+        Ok(catalog::FileFound::Nothing)
+    }
+
     fn forms_of(&self, _: RelationId) -> &[Arc<BoundForm>] {
         &self.bound
     }

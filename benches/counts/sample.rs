@@ -186,6 +186,7 @@ pub fn form() -> Form {
         entries: None,
         supplied: vec![],
         deleted: None,
+        attachments: walhook::attachment::Attachments::default(),
         parts: vec![],
         dialect: Arc::default(),
     }
@@ -216,6 +217,7 @@ pub fn bound() -> Arc<BoundForm> {
         parts: vec![],
         entries: None,
         deleted: None,
+        attachments: vec![],
     })
 }
 

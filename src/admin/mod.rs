@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod api;
 mod arsys;
+mod attachments;
 mod attempts;
 mod certificates;
 mod connections;
@@ -53,6 +54,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// Where it listens unless told otherwise: the loopback.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8640";
@@ -144,6 +146,8 @@ pub struct Shown {
 pub struct Settings {
     /// The URL by which others know this site, without a slash at its end.
     pub site: String,
+    /// `[admin] url`: the same, where the operator says it.
+    pub url: Option<Url>,
     /// `[admin.itrp]`.
     pub itrp: ItrpSettings,
 }
@@ -237,10 +241,11 @@ impl Admin {
     }
 }
 
-/// Health is open to all, everything else stands behind the gate.
+/// Health is open to all, files to those who have a link; everything else stands behind the gate.
 fn routes(shown: &Shown, gate: &Gate) -> Router {
     Router::new()
         .merge(health::routes(shown.clone()))
+        .merge(attachments::routes(shown))
         .merge(gate.guard_if_accounts(health::metrics_routes(shown.clone())))
         .merge(api::routes(shown, gate))
         .merge(arsys::routes(shown, gate))

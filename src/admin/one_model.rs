@@ -136,7 +136,7 @@ fn further() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
         choices("retention", json!(["1d"])),
         choices("signature", json!([{ "secret": [MASK, MASK] }])),
         choices("of a later version", json!([{ "deep": [{ "a": null }] }])),
-        choices("product.arsys.send_attachment_as_reference", json!([true, false])),
+        choices("body.attachments_as_references", json!([true, false])),
         choices("product.arsys.later", json!([{ "a": 1 }])),
         choices("product.itrp.source", json!(["import", "Ämter"])),
         choices("product.itrp.sourceID", json!(["17", "4711"])),

@@ -18,6 +18,7 @@ use crate::failpoint;
 use crate::observe::{Observation, Observers};
 use crate::postgres;
 use crate::queue::Queue;
+use crate::reference::References;
 use crate::registry::{Door, Interpreter, Registered, Registrar};
 use crate::report::health::Health;
 use crate::report::mail::{self, Carrier, Post};
@@ -123,6 +124,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
             interpreter: interpreter.subscribe(),
             registered: registered.clone(),
             latest: shown.forms.clone(),
+            keys: keys.subscribe(),
         };
         async move {
             let start =
@@ -248,6 +250,8 @@ pub(super) fn capture_settings(
         adopt_slot,
         bounds: capture::Bounds::default(),
         latest: Latest::default(),
+        references: None,
+        clock: Clock::system(),
     })
 }
 
@@ -256,6 +260,7 @@ struct Shares {
     interpreter: watch::Receiver<Arc<dyn Interpreter>>,
     registered: Registered,
     latest: Latest,
+    keys: watch::Receiver<Arc<Keys>>,
 }
 
 /// Runs capture with the configuration of now, until there is another one.
@@ -271,6 +276,10 @@ async fn capture_until_reload(
     let config = Arc::clone(&configs.borrow_and_update());
     let mut settings = capture_settings(&config, adopt_slot)?;
     settings.latest = shares.latest.clone();
+    settings.references = Some(References {
+        site: config.admin.settings.site.clone(),
+        keys: Arc::clone(&shares.keys.borrow()),
+    });
     settings.registry = capture::Registry {
         interpreter: Arc::clone(&shares.interpreter.borrow()),
         registered: shares.registered.clone(),

@@ -1,7 +1,8 @@
 //! The source database as capture meets it. PostgreSQL is the real one; the simulation plays another, with the
 //! same code of ours on top.
 
-use crate::catalog::{self, BindingStatus, Catalog, Fault, Found};
+use crate::attachment::BoundAttachment;
+use crate::catalog::{self, BindingStatus, Catalog, Fault, FileFound, Found, Whose};
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form};
 use crate::lsn::Lsn;
@@ -116,6 +117,17 @@ pub trait Bindings: Send {
         rows_max: usize,
     ) -> impl Future<Output = Result<Found, catalog::Error>> + Send;
 
+    /// Whether sessions see what a transaction has done, see [`Catalog::is_visible`].
+    fn is_visible(&mut self, xid: u32) -> impl Future<Output = Result<bool, catalog::Error>> + Send;
+
+    /// The bytes of a file as they are now, see [`Catalog::read_file`].
+    fn read_file(
+        &mut self,
+        form: Arc<BoundForm>,
+        file: BoundAttachment,
+        whose: Whose,
+    ) -> impl Future<Output = Result<FileFound, catalog::Error>> + Send;
+
     /// The forms that are bound to a table.
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>];
 
@@ -217,6 +229,19 @@ impl Bindings for Catalog {
         rows_max: usize,
     ) -> Result<Found, catalog::Error> {
         self.look_up(&form, &by, &values, rows_max).await
+    }
+
+    async fn is_visible(&mut self, xid: u32) -> Result<bool, catalog::Error> {
+        self.is_visible(xid).await
+    }
+
+    async fn read_file(
+        &mut self,
+        form: Arc<BoundForm>,
+        file: BoundAttachment,
+        whose: Whose,
+    ) -> Result<FileFound, catalog::Error> {
+        self.read_file(&form, &file, &whose).await
     }
 
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {

@@ -2,7 +2,8 @@
 
 use super::Error;
 use super::database::Bindings;
-use crate::catalog::{BindingStatus, Description, Found, Latest, Standing};
+use crate::attachment::BoundAttachment;
+use crate::catalog::{BindingStatus, Description, FileFound, Found, Latest, Standing, Whose};
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm};
 use crate::observe::{Observation, Observers};
@@ -94,6 +95,21 @@ impl<'q, B: Bindings> Forms<'q, B> {
         rows_max: usize,
     ) -> Result<Found, Error> {
         Ok(self.catalog.look_up(Arc::clone(form), by.to_vec(), values.to_vec(), rows_max).await?)
+    }
+
+    /// Whether sessions see what a transaction has done.
+    pub(super) async fn is_visible(&mut self, xid: u32) -> Result<bool, Error> {
+        Ok(self.catalog.is_visible(xid).await?)
+    }
+
+    /// The bytes of a file as they are now.
+    pub(super) async fn read_file(
+        &mut self,
+        form: &Arc<BoundForm>,
+        file: &BoundAttachment,
+        whose: Whose,
+    ) -> Result<FileFound, Error> {
+        Ok(self.catalog.read_file(Arc::clone(form), file.clone(), whose).await?)
     }
 
     /// The forms of a table.

@@ -13,6 +13,7 @@
 mod continuity;
 mod database;
 mod emitted;
+mod enclosing;
 mod error;
 mod fold;
 mod forms;
@@ -40,6 +41,7 @@ pub use opening::{Bounds, Settings, refuse_unfit_settings, run, run_on};
 pub use registry::Registry;
 
 use crate::change::{Relation, RelationId, RowChange};
+use crate::clock::Clock;
 use crate::delivery::{Batch, LastTransaction, NewEvent, NewHeld, Quarantined};
 use crate::event::FormEvent;
 use crate::failpoint;
@@ -47,6 +49,7 @@ use crate::form::BoundForm;
 use crate::lsn::{Durable, Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::queue::{Answer, Queue, StagedEntry};
+use crate::reference::References;
 use crate::registry as registration;
 use crate::source::{Message, Source};
 use bytes::Bytes;
@@ -111,6 +114,11 @@ struct Capture<'q, S, B> {
     handed_over: Progress,
     handed_over_at: Instant,
     under_way: FuturesOrdered<Answer<'q, Option<Durable>>>,
+    /// A transaction that sessions see, the last that was asked for.
+    visible: Option<u32>,
+    /// What makes links to files.
+    references: Option<References>,
+    clock: Clock,
     shutdown: CancellationToken,
 }
 
@@ -375,7 +383,7 @@ where
             self.enqueue_in_parts(&mut open).await?;
         } else {
             let entries = open.take_entries();
-            let (events, held) = self.deliveries_of(&mut open, entries);
+            let (events, held) = self.deliveries_of(&mut open, entries).await?;
             self.batch_bytes += events.iter().map(body_bytes).sum::<usize>();
             self.batch_bytes += held.iter().map(|held| held.content.len()).sum::<usize>();
             self.batch.events.extend(events);
@@ -401,7 +409,7 @@ where
                 self.confirm(durable);
             }
         }
-        if open.is_staged() {
+        if open.in_parts {
             // published at once, and by itself: nothing else may come in between
             failpoint::reach("capture.large.before");
             self.enqueue_batch();
@@ -414,27 +422,40 @@ where
     /// Renders a transaction from disk, page by page. The parts do not count before the batch with the
     /// progress behind them is stored, so it is enqueued wholly or not at all.
     async fn enqueue_in_parts(&mut self, open: &mut Open) -> Result<(), Error> {
-        let before = std::mem::take(&mut self.tally);
-        if !self.batch_is_empty() {
-            self.enqueue_batch();
-        }
-        self.tally = before;
+        self.begin_parts(open);
         self.queue.stage(open.take_for_staging()).await?;
         let mut after = None;
         loop {
             let entries = self.queue.staged(after, self.bounds.page_bytes_max).await?;
             let Some(last) = entries.last() else { return Ok(()) };
             after = Some(last.first);
-            let (events, held) = self.deliveries_of(open, entries);
+            let (events, held) = self.deliveries_of(open, entries).await?;
             self.queue.enqueue(Batch { events, held, ..Batch::default() }).await?;
         }
     }
 
-    fn deliveries_of(&mut self, open: &mut Open, entries: Vec<StagedEntry>) -> (Vec<NewEvent>, Vec<NewHeld>) {
+    /// What came before a transaction goes to the queue, so that parts of the transaction can.
+    fn begin_parts(&mut self, open: &mut Open) {
+        if std::mem::replace(&mut open.in_parts, true) {
+            return;
+        }
+        let before = std::mem::take(&mut self.tally);
+        if !self.batch_is_empty() {
+            self.enqueue_batch();
+        }
+        self.tally = before;
+    }
+
+    async fn deliveries_of(
+        &mut self,
+        open: &mut Open,
+        entries: Vec<StagedEntry>,
+    ) -> Result<(Vec<NewEvent>, Vec<NewHeld>), Error> {
         let facts = Arc::new(open.facts.clone());
         let (mut events, mut held) = (Vec::with_capacity(entries.len()), Vec::new());
         // they are large: made where they lie, not carried about, in memory that is kept
         let mut told = std::mem::take(&mut self.told);
+        let mut file_bytes = 0;
         for entry in entries {
             told.clear();
             let changes = entry.changes.into_iter().map(|change| open.entry_change(change));
@@ -445,8 +466,13 @@ where
             for undecided in rules::apply(&mut told) {
                 self.quarantine(open, quarantined(undecided));
             }
-            for event in &told {
+            for event in &mut told {
                 self.tally.events += 1;
+                if !event.form.attachments.is_empty() {
+                    // rare, and large: apart
+                    self.enclose(event).boxed().await?;
+                    file_bytes += event.circumstances.enclosed.bytes();
+                }
                 let met = self.subscriptions.meet(event);
                 if let Some(event) = met.event {
                     self.tally.deliveries += event.deliveries.len() as u64;
@@ -454,10 +480,17 @@ where
                 }
                 held.extend(met.held);
             }
+            // files of many entries are not kept in memory together
+            if file_bytes >= self.bounds.batch_bytes_max {
+                file_bytes = 0;
+                self.begin_parts(open);
+                let (events, held) = (std::mem::take(&mut events), std::mem::take(&mut held));
+                self.queue.enqueue(Batch { events, held, ..Batch::default() }).await?;
+            }
         }
         told.clear();
         self.told = told;
-        (events, held)
+        Ok((events, held))
     }
 
     /// Hands the batch to the queue, if it has anything and the disk keeps up.

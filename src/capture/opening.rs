@@ -8,12 +8,14 @@ use super::start::{Server, Start, decide};
 use super::subscriptions::Subscriptions;
 use super::{Capture, Error, Tally};
 use crate::catalog::{Catalog, Latest};
+use crate::clock::Clock;
 use crate::delivery::{Batch, StreamRecord};
 use crate::form::{BoundForm, Form};
 use crate::lsn::{Lsn, Progress};
 use crate::observe::{Observation, Observers};
 use crate::postgres::Address;
 use crate::queue::Queue;
+use crate::reference::References;
 use crate::registration::Registration;
 use crate::registry::Row;
 use crate::source;
@@ -53,6 +55,10 @@ pub struct Settings {
     pub bounds: Bounds,
     /// Where the forms are shown as they are bound.
     pub latest: Latest,
+    /// What makes links to files; none means that messages with links have none.
+    pub references: Option<References>,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// How much capture keeps in memory.
@@ -156,6 +162,9 @@ pub async fn run_on<D: Database>(
         handed_over: stream.progress,
         handed_over_at: Instant::now(),
         under_way: FuturesOrdered::new(),
+        visible: None,
+        references: settings.references.clone(),
+        clock: settings.clock.clone(),
         shutdown: shutdown.clone(),
     };
     capture.follow().await

@@ -7,6 +7,7 @@ use crate::delivery::{Held, HeldWhat};
 use crate::observe::Observation;
 use crate::source::Source;
 use crate::webhook::WebhookId;
+use futures_util::FutureExt as _;
 
 /// How far one webhook's held events have been judged.
 #[derive(Default)]
@@ -88,7 +89,15 @@ where
                 Some(form) => kept::read(&held, form).ok().flatten(),
                 None => None,
             };
-            let again = event.map(|event| self.subscriptions.meet_again(number, &event));
+            let again = match event {
+                Some(mut event) => {
+                    if !event.form.attachments.is_empty() {
+                        self.enclose(&mut event).boxed().await?;
+                    }
+                    Some(self.subscriptions.meet_again(number, &event))
+                }
+                None => None,
+            };
             let Some(Again::Judged(delivery)) = again else {
                 judged.any_held_on = true;
                 if let HeldWhat::Event { lane, .. } = held.what {

@@ -369,6 +369,14 @@ impl Subscriptions {
         marks
     }
 
+    /// The numbers of the fields that are files and go with an event to somebody who listens to it.
+    pub(super) fn files_wanted(&self, event: &FormEvent) -> Vec<usize> {
+        let listening = self.by_form.get(&event.form.form.name).into_iter().flatten();
+        let subscribers = listening.map(|&number| &self.subscribers[number]);
+        let subscribers = subscribers.filter(|one| one.webhook.listens_to(&event.form.form.name, event.verb));
+        subscribers.flat_map(|one| one.format.files(&one.webhook, event)).collect()
+    }
+
     /// The event with a delivery for each webhook that wants it, and for whom it has to be held.
     pub(super) fn meet(&mut self, event: &FormEvent) -> Met {
         if !self.is_listened_to(&event.form.form.name) {

@@ -21,6 +21,8 @@ pub(super) struct Open {
     pub(super) quarantined: Vec<Quarantined>,
     /// What it says of registrations.
     pub(super) registrations: Vec<Said>,
+    /// Whether parts of it are in the queue already: they do not count before the rest is there.
+    pub(super) in_parts: bool,
     epoch: u32,
     /// How many row changes have been decoded, of forms or not.
     ordinal: u64,
@@ -51,6 +53,7 @@ impl Open {
             facts: Transaction { xid, committed_at_us, origin: None },
             quarantined: Vec::new(),
             registrations: Vec::new(),
+            in_parts: false,
             epoch,
             ordinal: 0,
             changes: Vec::new(),

@@ -5,6 +5,7 @@
 //! a column may have been renamed or dropped since. So columns are matched by name first; what is left over is
 //! matched by its place among the others, for both lists are in the order of the column numbers.
 
+use super::attachments::attach;
 use super::check::{configured_columns, recorded};
 use super::fault::{Fault, Key};
 use super::kinds::kind_of;
@@ -77,8 +78,10 @@ pub(super) fn bind(form: &Arc<Form>, facts: &Facts<'_>) -> Result<BoundForm, Fau
         parts: parts(form, &places, &hidden),
         entries: None,
         deleted: None,
+        attachments: Vec::new(),
     };
     supply(&mut bound, facts.supplied, facts.types);
+    attach(&mut bound, facts.types, |bound, name| column_of(bound, &places, name))?;
     bound.happenings = happenings(&bound, &places);
     bound.deleted = form.deleted.as_ref().and_then(|deleted| column_of(&bound, &places, &deleted.column));
     bound.happenings.rules = form.happenings.rules.iter().map(|rule| bound_rule(rule, &bound)).collect();

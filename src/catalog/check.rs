@@ -85,6 +85,10 @@ fn columns_of_happenings(form: &Form) -> impl Iterator<Item = (Key, &str)> {
     let transitions = happenings.transitions.iter().map(|one| (Key::Transitions, one.field.as_str()));
     let markers = happenings.merges.markers.iter().map(|name| (Key::MergeMarker, name.as_str()));
     let deleted = form.deleted.iter().map(|deleted| (Key::Deleted, deleted.column.as_str()));
+    let attachments = form.attachments.each.iter().flat_map(|one| {
+        let columns = [&one.name, &one.media_type, &one.size].into_iter().flatten().chain([&one.field]);
+        columns.map(|name| (Key::Attachments, name.as_str()))
+    });
     let is_column = |(_, name): &(Key, &str)| {
         !form.fields.iter().any(|field| field.name == *name)
             && !form.supplied.iter().any(|field| field.name == *name)
@@ -104,7 +108,8 @@ fn columns_of_happenings(form: &Form) -> impl Iterator<Item = (Key, &str)> {
         belonging.parent.iter().chain(by).chain(kind).chain(values)
     });
     let parent = belonging.chain(form.referred_by.iter().flatten()).map(|name| (Key::Parent, name.as_str()));
-    transitions.chain(markers).chain(deleted).filter(is_column).chain(target).chain(actor).chain(parent)
+    let of_fields = transitions.chain(markers).chain(deleted).chain(attachments).filter(is_column);
+    of_fields.chain(target).chain(actor).chain(parent)
 }
 
 /// A table's columns as a form may name them: by their name, or by the one that they had when it was bound.
@@ -204,7 +209,7 @@ fn hidden_ids(form: &Form, columns: &Columns<'_>) -> Vec<Fault> {
             hidden == name || (number.is_some() && columns.find(hidden).map(|column| column.number) == number)
         })
     };
-    let shown = [Key::EntryId, Key::RecordId, Key::Parts];
+    let shown = [Key::EntryId, Key::RecordId, Key::Parts, Key::Attachments];
     let ids = configured_columns(form).filter(|(key, _)| shown.contains(key));
     let mut faults: Vec<Fault> = ids
         .filter(|(_, name)| is_hidden(name))

@@ -25,6 +25,8 @@ pub enum Key {
     MergeTarget,
     /// `deleted`.
     Deleted,
+    /// `attachments`.
+    Attachments,
     /// `actor`.
     Actor,
     /// `parent`, `references`, `key`, `kind`, `attribute`, `value` or the fields of another table.
@@ -44,9 +46,36 @@ impl fmt::Display for Key {
             Self::MergeMarker => "merge.marker",
             Self::MergeTarget => "merge.target",
             Self::Deleted => "deleted",
+            Self::Attachments => "attachments",
             Self::Actor => "actor",
             Self::Parent => "parent",
         })
+    }
+}
+
+/// Why a field is no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoFile {
+    /// There is no such field or column.
+    NoColumn(String),
+    /// Its column has neither bytes nor the oid of a large object.
+    Type,
+    /// It stands in another table, and nothing says where the bytes are.
+    OtherTable,
+    /// Its bytes stand in another table, and the entry id has several columns.
+    ManyIds,
+}
+
+impl fmt::Display for NoFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoColumn(name) => write!(f, "there is no field or column {name:?}"),
+            Self::Type => f.write_str("its column is neither bytea nor oid"),
+            Self::OtherTable => f.write_str("it is a field from another table"),
+            Self::ManyIds => {
+                f.write_str("its bytes are in another table, and the entry id has several columns")
+            }
+        }
     }
 }
 
@@ -126,6 +155,14 @@ pub enum Fault {
         table: String,
         /// The whole.
         root: String,
+    },
+    /// A field cannot be a file.
+    #[error("attachment {field:?}: {why}")]
+    Attachment {
+        /// The field.
+        field: String,
+        /// Why.
+        why: NoFile,
     },
     /// A column is not there.
     #[error("{key} names column {column:?}, which {table} does not have")]
@@ -321,6 +358,15 @@ impl Fault {
             }
             Self::LeftOut { key, .. } => {
                 format!("take the column out of {key}, or add it to the publication's column list")
+            }
+            Self::Attachment { why: NoFile::NoColumn(_), .. } => {
+                "name an existing field or column in attachments".to_owned()
+            }
+            Self::Attachment { why: NoFile::Type | NoFile::OtherTable, .. } => {
+                "say where the bytes are: table, key and column of the attachment".to_owned()
+            }
+            Self::Attachment { why: NoFile::ManyIds, .. } => {
+                "set entry_id to one column, or take the attachment out".to_owned()
             }
             Self::FieldTwice { name, .. } => format!("give one of the fields another name than {name:?}"),
             Self::Entries { .. } => {

@@ -64,12 +64,12 @@ fn statement(form: &BoundForm, by: &[usize], values: &[String], rows_max: usize)
     format!("select {columns} from {schema}.{table} where {wanted}{order} limit {rows_max}")
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A literal that means the same whatever `standard_conforming_strings` says.
-fn literal(value: &str) -> String {
+pub(super) fn literal(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 

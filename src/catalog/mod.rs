@@ -10,9 +10,11 @@
 //! column keeps its field name; a new column appears as a field by itself; a dropped one vanishes, and the form
 //! with it only if it was part of the entry id. The stream is never ended for any of this.
 
+mod attachments;
 mod bind;
 mod check;
 mod fault;
+mod files;
 mod kinds;
 mod latest;
 mod look_up;
@@ -23,12 +25,14 @@ mod supplied;
 mod table;
 mod types;
 
-pub use fault::{Fault, Key, Unloggable};
+pub use fault::{Fault, Key, NoFile, Unloggable};
+pub use files::{FileFound, Whose, read_file};
 pub use latest::{Description, Latest};
 pub use look_up::Found;
 pub use reader::Error;
 pub use status::{BindingStatus, Standing};
 
+use crate::attachment::BoundAttachment;
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form, Supplied};
 use crate::nearby::nearby;
@@ -172,6 +176,23 @@ impl Catalog {
     ) -> Result<Found, Error> {
         self.renew_session().await?;
         look_up::look_up(&self.session, form, by, values, rows_max).await
+    }
+
+    /// Whether sessions see what a transaction has done.
+    pub async fn is_visible(&mut self, xid: u32) -> Result<bool, Error> {
+        self.renew_session().await?;
+        files::is_visible(&self.session, xid).await
+    }
+
+    /// The bytes of a file as they are now.
+    pub async fn read_file(
+        &mut self,
+        form: &BoundForm,
+        file: &BoundAttachment,
+        whose: &Whose,
+    ) -> Result<FileFound, Error> {
+        self.renew_session().await?;
+        files::read(&self.session, form, file, whose).await
     }
 
     /// The forms that are bound to a table: none where it is not mapped, several where they share it.

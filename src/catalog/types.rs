@@ -59,6 +59,18 @@ impl Types {
         self.resolve(oid, 0)
     }
 
+    /// The type that an oid's domain is of, or the oid itself where it is none.
+    pub(super) fn base_of(&self, oid: u32) -> u32 {
+        let mut oid = oid;
+        for _ in 0..=DEPTH_MAX {
+            match self.described.get(&oid) {
+                Some(Shape::Domain(base)) => oid = *base,
+                _ => break,
+            }
+        }
+        oid
+    }
+
     /// What the values of an oid's type mean in conditions. One that nobody learned, or that is gone, is text.
     pub(super) fn kind_of(&self, oid: u32) -> Kind {
         let mut oid = oid;

@@ -2,12 +2,15 @@
 //!
 //! `make golden` writes it down.
 
+use super::arsys::Arsys;
 use super::{FORMATS, Format, Identity, itrp, trial};
+use crate::attachment::{self, BoundAttachment, Enclosed, Enclosure, File, Place};
 use crate::change::{OldRow, Row};
 use crate::delivery::{Body, DeliveryId, DeliveryNumber};
 use crate::event::{Circumstances, Detail, FormEvent, Transaction, Verb};
-use crate::form::{BoundForm, ItrpFields, Lane, sample};
+use crate::form::{BoundField, BoundForm, ItrpFields, Lane, sample};
 use crate::lsn::{Lsn, Position};
+use crate::secret::Secret;
 use crate::value::{Kind, Selection, Type};
 use crate::webhook::{self, Account, BodyChoices, Listening, Selections, Webhook, WebhookId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -186,6 +189,58 @@ fn body(format: &dyn Format, name: &str, event: &FormEvent) -> Option<Body> {
     Some(Body { head: head.into(), tail: tail.into(), content_type: String::new() })
 }
 
+/// What AR System's format says of a create whose entry has a file, and one that is not to be had: of a message with parts the
+/// JSON, and the message with links.
+fn with_files() -> [(&'static str, Body); 2] {
+    let mut event = event(Verb::Create, OldRow::Absent, Some(old()), None);
+    let mut form = (*event.form).clone();
+    let column = form.fields.len();
+    let names = ["Attachment1", "Scan"];
+    for (number, name) in names.into_iter().enumerate() {
+        let field = form.fields[0].clone();
+        form.fields.push(BoundField { name: name.into(), column: column + number, ..field });
+        form.attachments.push(BoundAttachment {
+            field: column + number,
+            name: None,
+            media_type: None,
+            size: None,
+            place: Place::LargeObject,
+            bytes_max: 10 << 20,
+        });
+    }
+    event.form = Arc::new(form);
+    let file = File {
+        name: "sample.png".into(),
+        media_type: "image/png".into(),
+        bytes: bytes::Bytes::from_static(b"\x89PNG\r\n\x1a\n"),
+        hash: attachment::hash(b"\x89PNG\r\n\x1a\n"),
+        href: Some("https://desk.example/attachments?form=HPD%3AHelp+Desk&signature=3vTqXc".into()),
+    };
+    let gone = "it cannot be read: large object 77 does not exist";
+    Arc::make_mut(&mut event.circumstances).enclosed = Enclosed {
+        files: vec![(column, Enclosure::File(file)), (column + 1, Enclosure::Missing(gone.into()))],
+        boundary: "610911fdd8305740819713c17abfa49988".into(),
+    };
+    let usual = webhook("arsys");
+    let body = |webhook: Webhook| {
+        let (mut head, mut tail) = (Vec::new(), Vec::new());
+        Arsys.head(&webhook, &identity(), &event, &mut head);
+        Arsys.tail(&webhook, &event, &mut tail);
+        let content_type = Arsys.content_type(&webhook, &event).into_owned();
+        let body = Body { head: head.into(), tail: tail.into(), content_type };
+        match body.entry_part() {
+            Some([head, tail]) => Body { head, tail, ..body },
+            None => body,
+        }
+    };
+    let signed = Webhook { signing_secrets: vec![Secret::from("whsec_")], ..usual.clone() };
+    let choices = BodyChoices { attachments_as_references: true, ..usual.body };
+    [
+        ("create-with-files", body(signed)),
+        ("create-with-references", body(Webhook { body: choices, ..usual })),
+    ]
+}
+
 fn identity() -> Identity {
     let number = DeliveryNumber { webhook: WebhookId(7), sequence: 12 };
     Identity { id: DeliveryId([0xAB; 16]), number }
@@ -206,6 +261,9 @@ fn files() -> BTreeMap<PathBuf, Vec<u8>> {
         }
         let webhook = webhook(format.name());
         add(format.name(), "test", trial::body(&webhook, Some(&form()), &identity(), COMMITTED_AT_US));
+    }
+    for (name, body) in with_files() {
+        add("arsys", name, body);
     }
     let callback = "https://walhook.example/v1/webhooks/7/verify?code=3vTqXc&expires_at=1795428071";
     add("itrp", "webhook.verify", itrp::verification(&webhook("itrp"), callback));

@@ -11,6 +11,7 @@ mod fields;
 #[cfg(test)]
 mod golden;
 mod itrp;
+mod multipart;
 mod native;
 pub mod rows;
 mod told;
@@ -99,6 +100,17 @@ pub trait Format: Sync {
         false
     }
 
+    /// The numbers of the form's fields that are files and go with such an event.
+    fn files(&self, webhook: &Webhook, event: &FormEvent) -> Vec<usize> {
+        let _ = (webhook, event);
+        Vec::new()
+    }
+
+    /// Whether it has files at all, and sends them in different ways to webhooks with and without signature.
+    fn has_files(&self) -> bool {
+        false
+    }
+
     /// What a body of such an event tells of its rows; none where it cannot be read back.
     fn told(&self, verb: Verb, body: &[u8]) -> Option<Told> {
         let _ = (verb, body);
@@ -122,4 +134,12 @@ pub fn shares_tail(one: &Webhook, other: &Webhook) -> bool {
         && one.payload_fields == other.payload_fields
         && one.custom_json == other.custom_json
         && one.body == other.body
+        && sends_files_alike(one, other)
+}
+
+/// Whether two webhooks of one format get files in the same way, if they get any.
+fn sends_files_alike(one: &Webhook, other: &Webhook) -> bool {
+    let is_alike = one.policy.is_some() == other.policy.is_some()
+        && one.signing_secrets.is_empty() == other.signing_secrets.is_empty();
+    is_alike || !find(one.format).is_some_and(Format::has_files)
 }

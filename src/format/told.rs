@@ -1,5 +1,6 @@
 //! Bodies read back: what they tell of an event's rows.
 
+use super::multipart;
 use crate::event::Verb;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -78,7 +79,7 @@ struct Arsys {
 
 /// What an `arsys` body tells: values after the change, of a delete nothing.
 pub(super) fn arsys(body: &[u8]) -> Option<Told> {
-    let arsys: Arsys = serde_json::from_slice(body).ok()?;
+    let arsys: Arsys = serde_json::from_slice(multipart::entry(body)).ok()?;
     Some(Told { new: arsys.entry_details, old: None })
 }
 

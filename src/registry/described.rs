@@ -61,10 +61,12 @@ fn body(choices: BodyChoices) -> Option<Value> {
         Selections::Both => Some("both"),
     };
     let skips = choices.skip_empty_updates.then_some(true);
+    let references = choices.attachments_as_references.then_some(true);
     let keys = [
         ("record_id", record_id.map(Value::from)),
         ("selections", selections.map(Value::from)),
         ("skip_empty_updates", skips.map(Value::from)),
+        ("attachments_as_references", references.map(Value::from)),
     ];
     let told: Map<String, Value> =
         keys.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();

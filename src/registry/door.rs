@@ -143,6 +143,11 @@ impl Door {
         Self { address: Arc::new(address), application_name, session: Arc::new(Mutex::new(None)) }
     }
 
+    /// The database it leads to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// All rows by number, with an exported snapshot as of it; none if there is no table.
     pub async fn all(&self, snapshot: Option<&str>) -> Result<Option<Vec<Row>>, Error> {
         // a session of its own, for a snapshot is set for a transaction

@@ -303,6 +303,9 @@ fn capture(observation: &Observation) {
             let form = form.as_deref();
             tracing::error!(%position, form, reason, "a row change could not be read and was put aside");
         }
+        Observation::AttachmentMissing { form, entry_id, field, reason } => {
+            tracing::warn!(form, entry_id, field, reason, "an attachment could not be sent with its event");
+        }
         Observation::Truncated { form } => {
             tracing::warn!(form, "the table was truncated: there are no delete events for its rows");
         }

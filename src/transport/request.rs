@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const WEBHOOK_SIGNATURE_ENTRY: HeaderName = HeaderName::from_static("webhook-signature-entry");
 const WALHOOK_SEQUENCE: HeaderName = HeaderName::from_static("walhook-sequence");
 const WALHOOK_ATTEMPT: HeaderName = HeaderName::from_static("walhook-attempt");
 const WALHOOK_REPLAY: HeaderName = HeaderName::from_static("walhook-replay");
@@ -32,6 +33,9 @@ pub(super) fn headers_of(claim: &Claim, body: &Body, signer: &Signer, now_us: i6
     headers.insert(WEBHOOK_TIMESTAMP, timestamp.into());
     if let Some(signature) = signer.sign(claim.id, timestamp, body) {
         headers.insert(WEBHOOK_SIGNATURE, signature);
+    }
+    if let Some(signature) = signer.sign_entry(claim.id, timestamp, body) {
+        headers.insert(WEBHOOK_SIGNATURE_ENTRY, signature);
     }
     headers.insert(WALHOOK_SEQUENCE, claim.number.sequence.into());
     headers.insert(WALHOOK_ATTEMPT, claim.attempt.into());
@@ -68,6 +72,9 @@ pub(super) fn shown_headers_of(claim: &Claim, is_signed: bool, now_us: i64) -> H
     let mut headers = headers_of(claim, &claim.body, &Signer::default(), now_us);
     if is_signed {
         headers.insert(WEBHOOK_SIGNATURE, HeaderValue::from_static(MASK));
+        if claim.body.entry_part().is_some() {
+            headers.insert(WEBHOOK_SIGNATURE_ENTRY, HeaderValue::from_static(MASK));
+        }
     }
     headers
 }

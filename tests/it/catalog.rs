@@ -722,6 +722,7 @@ fn form(table: &str) -> Form {
         entries: None,
         supplied: vec![],
         deleted: None,
+        attachments: walhook::attachment::Attachments::default(),
         parts: vec![],
         dialect: Arc::default(),
     }

@@ -608,6 +608,7 @@ fn form(table: &str) -> Form {
         entries: None,
         supplied: vec![],
         deleted: None,
+        attachments: walhook::attachment::Attachments::default(),
         parts: vec![],
         dialect: Arc::default(),
     }

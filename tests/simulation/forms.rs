@@ -67,6 +67,7 @@ fn bound(table: usize, form: &Arc<Form>, times: usize, rules: &[LaneRule]) -> Bo
         parts: vec![],
         entries: None,
         deleted: None,
+        attachments: vec![],
     }
 }
 
@@ -214,6 +215,19 @@ impl Bindings for Tables {
         _: usize,
     ) -> Result<catalog::Found, catalog::Error> {
         Ok(catalog::Found::Rows(Vec::new()))
+    }
+
+    async fn is_visible(&mut self, _: u32) -> Result<bool, catalog::Error> {
+        Ok(true)
+    }
+
+    async fn read_file(
+        &mut self,
+        _: Arc<BoundForm>,
+        _: walhook::attachment::BoundAttachment,
+        _: catalog::Whose,
+    ) -> Result<catalog::FileFound, catalog::Error> {
+        Ok(catalog::FileFound::Nothing)
     }
 
     fn forms_of(&self, relation: RelationId) -> &[Arc<BoundForm>] {

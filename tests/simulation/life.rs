@@ -322,6 +322,8 @@ fn settings(config: &Config, registered: &Registered) -> capture::Settings {
             batch_bytes_max: 20_000,
         },
         latest: walhook::catalog::Latest::default(),
+        references: None,
+        clock: walhook::clock::Clock::system(),
     }
 }
 

@@ -51,6 +51,8 @@ fn capture(what: What, webhook: Option<Webhook>, prepared: u64, times: u64) {
         adopt_slot: false,
         bounds: Bounds::default(),
         latest: walhook::catalog::Latest::default(),
+        references: None,
+        clock: walhook::clock::Clock::system(),
     };
     with_queue(|queue| async move {
         let end = CancellationToken::new();

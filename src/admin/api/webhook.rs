@@ -51,7 +51,7 @@ pub(super) struct WebhookBody {
     #[schema(nullable = false, value_type = Option<Object>, example = json!({"marks": ["sync"]}))]
     exclude: Option<Value>,
     /// How its bodies are written, where the format leaves a choice: `record_id` (`create`, `always`, `never`), `selections`
-    /// (`stored`, `label`, `both`), `skip_empty_updates`.
+    /// (`stored`, `label`, `both`), `skip_empty_updates`, `attachments_as_references`.
     #[schema(nullable = false, value_type = Option<Object>, example = json!({"selections": "label"}))]
     body: Option<Value>,
     /// What only one product's API knows of it, by product; kept for that one, without effect.

@@ -175,7 +175,7 @@ impl Words for ArSystem {
         authentication.retain(|name, _| name == "type" || SETTINGS.contains(&name.as_str()));
         let scheme = authentication.get("type").and_then(Value::as_str).unwrap_or("NO_AUTH").to_uppercase();
         authentication.insert("type".into(), scheme.into());
-        let reference = get(native, &["product", "arsys", "send_attachment_as_reference"]);
+        let reference = get(native, &["body", "attachments_as_references"]);
         let mut shown = Map::from_iter([
             ("form_name".to_owned(), form),
             ("condition".to_owned(), or(get(native, &["condition"]), "".into())),
@@ -217,7 +217,7 @@ impl Words for ArSystem {
             "callback" => put_callback(&self.show(native)["callback"], value, native)?,
             "send_attachment_as_reference" => {
                 flag(field, value)?;
-                set(native, &["product", "arsys", field], value.clone());
+                set(native, &["body", "attachments_as_references"], value.clone());
             }
             "custom_json" => set(native, &["custom_json"], custom_json(value)?),
             "enabled" | "send_unchanged_fields" => {

@@ -33,14 +33,16 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path, time_z
     if is_exposed && !allow_insecure {
         refuse_insecure(reader, table, table.says("tls"), !(users.is_empty() && tokens.is_empty()));
     }
-    let itrp = itrp(reader, &table.table("itrp").cloned().unwrap_or_default(), time_zone);
+    let url = site_url(reader, table);
+    let mut itrp = itrp(reader, &table.table("itrp").cloned().unwrap_or_default(), time_zone);
+    itrp.url = itrp.url.or_else(|| url.clone());
     let accounts = Accounts {
         users: users.into_iter().flatten().collect(),
         tokens: tokens.into_iter().flatten().collect(),
     };
     let listen = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let site = match &itrp.url {
+    let site = match url.as_ref().or(itrp.url.as_ref()) {
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => format!("{scheme}://{listen}"),
     };
@@ -48,19 +50,13 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table, folder: &Path, time_z
         listen,
         allow_insecure,
         access: Arc::new(Access { accounts, tls }),
-        settings: Arc::new(Settings { site, itrp }),
+        settings: Arc::new(Settings { site, url, itrp }),
     }
 }
 
 fn itrp(reader: &mut Reader<'_>, table: &Table, time_zone: TimeZone) -> ItrpSettings {
     let status = table.whole("create_status").and_then(|status| u16::try_from(*status).ok());
-    let url = table.text("url").and_then(|text| Url::parse(text).ok());
-    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
-    if url.is_none() && table.says("url") {
-        let remedy = "write it as \"https://desk.example:8640\"".to_owned();
-        let message = "this is no address of a site";
-        reader.refuse(table.place("url"), &join(&table.path, "url"), message, remedy);
-    }
+    let url = site_url(reader, table);
     ItrpSettings {
         account: table.text("account").cloned(),
         create_status: status.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::OK),
@@ -68,6 +64,18 @@ fn itrp(reader: &mut Reader<'_>, table: &Table, time_zone: TimeZone) -> ItrpSett
         verification: table.flag("verification") == Some(&true),
         time_zone,
     }
+}
+
+/// `url`: how others reach this site.
+fn site_url(reader: &mut Reader<'_>, table: &Table) -> Option<Url> {
+    let url = table.text("url").and_then(|text| Url::parse(text).ok());
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    if url.is_none() && table.says("url") {
+        let remedy = "write it as \"https://desk.example:8640\"".to_owned();
+        let message = "this is no address of a site";
+        reader.refuse(table.place("url"), &join(&table.path, "url"), message, remedy);
+    }
+    url
 }
 
 fn refuse_insecure(reader: &mut Reader<'_>, table: &Table, has_tls: bool, has_accounts: bool) {

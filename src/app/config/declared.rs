@@ -88,6 +88,12 @@ static CAPTURE: &[Key] = &[
         r#""16MiB""#,
         "Larger values are left out of payloads and named in `unavailable_fields`.",
     ),
+    Key::default(
+        "attachments_bytes_max",
+        Kind::Size,
+        r#""32MiB""#,
+        "How much all attachments of one message may have together; those beyond it are named in `attachments_missing`.",
+    ),
 ];
 
 static DISPATCH: &[Key] = &[
@@ -141,6 +147,12 @@ static ADMIN: &[Key] = &[
         Kind::Flag,
         "false",
         "Whether `listen` may be an address that others can reach although `tls` or accounts are missing.",
+    ),
+    Key::optional(
+        "url",
+        Kind::Text,
+        "How others reach walhook, for links in messages: \"https://desk.example:8640\"; absent, by the address of \
+         `listen`.",
     ),
     Key::optional(
         "tls",
@@ -320,6 +332,11 @@ pub(super) static FORM: &[Key] = &[
         Kind::Tables(EXTENSION),
         "Fields that stand in another table, which has one row for an entry.",
     ),
+    Key::optional(
+        "attachments",
+        Kind::Map(&Kind::TextOrTable(ATTACHMENT)),
+        "Fields that are files, each with the column of the file's name: format \"arsys\" sends them as parts of their own.",
+    ),
     Key::default(
         "emitted",
         Kind::List(&Kind::Text),
@@ -348,6 +365,30 @@ static FIELD: &[Key] = &[
         "kind",
         Kind::Word(Words { known: || field::MEANINGS.iter().map(|(word, _)| *word).collect(), later: &[] }),
         "What its values mean in conditions, where the column's type does not say it.",
+    ),
+];
+
+static ATTACHMENT: &[Key] = &[
+    Key::optional("name", Kind::Text, "The column of the file's name; absent, it is called like the field."),
+    Key::optional("type", Kind::Text, "The column of its media type; absent, application/octet-stream."),
+    Key::optional(
+        "size",
+        Kind::Text,
+        "The column of its size in bytes: of a file that is read later than the change, what tells that it is another one \
+         by then.",
+    ),
+    Key::default("bytes_max", Kind::Size, r#""10MiB""#, "Larger ones are not sent."),
+    Key::optional(
+        "table",
+        Kind::Text,
+        "The table that has the bytes, one row for an entry, where the field's value is the file's name: AR System's \
+         B<form>C<field>.",
+    ),
+    Key::optional("key", Kind::Text, "The column of that table that has the entry id."),
+    Key::optional(
+        "column",
+        Kind::Text,
+        "The column of that table that has the bytes; they may be compressed (zlib).",
     ),
 ];
 
@@ -703,6 +744,12 @@ static BODY: &[Key] = &[
         Kind::Flag,
         "false",
         "Whether an update that would bring no field is not sent.",
+    ),
+    Key::default(
+        "attachments_as_references",
+        Kind::Flag,
+        "false",
+        "Whether attachments are sent as links to walhook, good for 7 days, and not as parts of the message.",
     ),
 ];
 

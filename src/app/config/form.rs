@@ -2,7 +2,8 @@
 
 use super::reader::{Reader, join};
 use super::table::{Table, Value};
-use super::{children, condition, field, happening, supplements};
+use super::{attachments, children, condition, field, happening, supplements};
+use crate::attachment::Attachments;
 use crate::form::{Deleted, Fold, Form, ItrpFields, OldValues, Part};
 use crate::qualification::Dialect;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: &Table, dialect: &Arc<Dialect>
         form.happenings.children = children.verbs;
         form.referred_by = children.referred_by;
         let supplements = supplements::read(reader, table, &mut form, &mut read_form);
+        form.attachments = attachments::read(reader, file, table, &form);
         let place = if table.says("name") { table.place("name") } else { table.place("table") };
         if let Some(first) = seen.insert(form.name.clone(), place.clone()) {
             let message = format!("two forms are named {:?}", form.name);
@@ -86,6 +88,7 @@ fn form(
         parts: parts_of_fields(reader, table),
         supplied: Vec::new(),
         deleted: deleted(table),
+        attachments: Attachments::default(),
         dialect: Arc::clone(dialect),
     };
     hidden_stays_hidden(reader, table, &form);
@@ -146,7 +149,7 @@ fn relation(reader: &mut Reader<'_>, table: &Table) -> Option<(Option<String>, S
     }
 }
 
-fn parts(text: &str) -> Option<Vec<String>> {
+pub(super) fn parts(text: &str) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut rest = text;
     loop {

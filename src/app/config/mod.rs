@@ -5,6 +5,7 @@
 //! problem, so that all of them are told at once.
 
 mod admin;
+mod attachments;
 mod authentication;
 mod callback;
 mod children;
@@ -138,6 +139,8 @@ pub struct Capture {
     pub staging_bytes_max: u64,
     /// Larger values are left out of payloads; the forms have it.
     pub value_bytes_max: u64,
+    /// How much all attachments of one message may have together, in bytes.
+    pub attachments_bytes_max: u64,
 }
 
 /// `[dispatch]`. Its `timeout`, `schedule` and `proxy` are in the webhooks already.
@@ -271,6 +274,7 @@ impl Config {
             capture: Capture {
                 staging_bytes_max: capture.size("staging_bytes_max").copied().unwrap_or_default(),
                 value_bytes_max: capture.size("value_bytes_max").copied().unwrap_or_default(),
+                attachments_bytes_max: capture.size("attachments_bytes_max").copied().unwrap_or_default(),
             },
             dispatch,
             admin,

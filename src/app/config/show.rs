@@ -3,6 +3,7 @@
 use super::field::MEANINGS;
 use super::{Admin, Config, Secrets, write_duration, write_size};
 use crate::admin::accounts::Role;
+use crate::attachment::{Attachment, Elsewhere};
 use crate::belonging::{self, Belonging, On};
 use crate::form::{Field, Fold, Form, OldValues};
 use crate::happening::Happenings;
@@ -34,6 +35,7 @@ pub fn show(config: &Config) -> String {
     out.header("[capture]");
     out.key("staging_bytes_max", size(config.capture.staging_bytes_max));
     out.key("value_bytes_max", size(config.capture.value_bytes_max));
+    out.key("attachments_bytes_max", size(config.capture.attachments_bytes_max));
     out.header("[dispatch]");
     out.key("in_flight_max", config.dispatch.in_flight_max.to_string());
     out.key("timeout", duration(config.dispatch.timeout));
@@ -107,6 +109,7 @@ impl Toml {
     fn admin(&mut self, admin: &Admin) {
         self.key("listen", text(&admin.listen.to_string()));
         self.key("allow_insecure", admin.allow_insecure.to_string());
+        self.maybe("url", admin.settings.url.as_ref().map(|url| text(url.as_str())));
         self.maybe(
             "tls",
             admin.access.tls.as_ref().map(|Files { certificate, key }| {
@@ -206,6 +209,12 @@ impl Toml {
         }
         for field in &form.fields {
             self.key(&text(&field.name), self::field(field));
+        }
+        if !form.attachments.each.is_empty() {
+            let _ = writeln!(self.0, "[forms.attachments]");
+        }
+        for attachment in &form.attachments.each {
+            self.key(&text(&attachment.field), self::attachment(attachment));
         }
     }
 
@@ -365,12 +374,14 @@ impl Toml {
                 self.key(&format!("exclude.{key}"), list(names.iter().cloned()));
             }
         }
-        let BodyChoices { record_id, selections, skip_empty_updates } = webhook.body;
+        let BodyChoices { record_id, selections, skip_empty_updates, attachments_as_references } =
+            webhook.body;
         let word = super::webhook::RECORD_ID.iter().find(|(_, which)| *which == record_id);
         self.maybe("body.record_id", word.map(|(word, _)| text(word)));
         let word = super::webhook::SELECTIONS.iter().find(|(_, how)| *how == selections);
         self.maybe("body.selections", word.map(|(word, _)| text(word)));
         self.key("body.skip_empty_updates", skip_empty_updates.to_string());
+        self.key("body.attachments_as_references", attachments_as_references.to_string());
         self.key("enabled", webhook.enabled.to_string());
         self.key("format", text(webhook.format));
         let sending = &webhook.sending;
@@ -416,6 +427,21 @@ fn field(field: &Field) -> String {
     let kind = MEANINGS.iter().find(|(_, meaning)| Some(*meaning) == field.meaning);
     settings.extend(kind.map(|(word, _)| format!("kind = {}", text(word))));
     if settings.len() == 1 { text(&field.column) } else { format!("{{ {} }}", settings.join(", ")) }
+}
+
+fn attachment(attachment: &Attachment) -> String {
+    let Attachment { field: _, name, media_type, size, elsewhere, bytes_max } = attachment;
+    let mut settings = vec![format!("bytes_max = {}", self::size(*bytes_max))];
+    for (key, column) in [("name", name), ("type", media_type), ("size", size)] {
+        settings.extend(column.as_ref().map(|column| format!("{key} = {}", text(column))));
+    }
+    if let Some(Elsewhere { schema, table, key, column }) = elsewhere {
+        let parts: Vec<_> = schema.iter().chain([table]).map(|part| relation(part)).collect();
+        for (name, value) in [("table", &parts.join(".")), ("key", key), ("column", column)] {
+            settings.push(format!("{name} = {}", text(value)));
+        }
+    }
+    format!("{{ {} }}", settings.join(", "))
 }
 
 /// The names of headers are shown, every value is masked.

@@ -140,6 +140,7 @@ fn body(table: &Table) -> BodyChoices {
         record_id: record_id.map_or(RecordIdWith::Usual, |(_, which)| *which),
         selections: selections.map_or(Selections::Stored, |(_, how)| *how),
         skip_empty_updates: table.flag("skip_empty_updates") == Some(&true),
+        attachments_as_references: table.flag("attachments_as_references") == Some(&true),
     }
 }
 

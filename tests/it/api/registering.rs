@@ -67,7 +67,7 @@ async fn everything_that_a_webhook_can_have_is_registered_and_shown() {
             "retention": "1d",
             "backlog_bytes_max": 1000,
             "webhook_policy": 1,
-            "product": { "arsys": { "send_attachment_as_reference": true } },
+            "product": { "arsys": { "of a later version": true } },
         })
     };
     for (authentication, secrets) in [

@@ -161,6 +161,7 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
             entries: None,
             supplied: vec![],
             deleted: None,
+            attachments: walhook::attachment::Attachments::default(),
             parts: vec![],
             dialect: Arc::new(dialect),
         }),
@@ -183,6 +184,7 @@ pub(super) fn form(name: &str, fields: Vec<(String, Option<u64>, Kind)>, dialect
         parts: vec![],
         entries: None,
         deleted: None,
+        attachments: vec![],
     }
 }
 

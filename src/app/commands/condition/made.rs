@@ -44,6 +44,7 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         entries: None,
         supplied: Vec::new(),
         deleted: None,
+        attachments: crate::attachment::Attachments::default(),
         parts: Vec::new(),
         dialect,
     };
@@ -77,6 +78,7 @@ pub fn form(name: &str, fields: Vec<MadeField>, dialect: Arc<Dialect>) -> BoundF
         parts: Vec::new(),
         entries: None,
         deleted: None,
+        attachments: vec![],
     }
 }
 

@@ -31,7 +31,9 @@ pub struct Facts {
     pub form_tables: Vec<Named>,
     /// The tables whose rows are looked up where the log has not told of them.
     pub looked_up: BTreeSet<Oid>,
-    /// All tables that are mapped or published.
+    /// The tables that have the bytes of attachments, with the number of the form and the field of each.
+    pub file_tables: Vec<(usize, String, Named)>,
+    /// All tables that are mapped or published, or have bytes of attachments.
     pub tables: BTreeMap<Oid, Table>,
     /// The registration table, if there is one.
     pub registration: Option<RegistrationTable>,
@@ -324,10 +326,13 @@ impl Facts {
             tables: published.iter().filter(|table| table.publication == names[number]).cloned().collect(),
         });
 
-        let form_tables = resolve(session, needs).await?;
+        let forms = needs.forms.iter().map(|form| (form.schema.as_deref(), form.table.as_str()));
+        let form_tables = resolve(session, forms.collect()).await?;
+        let file_tables = file_tables(session, needs).await?;
         let looked_up = needs.forms.iter().zip(&form_tables).filter(|(form, _)| form.is_looked_up());
         let looked_up = looked_up.filter_map(|(_, named)| named.oid()).collect();
         let mut oids: Vec<Oid> = form_tables.iter().filter_map(Named::oid).collect();
+        oids.extend(file_tables.iter().filter_map(|(_, _, named)| named.oid()));
         oids.extend(published.iter().map(|table| table.oid));
         let registration_sql = include_str!("../../sql/doctor/registration.sql");
         let registration: Option<RegistrationTable> =
@@ -352,6 +357,7 @@ impl Facts {
             publications,
             form_tables,
             looked_up,
+            file_tables,
             tables: tables.into_iter().map(|table| (table.oid, table)).collect(),
             registration,
             registrar_quoted,
@@ -369,15 +375,43 @@ impl Facts {
         self.looked_up.iter().filter_map(|oid| self.tables.get(oid))
     }
 
+    /// The tables that have the bytes of attachments, each once.
+    pub fn files(&self) -> impl Iterator<Item = &Table> {
+        let oids: BTreeSet<Oid> = self.file_tables.iter().filter_map(|(_, _, named)| named.oid()).collect();
+        oids.into_iter().filter_map(|oid| self.tables.get(&oid))
+    }
+
     /// The tables of all forms.
     pub fn mapped(&self) -> impl Iterator<Item = &Table> {
         self.form_tables.iter().filter_map(Named::oid).filter_map(|oid| self.tables.get(&oid))
     }
 }
 
-async fn resolve(session: &tokio_postgres::Client, needs: &Needs) -> Result<Vec<Named>, Error> {
-    let schemas: Vec<Option<&str>> = needs.forms.iter().map(|form| form.schema.as_deref()).collect();
-    let tables: Vec<&str> = needs.forms.iter().map(|form| form.table.as_str()).collect();
+/// What the tables are called that have the bytes of attachments. Without a schema it is that of the form.
+async fn file_tables(
+    session: &tokio_postgres::Client,
+    needs: &Needs,
+) -> Result<Vec<(usize, String, Named)>, Error> {
+    let (mut places, mut names) = (Vec::new(), Vec::new());
+    for (number, form) in needs.forms.iter().enumerate() {
+        for attachment in &form.attachments.each {
+            if let Some(elsewhere) = &attachment.elsewhere {
+                places.push((number, attachment.field.clone()));
+                let schema = elsewhere.schema.as_deref().or(form.schema.as_deref());
+                names.push((schema, elsewhere.table.as_str()));
+            }
+        }
+    }
+    let named = resolve(session, names).await?;
+    Ok(places.into_iter().zip(named).map(|((form, field), named)| (form, field, named)).collect())
+}
+
+/// What names of tables mean, each with its schema where that is said.
+async fn resolve(
+    session: &tokio_postgres::Client,
+    names: Vec<(Option<&str>, &str)>,
+) -> Result<Vec<Named>, Error> {
+    let (schemas, tables): (Vec<Option<&str>>, Vec<&str>) = names.into_iter().unzip();
     let rows = session
         .query(include_str!("../../sql/doctor/resolve.sql"), &[&schemas, &tables])
         .await

@@ -47,6 +47,7 @@ pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Ve
     }
     let Some(table) = facts.table_of(number) else { return };
     let before = findings.len();
+    files(facts, number, &object, findings);
     if let Some(root) = &table.partition_of {
         let what = format!(
             "{} is a partition of {root}: rows that move to other partitions look deleted, and where the root is \
@@ -68,6 +69,25 @@ pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Ve
             object,
             format!("{} gives old and new values", table.quoted),
         ));
+    }
+}
+
+/// The tables that have the bytes of attachments have to be there.
+fn files(facts: &Facts, number: usize, object: &str, findings: &mut Vec<Finding>) {
+    let lost = facts
+        .file_tables
+        .iter()
+        .filter(|(form, _, named)| *form == number && matches!(named, Named::Nothing | Named::Several(_)));
+    for (_, field, named) in lost {
+        let what = match named {
+            Named::Several(schemas) => {
+                format!("there is such a table in several schemas: {}", schemas.join(", "))
+            }
+            Named::Table(_) | Named::Nothing => "there is no such table".to_owned(),
+        };
+        let mend = Mend::Key(format!("[forms.attachments] {field:?}: its table, as \"schema.table\""));
+        let what = format!("the table with the bytes of attachment {field:?}: {what}");
+        findings.push(Finding::new(Severity::Error, object, what).mended_by(mend));
     }
 }
 

@@ -135,7 +135,7 @@ pub(super) fn grants(facts: &Facts) -> Vec<Step> {
         });
     }
     let mut schemas = BTreeSet::new();
-    for table in facts.mapped() {
+    for table in facts.mapped().chain(facts.files()) {
         if table.role_sees_schema || !schemas.insert(&table.schema) {
             continue;
         }
@@ -156,16 +156,20 @@ pub(super) fn grants(facts: &Facts) -> Vec<Step> {
         });
     }
     // where it cannot be published nothing comes that could refer to it
-    for table in facts.looked_up().filter(|table| !table.role_reads && table.unpublishable().is_none()) {
+    let looked_up = facts.looked_up().filter(|table| table.unpublishable().is_none());
+    let looked_up = looked_up.map(|table| {
+        let why = "where the log has not told of a row that others refer to, it is looked up there";
+        (table, why, "look up rows of", " that others refer to")
+    });
+    let files =
+        facts.files().map(|table| (table, "the bytes of attachments are there", "read attachments in", ""));
+    for (table, why, what, which) in looked_up.chain(files).filter(|(table, ..)| !table.role_reads) {
         let values = [("table", table.quoted.as_str()), ("role", &facts.role_quoted)];
         steps.push(Step {
             object: object.clone(),
-            lack: format!(
-                "may not read {}: where the log has not told of a row that others refer to, it is looked up there",
-                table.quoted
-            ),
+            lack: format!("may not read {}: {why}", table.quoted),
             severity: Severity::Error,
-            purpose: format!("let the role look up rows of {} that others refer to", table.quoted),
+            purpose: format!("let the role {what} {}{which}", table.quoted),
             sql: fill(GRANT_SELECT, &values),
             cost: Some("it can read all rows of that table then".into()),
             alters_table: false,

@@ -82,9 +82,15 @@ fn revocations(facts: &Facts, everything: bool) -> Vec<Step> {
     let granted_by_setup = |grant: &&super::facts::Grant| {
         grant.on == format!("database {}", facts.server.database_quoted) && grant.privilege == "connect"
             || grant.privilege == "usage"
-                && facts.mapped().any(|table| grant.on == format!("schema {}", table.schema_quoted))
+                && facts
+                    .mapped()
+                    .chain(facts.files())
+                    .any(|table| grant.on == format!("schema {}", table.schema_quoted))
             || grant.privilege == "select"
-                && facts.looked_up().any(|table| grant.on == format!("table {}", table.quoted))
+                && facts
+                    .looked_up()
+                    .chain(facts.files())
+                    .any(|table| grant.on == format!("table {}", table.quoted))
     };
     facts
         .grants

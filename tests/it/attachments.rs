@@ -522,6 +522,41 @@ fn hmac_key() -> aws_lc_rs::hmac::Key {
 
 // R-AR-71
 #[tokio::test(flavor = "multi_thread")]
+async fn setup_lets_the_role_read_tables_of_files_and_teardown_takes_that_back() {
+    let site = Site::new(SCHEMA).await;
+    site.session().await.batch_execute("create role reader login replication").await.unwrap();
+    let url = site.cluster.url("postgres");
+    site.configure_source(&url.replace("postgres@", "reader@"), FORMS);
+    let (_, said) = site.run(&["check"]);
+    assert!(
+        said.contains("may not read public.b123c536870920: the bytes of attachments are there"),
+        "{said}"
+    );
+    let as_administrator = |command| site.run(&[command, "--apply", "--database-url", &url]);
+    let readable = async || {
+        let all = "select relname::text from pg_class where relname like '%123%' and relkind = 'r'
+            and has_table_privilege('reader', oid, 'select') order by 1";
+        let rows = site.session().await.query(all, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    let (code, said) = as_administrator("setup");
+    assert_eq!(
+        (code, readable().await),
+        (0, ["b123", "b123c536870920", "t123"].map(Into::into).into()),
+        "{said}"
+    );
+    let (code, said) = as_administrator("teardown");
+    assert_eq!((code, readable().await), (0, vec![]), "{said}");
+    site.configure(&FORMS.replace("table = \"b123c", "table = \"no"));
+    let (_, said) = site.run(&["check"]);
+    assert!(
+        said.contains("the table with the bytes of attachment \"Photo\": there is no such table"),
+        "{said}"
+    );
+}
+
+// R-AR-71
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_file_is_refused_at_the_start() {
     let site = Site::new(SCHEMA).await;
     let check = async |attachment: &str, wanted: &str| {

@@ -117,8 +117,8 @@ pub trait Bindings: Send {
         rows_max: usize,
     ) -> impl Future<Output = Result<Found, catalog::Error>> + Send;
 
-    /// Whether sessions see what a transaction has done, see [`Catalog::is_visible`].
-    fn is_visible(&mut self, xid: u32) -> impl Future<Output = Result<bool, catalog::Error>> + Send;
+    /// Whether sessions see what transactions have done, see [`Catalog::are_visible`].
+    fn are_visible(&mut self, xids: Vec<u32>) -> impl Future<Output = Result<bool, catalog::Error>> + Send;
 
     /// The bytes of a file as they are now, see [`Catalog::read_file`].
     fn read_file(
@@ -231,8 +231,8 @@ impl Bindings for Catalog {
         self.look_up(&form, &by, &values, rows_max).await
     }
 
-    async fn is_visible(&mut self, xid: u32) -> Result<bool, catalog::Error> {
-        self.is_visible(xid).await
+    async fn are_visible(&mut self, xids: Vec<u32>) -> Result<bool, catalog::Error> {
+        self.are_visible(&xids).await
     }
 
     async fn read_file(

@@ -16,17 +16,9 @@ use crate::reference::Reference;
 use crate::source::Source;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// How much of a hash a boundary has, in bytes: with two digits each it is as long as AR System's.
 const BOUNDARY_BYTES: usize = 17;
-
-/// How long a transaction that the log has told of may take to be seen by sessions. Meanwhile the stream stands still.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
-
-/// The longest pause between two looks.
-const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 impl<S: Source, B: Bindings> Capture<'_, S, B>
 where
@@ -87,7 +79,7 @@ where
         if said.is_some_and(|size| size > file.bytes_max) {
             return Ok(Err(too_large(file.bytes_max)));
         }
-        if !self.is_visible(xid).await? {
+        if !self.sees(xid).await? {
             return Ok(Err("its transaction is in the log, and no session sees it yet".to_owned()));
         }
         Ok(match self.forms.read_file(form, file, whose).await? {
@@ -96,24 +88,6 @@ where
             FileFound::Nothing => Err("it is gone".to_owned()),
             FileFound::Refused(reason) => Err(format!("it cannot be read: {reason}")),
         })
-    }
-
-    /// Waits until sessions see what a transaction has done: its commit is in the log a moment before. Who reads in that moment
-    /// reads what was there before it.
-    async fn is_visible(&mut self, xid: u32) -> Result<bool, Error> {
-        let deadline = Instant::now() + VISIBLE_WITHIN;
-        let mut pause = Duration::from_millis(1);
-        while self.visible != Some(xid) {
-            if self.forms.is_visible(xid).await? {
-                self.visible = Some(xid);
-            } else if Instant::now() >= deadline {
-                return Ok(false);
-            } else {
-                sleep(pause).await;
-                pause = (2 * pause).min(PAUSE_MAX);
-            }
-        }
-        Ok(true)
     }
 
     fn described(&self, event: &FormEvent, file: &BoundAttachment, row: &Row, bytes: Vec<u8>) -> File {

@@ -97,9 +97,9 @@ impl<'q, B: Bindings> Forms<'q, B> {
         Ok(self.catalog.look_up(Arc::clone(form), by.to_vec(), values.to_vec(), rows_max).await?)
     }
 
-    /// Whether sessions see what a transaction has done.
-    pub(super) async fn is_visible(&mut self, xid: u32) -> Result<bool, Error> {
-        Ok(self.catalog.is_visible(xid).await?)
+    /// Whether sessions see what transactions have done.
+    pub(super) async fn are_visible(&mut self, xids: &[u32]) -> Result<bool, Error> {
+        Ok(self.catalog.are_visible(xids.to_vec()).await?)
     }
 
     /// The bytes of a file as they are now.

@@ -27,6 +27,7 @@ mod parents;
 mod registry;
 mod release;
 mod rules;
+mod sight;
 mod start;
 mod subscriptions;
 mod supplied;
@@ -59,6 +60,7 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use known::Known;
 use registry::{Registrations, Said};
+use sight::Sight;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,8 +116,8 @@ struct Capture<'q, S, B> {
     handed_over: Progress,
     handed_over_at: Instant,
     under_way: FuturesOrdered<Answer<'q, Option<Durable>>>,
-    /// A transaction that sessions see, the last that was asked for.
-    visible: Option<u32>,
+    /// Which transactions sessions see.
+    sight: Sight,
     /// What makes links to files.
     references: Option<References>,
     clock: Clock,
@@ -287,7 +289,7 @@ where
 
     async fn take_change(&mut self, relation: RelationId, change: RowChange) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let ordinal = open.count();
+        let (ordinal, xid) = (open.count(), open.facts.xid);
         if self.registrations.is_of(relation) {
             match self.registrations.said(change) {
                 Ok(said) => open.registrations.extend(said),
@@ -305,6 +307,9 @@ where
         }
         let is_asked = |form: &&Arc<BoundForm>| form.belonging.is_some() || form.form.has_others();
         let asked: Vec<_> = self.forms.of(relation).iter().filter(is_asked).cloned().collect();
+        if !asked.is_empty() {
+            self.sight.note(xid);
+        }
         for form in &asked {
             // rare, and large: apart
             self.take_belonging(ordinal, form, &change).boxed().await?;

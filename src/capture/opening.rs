@@ -162,7 +162,7 @@ pub async fn run_on<D: Database>(
         handed_over: stream.progress,
         handed_over_at: Instant::now(),
         under_way: FuturesOrdered::new(),
-        visible: None,
+        sight: super::sight::Sight::default(),
         references: settings.references.clone(),
         clock: settings.clock.clone(),
         shutdown: shutdown.clone(),

@@ -147,10 +147,14 @@ where
             return Ok(row);
         }
         let table = format!("{}.{}", form.relation.schema, form.relation.name);
+        let is_seen = self.sees_all().await.map_err(End::Trouble)?;
         match self.forms.look_up(form, by, values, 1).await.map_err(End::Trouble)? {
             Found::Rows(mut rows) => match rows.pop() {
                 Some(row) => {
-                    self.known.put(reference, &row);
+                    // one from before what the log has told is for this once
+                    if is_seen {
+                        self.known.put(reference, &row);
+                    }
                     Ok(row)
                 }
                 None => Err(End::Lost(format!("table {table} has no row {}", values.join("|")))),

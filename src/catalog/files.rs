@@ -81,26 +81,6 @@ pub(super) async fn read(
     })
 }
 
-/// Whether sessions see what a transaction has done. The log tells of a commit a moment before they do, and where the server
-/// waits for standbys, longer.
-pub(super) async fn is_visible(session: &Session, xid: u32) -> Result<bool, Error> {
-    const WHAT: &str = "snapshot";
-    // of the numbers with these 32 bits, the one that is nearest to the snapshot's end
-    let statement = format!(
-        "select pg_catalog.pg_visible_in_snapshot(
-             (m + ({xid} - m % 4294967296 + 6442450944) % 4294967296 - 2147483648)::text::xid8, s)
-         from (select s, pg_catalog.pg_snapshot_xmax(s)::text::bigint as m
-             from pg_catalog.pg_current_snapshot() as s) as now"
-    );
-    let answer = tokio::time::timeout(ANSWER_TIME_MAX, session.simple_query(&statement)).await;
-    let messages = answer.map_err(|_| Error::Silent { what: WHAT })?;
-    let messages = messages.map_err(|source| Error::Query { what: WHAT, source })?;
-    Ok(messages.iter().any(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
-        _ => false,
-    }))
-}
-
 /// Whether an error is of the server as a whole, and another try may do: it has no room, goes down, or was told to stop.
 fn is_of_server(code: &str) -> bool {
     ["08", "40", "53", "57", "58"].contains(&&code[..code.len().min(2)])

@@ -20,6 +20,7 @@ mod latest;
 mod look_up;
 mod reader;
 mod rules;
+mod sight;
 mod status;
 mod supplied;
 mod table;
@@ -178,10 +179,10 @@ impl Catalog {
         look_up::look_up(&self.session, form, by, values, rows_max).await
     }
 
-    /// Whether sessions see what a transaction has done.
-    pub async fn is_visible(&mut self, xid: u32) -> Result<bool, Error> {
+    /// Whether sessions see what all of these transactions have done.
+    pub async fn are_visible(&mut self, xids: &[u32]) -> Result<bool, Error> {
         self.renew_session().await?;
-        files::is_visible(&self.session, xid).await
+        sight::are_visible(&self.session, xids).await
     }
 
     /// The bytes of a file as they are now.

@@ -7,7 +7,6 @@ use crate::running::{Running, Site};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use std::time::Duration;
 use walhook::attachment::hex;
 
 const SCHEMA: &str = "
@@ -249,34 +248,14 @@ async fn a_large_object_is_read_as_it_is_and_told_of_if_it_is_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_not_read_before_its_transaction_is_seen() {
     let play = Play::start("HPD:Help Desk", "").await;
-    let (writer, session) = (play.site.session().await, play.site.session().await);
-    one_by_one(
-        &session,
-        &["alter system set synchronous_standby_names = 'nobody'", "select pg_reload_conf()"],
-    )
-    .await;
-    // the server takes that over when it comes to it
-    let probe = play.site.session().await;
-    let commits = || probe.batch_execute("insert into t123 select md5(random()::text)");
-    while tokio::time::timeout(Duration::from_millis(300), commits()).await.is_ok() {}
+    let writer = play.site.session().await;
+    let released = play.site.hold_commits().await;
     let written = async {
         writer
             .batch_execute(
                 "insert into incident values ('1', 'a', null, null, null, lo_from_bytea(0, 'seen'))",
             )
             .await
-    };
-    let released = async {
-        let waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
-        while session.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) < 2 {
-            // another session waits: there is nothing to wait on
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        // so long, walhook has read it in vain
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(play.receiver.requests().is_empty(), "{:?}", play.receiver.requests());
-        one_by_one(&session, &["alter system reset synchronous_standby_names", "select pg_reload_conf()"])
-            .await;
     };
     let (written, ()) = tokio::join!(written, released);
     written.unwrap();

@@ -38,6 +38,33 @@ impl Site {
         connect(&address, "application").await.unwrap()
     }
 
+    /// From now on a commit is in the log and no session sees it: the server waits for a standby that never comes. The future
+    /// waits until one commit does, leaves walhook half a second to read it in vain, and ends that.
+    pub(crate) async fn hold_commits(&self) -> impl Future<Output = ()> {
+        let (session, probe) = (self.session().await, self.session().await);
+        let set = |setting: &str| [format!("alter system {setting}"), "select pg_reload_conf()".to_owned()];
+        probe.batch_execute("create table if not exists held_commit ()").await.unwrap();
+        for statement in set("set synchronous_standby_names = 'nobody'") {
+            session.batch_execute(&statement).await.unwrap();
+        }
+        // the server takes that over when it comes to it
+        let commit = || probe.batch_execute("insert into held_commit default values");
+        while tokio::time::timeout(Duration::from_millis(300), commit()).await.is_ok() {}
+        let waiting = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
+        let reset = set("reset synchronous_standby_names");
+        async move {
+            // the other one is ours
+            while session.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            for statement in reset {
+                session.batch_execute(&statement).await.unwrap();
+            }
+            drop(probe);
+        }
+    }
+
     /// The configuration: source and admin, then what the test says.
     pub(crate) fn configure(&self, rest: &str) {
         self.configure_source(&self.cluster.url("postgres"), rest);

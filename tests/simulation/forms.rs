@@ -217,7 +217,7 @@ impl Bindings for Tables {
         Ok(catalog::Found::Rows(Vec::new()))
     }
 
-    async fn is_visible(&mut self, _: u32) -> Result<bool, catalog::Error> {
+    async fn are_visible(&mut self, _: Vec<u32>) -> Result<bool, catalog::Error> {
         Ok(true)
     }
 

@@ -201,8 +201,9 @@ where
         let mut held = vec![Held::default(); supplement.fields.len()];
         let Some(belonging) = &table.belonging else { return Ok(held) };
         let (by, wanted) = referring(table, belonging, values);
+        let is_seen = self.sees_all().await?;
         match self.forms.look_up(table, &by, &wanted, ROWS_MAX).await? {
-            Found::Rows(rows) => {
+            Found::Rows(rows) if is_seen => {
                 for row in rows {
                     let Ok(Some((_, fields))) = read(table, belonging, supplement, Some(&row), false) else {
                         continue;
@@ -215,8 +216,8 @@ where
                 }
                 self.keep_held(table, values, &held);
             }
-            // nobody may look: nothing is known
-            Found::Refused(_) => {
+            // nobody may look, or it is from before what the log has told: nothing is known
+            Found::Rows(_) | Found::Refused(_) => {
                 for held in &mut held {
                     held.value = Value::Unknown;
                 }

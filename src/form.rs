@@ -65,11 +65,12 @@ pub struct Form {
 }
 
 impl Form {
-    /// Whether there are events of its entries that their own rows do not tell, or not alone.
+    /// Whether there are events of its entries that their own rows do not tell, or not alone: a merge may name another entry.
     pub fn has_others(&self) -> bool {
         !self.happenings.children.is_empty()
             || !self.happenings.emitted.is_empty()
             || !self.supplied.is_empty()
+            || self.happenings.merges.references.is_some()
     }
 
     /// Whether rows of its table are looked up in the database where the log has not told of them: entries of which others

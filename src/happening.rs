@@ -49,6 +49,8 @@ pub struct Merges {
     pub markers: Vec<String>,
     /// The column that says into which entry this one was merged.
     pub target: Option<String>,
+    /// The column of the form's table that the target's values stand in; none means that they are entry ids.
+    pub references: Option<String>,
 }
 
 impl Happenings {
@@ -77,6 +79,8 @@ pub struct BoundHappenings {
     pub markers: Vec<usize>,
     /// The column of the entry that this one was merged into.
     pub target: Option<usize>,
+    /// The column that the target's values stand in, if they are no entry ids.
+    pub references: Option<usize>,
     /// The column of who changed the row.
     pub actor: Option<usize>,
     /// The column of that person's name.

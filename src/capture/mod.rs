@@ -22,6 +22,7 @@ mod index;
 mod kept;
 mod known;
 mod marks;
+mod merged;
 mod opening;
 mod parents;
 mod registry;
@@ -477,6 +478,9 @@ where
                     // rare, and large: apart
                     self.enclose(event).boxed().await?;
                     file_bytes += event.circumstances.enclosed.bytes();
+                }
+                if event.circumstances.merged_into.is_some() {
+                    self.name_target(event).boxed().await?;
                 }
                 let met = self.subscriptions.meet(event);
                 if let Some(event) = met.event {

@@ -179,7 +179,9 @@ where
 /// The lists of columns by which rows of other tables refer to a form, beside its key.
 fn references_to(form: &BoundForm) -> Vec<Vec<usize>> {
     let columns = |names: &Vec<String>| columns_of(form, names);
-    form.form.referred_by.iter().filter_map(columns).chain([form.entry_id.clone()]).collect()
+    let by_merges = form.happenings.references.map(|column| vec![column]);
+    let lists = form.form.referred_by.iter().filter_map(columns);
+    lists.chain([form.entry_id.clone()]).chain(by_merges).collect()
 }
 
 pub(super) fn columns_of(form: &BoundForm, names: &[String]) -> Option<Vec<usize>> {

@@ -149,6 +149,7 @@ fn happenings(bound: &BoundForm, places: &Places<'_>) -> BoundHappenings {
         rules: Vec::new(),
         markers: merges.markers.iter().filter_map(marker).collect(),
         target: column(&merges.target),
+        references: column(&merges.references),
         actor: column(actor),
         actor_name: column(actor_name),
     }

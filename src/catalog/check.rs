@@ -93,7 +93,9 @@ fn columns_of_happenings(form: &Form) -> impl Iterator<Item = (Key, &str)> {
         !form.fields.iter().any(|field| field.name == *name)
             && !form.supplied.iter().any(|field| field.name == *name)
     };
-    let target = happenings.merges.target.iter().map(|name| (Key::MergeTarget, name.as_str()));
+    let merges = &happenings.merges;
+    let target = merges.target.iter().map(|name| (Key::MergeTarget, name.as_str()));
+    let references = merges.references.iter().map(|name| (Key::MergeReferences, name.as_str()));
     let actor = happenings.actor.iter().chain(&happenings.actor_name).map(|name| (Key::Actor, name.as_str()));
     let belonging = form.belonging.iter().flat_map(|belonging| {
         let (by, supplement) = match &belonging.role {
@@ -109,7 +111,7 @@ fn columns_of_happenings(form: &Form) -> impl Iterator<Item = (Key, &str)> {
     });
     let parent = belonging.chain(form.referred_by.iter().flatten()).map(|name| (Key::Parent, name.as_str()));
     let of_fields = transitions.chain(markers).chain(deleted).chain(attachments).filter(is_column);
-    of_fields.chain(target).chain(actor).chain(parent)
+    of_fields.chain(target).chain(references).chain(actor).chain(parent)
 }
 
 /// A table's columns as a form may name them: by their name, or by the one that they had when it was bound.

@@ -23,6 +23,8 @@ pub enum Key {
     MergeMarker,
     /// `merge.target`.
     MergeTarget,
+    /// `merge.references`.
+    MergeReferences,
     /// `deleted`.
     Deleted,
     /// `attachments`.
@@ -45,6 +47,7 @@ impl fmt::Display for Key {
             Self::Transitions => "transitions",
             Self::MergeMarker => "merge.marker",
             Self::MergeTarget => "merge.target",
+            Self::MergeReferences => "merge.references",
             Self::Deleted => "deleted",
             Self::Attachments => "attachments",
             Self::Actor => "actor",

@@ -270,3 +270,44 @@ async fn a_webhook_does_not_hear_of_those_it_excludes() {
     );
     assert_eq!(walhook.stop(), 0);
 }
+
+/// The column refers to the other entry by its key, and entries are known by their numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_names_its_target_by_its_entry_id() {
+    let schema = "create table ticket (id int primary key, number text not null, merged_into int);
+        alter table ticket replica identity full; insert into ticket values (1, 'T-1')";
+    let (site, receiver) = (Site::new(schema).await, Receiver::start().await);
+    let form = r#"
+[[forms]]
+name = "Ticket"
+table = "ticket"
+entry_id = "number"
+merge = { marker = "merged_into", target = "merged_into", references = "id" }
+"#;
+    let webhook = format!(
+        "[[webhooks]]\nname = \"all\"\nevents = [\"ticket.merge\"]\ncallback.url = \"{}\"\n",
+        receiver.url()
+    );
+    site.configure(&format!("{form}{webhook}"));
+    let walhook = site.start().await;
+    one_by_one(
+        &site.session().await,
+        &[
+            "insert into ticket values (2, 'T-2', 1)",
+            // as it is at the end of the transaction
+            "begin; insert into ticket values (3, 'T-3', null), (4, 'T-4', 3); update ticket set number = 'T-33' where id = 3; commit",
+            "update ticket set merged_into = 4 where id = 2",
+            "update ticket set merged_into = 99 where id = 2",
+        ],
+    )
+    .await;
+    arrived(&receiver, 4).await;
+    let told: Vec<_> = bodies(&receiver, "all")
+        .iter()
+        .map(|body| (body["entry_id"].clone(), body["merged_into"].clone()))
+        .collect();
+    let expected =
+        [("T-2", json!("T-1")), ("T-4", json!("T-33")), ("T-2", json!("T-4")), ("T-2", Value::Null)];
+    assert_eq!(told, expected.map(|(entry, target)| (json!(entry), target)));
+    assert_eq!(walhook.stop(), 0);
+}

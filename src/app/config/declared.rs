@@ -420,6 +420,11 @@ static MERGE: &[Key] = &[
         "A field, or several, whose change marks a merge: to anything but NULL and false.",
     ),
     Key::optional("target", Kind::Text, "The column that says into which entry this one was merged."),
+    Key::optional(
+        "references",
+        Kind::Text,
+        "The column of this table that the target's values stand in; absent, they are entry ids.",
+    ),
 ];
 
 static RULE: &[Key] = &[

@@ -44,6 +44,7 @@ fn merges(form: &Table) -> Merges {
         delete_insert: merge.flag("delete_insert").copied(),
         markers: merge.strings("marker"),
         target: merge.text("target").cloned(),
+        references: merge.text("references").cloned(),
     }
 }
 

@@ -324,6 +324,7 @@ impl Toml {
         }
         self.maybe("merge.delete_insert", merges.delete_insert.map(|flag| flag.to_string()));
         self.maybe("merge.target", merges.target.as_deref().map(text));
+        self.maybe("merge.references", merges.references.as_deref().map(text));
         self.maybe("actor.column", actor.as_deref().map(text));
         self.maybe("actor.name", actor_name.as_deref().map(text));
         if !emitted.is_empty() {

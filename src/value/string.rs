@@ -51,7 +51,18 @@ fn first_to_escape(bytes: &[u8]) -> Option<usize> {
         }
         at += 8;
     }
-    words.remainder().iter().position(|&byte| needs_escape(byte)).map(|within| at + within)
+    let rest = words.remainder();
+    // what is left is looked at as one word too, with bytes before it that are known to be plain
+    let is_plain = if let Some(&last) = bytes.last_chunk() {
+        rest.is_empty() || !has_to_escape(u64::from_ne_bytes(last))
+    } else if let (Some(&first), Some(&last)) = (rest.first_chunk(), rest.last_chunk()) {
+        let halves = [u32::from_ne_bytes(first), u32::from_ne_bytes(last)].map(u64::from);
+        !has_to_escape(halves[0] << 32 | halves[1])
+    } else {
+        false
+    };
+    let within = || rest.iter().position(|&byte| needs_escape(byte));
+    if is_plain { None } else { within().map(|within| at + within) }
 }
 
 fn needs_escape(byte: u8) -> bool {

@@ -13,5 +13,6 @@ select jsonb_build_object(
     -- pg_settings leaves out what a role may not see, where current_setting would fail
     'slot_wal_keep_mb', (select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'),
     'idle_slot_timeout_s', (select setting::bigint from pg_settings where name = 'idle_replication_slot_timeout'),
+    'synchronous_standby_names', current_setting('synchronous_standby_names'),
     'output_plugin_libraries', (select setting from pg_settings where name = 'output_plugin_libraries')
 )

@@ -3,7 +3,7 @@
 use super::facts::{Facts, Role, Server, Slot};
 use super::finding::{Finding, Mend, Report, Severity};
 use super::names::fill;
-use super::{Needs, forms, publications, registration, setup};
+use super::{Needs, forms, publications, registration, setup, standbys};
 use std::collections::BTreeSet;
 
 const ALTER_SYSTEM: &str = include_str!("../../sql/mend/alter_system.sql");
@@ -19,6 +19,7 @@ const RETAINED_BYTES_NOTABLE: i64 = 1 << 30;
 pub fn check(facts: &Facts, needs: &Needs) -> Report {
     let mut findings = Vec::new();
     server(&facts.server, &mut findings);
+    findings.extend(standbys::judge(&facts.server.synchronous_standby_names));
     plugin_libraries(&facts.server, needs, &mut findings);
     room(facts, &mut findings);
     role(facts, &mut findings);

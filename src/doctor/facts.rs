@@ -90,6 +90,8 @@ pub struct Server {
     pub slot_wal_keep_mb: Option<i64>,
     /// `idle_replication_slot_timeout` in seconds (18 and later); 0 means no limit.
     pub idle_slot_timeout_s: Option<i64>,
+    /// `synchronous_standby_names`: for whom commits wait.
+    pub synchronous_standby_names: String,
     /// `output_plugin_libraries`, where the server has that setting.
     pub output_plugin_libraries: Option<String>,
 }

@@ -21,6 +21,7 @@ pub mod plan;
 mod publications;
 pub mod registration;
 pub mod setup;
+mod standbys;
 pub mod standing;
 pub mod teardown;
 pub mod wanted;

@@ -61,6 +61,26 @@ async fn a_limit_of_kept_wal_is_a_note_and_so_is_none() {
     House::find(&house.check().await, "max_slot_wal_keep_size", "is 102400 MB");
 }
 
+/// Whoever streams is a standby to the server: with such a list the application's commits wait for walhook.
+#[tokio::test]
+async fn commits_that_wait_for_walhook_are_a_warning() {
+    let house = House::ready(&["incident"]).await;
+    house.sql("alter system set synchronous_standby_names = 'ANY 1 (*)'").await;
+    house.sql("select pg_reload_conf()").await;
+    let found = async {
+        loop {
+            let report = house.check().await;
+            let finding = report.findings.into_iter().find(|one| one.object == "synchronous_standby_names");
+            if let Some(finding) = finding {
+                break finding;
+            }
+        }
+    };
+    let finding = tokio::time::timeout(Duration::from_secs(20), found).await.unwrap();
+    assert_eq!(finding.severity, Severity::Warning);
+    assert!(finding.what.contains("means walhook too"), "{}", finding.what);
+}
+
 #[tokio::test]
 async fn a_limit_of_idle_slots_is_a_warning() {
     let house = House::ready(&["incident"]).await;

@@ -90,7 +90,7 @@ pub(super) async fn run(parts: Parts) -> Result<(), Failure> {
         jitter: rand::random,
     };
     let registrar = Registrar {
-        door: Door::new(config.source.address().map_err(Failure::of)?, capture::APPLICATION_NAME),
+        door: Door::new(config.source.address().map_err(Failure::of)?, postgres::APPLICATION_NAME),
         interpreter: interpreter.subscribe(),
         keys: keys.subscribe(),
         registered: registered.clone(),

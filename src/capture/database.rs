@@ -6,14 +6,11 @@ use crate::catalog::{self, BindingStatus, Catalog, Fault, FileFound, Found, Whos
 use crate::change::{Relation, RelationId};
 use crate::form::{BindingRecord, BoundForm, Form};
 use crate::lsn::Lsn;
-use crate::postgres::Address;
+use crate::postgres::{APPLICATION_NAME, Address};
 use crate::registry::{self, Door, Row};
 use crate::source::{self, Control, CreatedSlot, SlotState, Source, Stream, SystemIdentity, TimelineSwitch};
 use std::future::Future;
 use std::sync::Arc;
-
-/// What the server shows of our sessions.
-pub const APPLICATION_NAME: &str = "walhook";
 
 /// A source database.
 pub trait Database: Sync {

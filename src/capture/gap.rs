@@ -1,12 +1,12 @@
 //! Going on behind a gap: what an operator accepts, recorded exactly.
 
 use super::continuity::Continuity;
-use super::database::APPLICATION_NAME;
 use super::opening::{look, publications};
 use super::start::{Start, decide};
 use super::{Error, Settings};
 use crate::delivery::{AcceptedGap, StreamRecord};
 use crate::lsn::{Lsn, Progress};
+use crate::postgres::APPLICATION_NAME;
 use crate::queue::Queue;
 use crate::source::{self, Control, Message, Source as _};
 use std::time::Duration;

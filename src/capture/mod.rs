@@ -35,7 +35,7 @@ mod supplied;
 mod told;
 mod transaction;
 
-pub use database::{APPLICATION_NAME, Bindings, Database, Server};
+pub use database::{Bindings, Database, Server};
 pub use error::Error;
 pub use gap::{Accepted, accept_gap};
 pub use index::{Index, Scratch, Verdict};

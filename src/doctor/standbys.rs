@@ -2,7 +2,7 @@
 //! goes by the name of the session alone (`SyncRepGetStandbyPriority` in its source).
 
 use super::finding::{Finding, Mend, Severity};
-use crate::capture::APPLICATION_NAME;
+use crate::postgres::APPLICATION_NAME;
 
 /// Judges `synchronous_standby_names`.
 pub(super) fn judge(names: &str) -> Option<Finding> {

@@ -26,3 +26,6 @@ pub use error::{Error, ServerError};
 pub use session::{Session, connect};
 pub use settings::SETTINGS;
 pub(crate) use settings::major_version;
+
+/// What the server shows of our sessions.
+pub const APPLICATION_NAME: &str = "walhook";

@@ -5,13 +5,13 @@ use crate::app::config::{Config, Secrets};
 use crate::app::failure::{Exit, Failure};
 use crate::app::keys::{self, Absent};
 use crate::app::supervise::with_causes;
-use crate::capture;
 use crate::doctor::endpoints::{self, Endpoint};
 use crate::doctor::facts::Facts;
 use crate::doctor::{
     Finding, Mend, Report, Severity, certificate, check, conditions, registration, standing, wanted,
 };
 use crate::observe::Observers;
+use crate::postgres;
 use crate::registry::{Door, Row};
 use crate::remedy::Remediable as _;
 use jiff::Timestamp;
@@ -119,7 +119,7 @@ async fn of_queue(context: &Context, config: &Config) -> Vec<Finding> {
 /// What stands in the registration table; nothing where there is none, or the database does not answer.
 async fn registered(config: &Config) -> Vec<Row> {
     let Ok(address) = config.source.address() else { return Vec::new() };
-    let rows = Door::new(address, capture::APPLICATION_NAME).all(None).await;
+    let rows = Door::new(address, postgres::APPLICATION_NAME).all(None).await;
     rows.ok().flatten().unwrap_or_default()
 }
 

@@ -8,12 +8,12 @@ use crate::app::failure::{Exit, Failure};
 use crate::app::keys::{self, Absent};
 use crate::app::run::transport;
 use crate::app::tester::tester;
-use crate::capture;
 use crate::catalog::{Description, Latest};
 use crate::clock::Clock;
 use crate::delivery::Outcome;
 use crate::dispatch::HttpCourier;
 use crate::observe::Observers;
+use crate::postgres;
 use crate::registry::{self, Door, Fault, Interpreter, Refusal, Registered, Registrar, Row};
 use crate::remedy::Remediable as _;
 use crate::transport::Trust;
@@ -33,7 +33,7 @@ pub(super) fn registrar(config: &Config) -> Result<Registrar, Failure> {
     let keys = keys::load(&config.secrets, Absent::Refuse, &Observers::default()).map_err(Failure::of)?;
     let interpreter: Arc<dyn Interpreter> = Arc::new(Registrations::by(config, &keys));
     Ok(Registrar {
-        door: Door::new(config.source.address().map_err(Failure::of)?, capture::APPLICATION_NAME),
+        door: Door::new(config.source.address().map_err(Failure::of)?, postgres::APPLICATION_NAME),
         interpreter: watch::channel(interpreter).1,
         keys: watch::channel(keys).1,
         registered: Registered::default(),

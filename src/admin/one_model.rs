@@ -136,7 +136,12 @@ fn further() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
         choices("retention", json!(["1d"])),
         choices("signature", json!([{ "secret": [MASK, MASK] }])),
         choices("of a later version", json!([{ "deep": [{ "a": null }] }])),
-        choices("body.attachments_as_references", json!([true, false])),
+        choices(
+            "body",
+            json!([{ "attachments_as_references": true },
+            { "record_id": "always", "selections": "both", "skip_empty_updates": true }]),
+        ),
+        choices("exclude", json!([{ "origins": ["etl"] }, { "actors": ["sync"], "marks": ["nightly"] }])),
         choices("product.arsys.later", json!([{ "a": 1 }])),
         choices("product.itrp.source", json!(["import", "Ämter"])),
         choices("product.itrp.sourceID", json!(["17", "4711"])),

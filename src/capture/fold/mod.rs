@@ -274,4 +274,6 @@ pub(super) fn in_columns_of(row: &Row, from: &Relation, to: &Relation) -> Row {
 }
 
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests;

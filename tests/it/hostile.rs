@@ -329,3 +329,45 @@ async fn a_column_whose_name_is_no_text_is_refused_before_anything_runs() {
     let (code, said) = site.run(&["setup", "--apply"]);
     assert_eq!(code, 0, "{said}");
 }
+
+/// While it runs, such a name is made readable, and nobody waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_gets_such_a_name_while_it_runs_holds_nobody_up() {
+    let (site, receiver) = (
+        Site::new("create database ascii encoding 'SQL_ASCII' template template0 locale 'C'").await,
+        Receiver::start().await,
+    );
+    let session = session_in(&site, "ascii").await;
+    session.batch_execute("set client_encoding = 'SQL_ASCII'").await.unwrap();
+    let schema = "create table note (id int primary key, title text);
+        create table other (id int primary key, title text);";
+    session.batch_execute(schema).await.unwrap();
+    let config = with_receiver(
+        "[[forms]]\ntable = \"note\"\n[[forms]]\ntable = \"other\"\nWEBHOOK\nname = \"all\"\n\
+         events = [\"note.create\", \"other.create\"]\n",
+        &receiver,
+    );
+    site.configure_source(&site.cluster.url("ascii"), &config);
+    let walhook = site.start().await;
+    one_by_one(
+        &session,
+        &[
+            "insert into note values (1, 'good')",
+            "do $$ begin execute E'alter table note rename title to \"gr\\366sse\"'; end $$",
+            "insert into note values (2, 'good')",
+            "insert into other values (2, 'good')",
+            "do $$ begin execute E'alter table note rename \"gr\\366sse\" to title'; end $$",
+            "insert into note values (3, 'good')",
+            "insert into other values (3, 'good')",
+        ],
+    )
+    .await;
+    arrived(&receiver, 5).await;
+    assert_eq!(told(&receiver, "all"), ["create 1", "create 2", "create 2", "create 3", "create 3"]);
+    let names = |body: &Value| body["entry"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let heard = bodies(&receiver, "all");
+    assert_eq!(names(&heard[1]), ["gr\u{fffd}sse", "id"]);
+    assert_eq!(names(&heard[4]), ["id", "title"]);
+    assert_eq!(reasons(&site), Vec::<String>::new());
+    assert_eq!(walhook.stop(), 0);
+}

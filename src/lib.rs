@@ -22,7 +22,7 @@
 //! | layer | what | where |
 //! |---|---|---|
 //! | app | command line, configuration, wiring, supervision | [`app`] |
-//! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`demo`] |
+//! | tasks | one loop each; no SQL, no wire formats | [`capture`], [`dispatch`], [`upkeep`], [`admin`], [`doctor`], [`init`], [`demo`] |
 //! | edges | one outside thing each; no edge knows another | [`source`], [`catalog`], [`registry`], [`queue`], [`format`](mod@format), [`auth`], [`transport`], [`report`] |
 //! | ground | what several edges stand on | [`postgres`], [`tls`], [`sealing`], [`reference`](mod@reference), [`jws`], [`clock`], [`failpoint`] |
 //! | words | pure: no I/O, clock, async or randomness | [`lsn`], [`change`], [`value`], [`form`], [`event`], [`happening`], [`rule`], [`belonging`], [`attachment`], [`qualification`], [`webhook`], [`registration`], [`delivery`], [`header`], [`policy`], [`proxy`], [`retry`], [`remedy`], [`nearby`], [`observe`], [`secret`], [`userinfo`] |
@@ -36,6 +36,7 @@ pub mod capture;
 pub mod demo;
 pub mod dispatch;
 pub mod doctor;
+pub mod init;
 pub mod upkeep;
 
 pub mod auth;

@@ -63,6 +63,8 @@ pub enum Command {
     Run(Run),
     /// Show everything on a throwaway PostgreSQL: a small help desk, live changes, webhooks arriving
     Demo(Demo),
+    /// Read a database's catalogue and write the configuration that it proposes
+    Init(Init),
     /// Look for everything that is wrong, each finding with what mends it
     Check,
     /// Print what the database needs for walhook, or do it
@@ -113,6 +115,29 @@ pub struct Demo {
     /// Use this database instead of a throwaway server; a schema of its own is created and removed there
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+}
+
+/// `init`.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The address of the database, as for psql; by default the PG* variables say it
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Look at this schema alone; can be given several times
+    #[arg(long, value_name = "NAME")]
+    pub schema: Vec<String>,
+    /// Add a webhook that tells this URL of everything
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+    /// Ask nothing, take everything
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the configuration instead of writing it
+    #[arg(long)]
+    pub stdout: bool,
+    /// Overwrite the configuration that is there
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `setup`.

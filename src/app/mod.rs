@@ -75,6 +75,7 @@ fn perform(cli: Cli) -> Result<Exit, Failure> {
             Command::Run(run) => commands::run::perform(&context, &run).await,
             Command::Demo(demo) => commands::demo::perform(&context, &demo).await,
             Command::Check => commands::check::perform(&context).await,
+            Command::Init(init) => commands::init::perform(&context, &init).await,
             Command::Setup(setup) => commands::setup::perform(&context, &setup).await,
             Command::Teardown(teardown) => commands::teardown::perform(&context, &teardown).await,
             Command::Resume(resume) => commands::resume::perform(&context, &resume).await,

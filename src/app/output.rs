@@ -74,6 +74,19 @@ impl Output {
             _ => Err(Failure::no("not done")),
         }
     }
+
+    /// Asks something on the terminal; an empty answer is none.
+    pub fn ask(self, question: &str) -> Result<Option<String>, Failure> {
+        let mut stderr = anstream::stderr();
+        write!(stderr, "{question} ")?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        if io::stdin().lock().read_line(&mut answer)? == 0 {
+            return Err(Failure::no("not done: nobody answers"));
+        }
+        let answer = answer.trim();
+        Ok((!answer.is_empty()).then(|| answer.to_owned()))
+    }
 }
 
 /// The width of the terminal; none where there is none, for then nothing is cut or folded.

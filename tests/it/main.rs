@@ -26,6 +26,7 @@ mod fuzzed;
 mod guarantees;
 mod happenings;
 mod hostile;
+mod init;
 mod mail;
 mod matching;
 mod operations;

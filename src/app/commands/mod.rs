@@ -6,6 +6,7 @@ pub mod config;
 mod database;
 pub mod deliveries;
 pub mod demo;
+pub mod init;
 pub mod key;
 mod listed;
 pub mod password;

@@ -130,7 +130,7 @@ fn is_plain(kind: &Kind) -> bool {
 
 /// Whether an address of a database may hold a password, also where it is not well-formed: every address does but
 /// those of which nothing looks like one.
-pub(super) fn may_hold_password(address: &str) -> bool {
+pub(crate) fn may_hold_password(address: &str) -> bool {
     let Some((_, rest)) = address.split_once("://") else { return address.contains("pass") };
     // what follows a colon is a password unless it is a port
     let port = |text: &str| {

@@ -36,6 +36,7 @@ mod webhook;
 use crate::report::mail::Settings as Mail;
 pub use declared::FILE;
 pub use interpolate::Environment;
+pub(crate) use masking::may_hold_password;
 pub use problem::{Problem, Problems};
 pub use registration::Registrations;
 pub use schema::schema;

@@ -190,7 +190,8 @@ fn model(told: &Told, is_by_origin: bool, before: Option<Values>, acts: &[Act]) 
             (Some([]), Some(value)) => value != "f",
             (Some(values), Some(value)) => values.contains(&value),
         };
-        !is_deleted && !(told.chooses && values[STATUS] == Some("New"))
+        let is_left_out = told.chooses && values[STATUS] == Some("New");
+        !is_deleted && !is_left_out
     };
     let (mut now, mut says_merge) = (before, false);
     let (mut is_touched, mut is_said, mut was_deleted, mut emitted) = (false, false, false, 0);

@@ -1,0 +1,207 @@
+//! A proposal as a configuration file, with comments that say why.
+
+use super::proposal::{ChildProposal, FormProposal, Proposal};
+use std::fmt::Write as _;
+
+/// Selections with more labels have a line for each.
+const LABELS_IN_LINE_MAX: usize = 6;
+
+impl Proposal {
+    /// The file's text. `source` is what follows `[source]`, `url` an endpoint that is to hear of everything.
+    pub fn to_toml(&self, database: &str, source: &str, url: Option<&str>) -> String {
+        let mut text = format!(
+            "# Proposed by `walhook init` from the catalogue of the database {}. Correct what it guessed, then:\n\
+             #\n\
+             #   walhook setup            what the database needs; --apply does it\n\
+             #   walhook check            what is wrong, each with its remedy\n\
+             #   walhook run\n\
+             #\n\
+             # `walhook config example` has every key.\n\n\
+             [source]\n{source}",
+            printed(database)
+        );
+        for form in &self.forms {
+            write_form(&mut text, form);
+        }
+        self.write_webhook(&mut text, url);
+        if !self.left_out.is_empty() {
+            text.push_str("\n# --- no forms ---\n#\n");
+            for left_out in &self.left_out {
+                line(&mut text, &format!("# {} {}.", printed(&left_out.table), printed(&left_out.reason)));
+            }
+        }
+        text
+    }
+
+    fn write_webhook(&self, text: &mut String, url: Option<&str>) {
+        let events: Vec<String> = self.forms.iter().flat_map(FormProposal::events).collect();
+        if events.is_empty() {
+            return;
+        }
+        let mut webhook = String::from("[[webhooks]]\nname = \"everything\"\nevents = [\n");
+        for form in &self.forms {
+            let events: Vec<String> = form.events().iter().map(|event| quoted(event)).collect();
+            line(&mut webhook, &format!("    {},", events.join(", ")));
+        }
+        webhook.push_str("]\n");
+        let _ =
+            writeln!(webhook, "callback.url = {}", quoted(url.unwrap_or("https://receiver.example/hook")));
+        match url {
+            Some(_) => {
+                text.push_str("\n# Hears of everything; take away what nobody needs.\n");
+                text.push_str(&webhook);
+            }
+            None => {
+                text.push_str("\n# Who is to hear of it, and where. Everything, for a start:\n#\n");
+                for one in webhook.lines() {
+                    line(text, &format!("#{one}"));
+                }
+            }
+        }
+    }
+}
+
+fn write_form(text: &mut String, form: &FormProposal) {
+    text.push_str("\n[[forms]]\n");
+    if let Some(comment) = &form.comment {
+        line(text, &format!("# {}", printed(comment)));
+    }
+    let _ = writeln!(text, "table = {}", quoted(&form.table));
+    let table = form.table.rsplit('.').next().unwrap_or(&form.table);
+    if form.name != table {
+        let _ = writeln!(text, "name = {}", quoted(&form.name));
+        let _ = writeln!(text, "noun = {}", quoted(&form.noun));
+    }
+    if let Some(number) = &form.number {
+        line(text, "# Unique too, and perhaps what people call an entry by. It needs old values in the log.");
+        let _ = writeln!(text, "#entry_id = [{}]", quoted(number));
+    }
+    if let Some(column) = &form.deleted {
+        line(text, "# By its name: an entry is deleted where this is set.");
+        let _ = writeln!(text, "deleted = {}", quoted(column));
+    }
+    if let Some(column) = &form.actor {
+        line(text, "# By its name: who changed the row.");
+        let _ = writeln!(text, "actor.column = {}", quoted(column));
+    }
+    if !form.ignore.is_empty() {
+        line(text, "# By their names: an update of these alone is no news.");
+        let _ = writeln!(text, "ignore = {}", list(&form.ignore));
+    }
+    if !form.hidden.is_empty() {
+        line(text, "# By their names: nobody's business.");
+        let _ = writeln!(text, "hidden = {}", list(&form.hidden));
+    }
+    if form.lacks_old_values && (!form.transitions.is_empty() || form.deleted.is_some()) {
+        line(
+            text,
+            "# The log has no old values of this table; what changed, and the words below, need them:",
+        );
+        line(text, &format!("#   walhook setup --replica-identity-full {} --apply", shell(&form.name)));
+    }
+    for field in &form.fields {
+        let name = key(&field.name);
+        let _ = writeln!(text, "[forms.fields.{name}]");
+        line(text, &format!("# Labels from {}; they stay as they are here.", printed(&field.labels_of)));
+        let _ = writeln!(text, "column = {}", quoted(&field.column));
+        let label = |(value, label): &(String, String)| format!("{} = {}", key(value), quoted(label));
+        let labels: Vec<String> = field.labels.iter().map(label).collect();
+        if labels.len() <= LABELS_IN_LINE_MAX {
+            let _ = writeln!(text, "labels = {{ {} }}", labels.join(", "));
+        } else {
+            let _ = writeln!(text, "[forms.fields.{name}.labels]\n{}", labels.join("\n"));
+        }
+    }
+    for transition in &form.transitions {
+        text.push_str("[[forms.transitions]]\n");
+        let _ = writeln!(text, "verb = {}", quoted(&transition.verb));
+        let _ = writeln!(text, "field = {}", quoted(&transition.field));
+        if !transition.values.is_empty() {
+            line(text, &format!("# Any change; or some, by from and to: {}.", list(&transition.values)));
+        }
+    }
+    for child in &form.children {
+        write_child(text, child);
+    }
+}
+
+fn write_child(text: &mut String, child: &ChildProposal) {
+    text.push_str("[[forms.children]]\n");
+    let _ = writeln!(text, "verb = {}", quoted(&child.verb));
+    let _ = writeln!(text, "table = {}", quoted(&child.table));
+    line(text, "# By its foreign key and its name it belongs to the form.");
+    let _ = writeln!(text, "parent = {}", one_or_list(&child.parent));
+    if !child.references.is_empty() {
+        let _ = writeln!(text, "references = {}", one_or_list(&child.references));
+    }
+    if let Some(column) = &child.actor {
+        let _ = writeln!(text, "actor.column = {}", quoted(column));
+    }
+    if !child.hidden.is_empty() {
+        let _ = writeln!(text, "hidden = {}", list(&child.hidden));
+    }
+    for hop in &child.through {
+        text.push_str("[[forms.children.through]]\n");
+        let _ = writeln!(text, "table = {}", quoted(&hop.table));
+        if !hop.key.is_empty() {
+            let _ = writeln!(text, "key = {}", one_or_list(&hop.key));
+        }
+        let _ = writeln!(text, "parent = {}", one_or_list(&hop.parent));
+    }
+}
+
+/// A line, whatever is in it.
+fn line(text: &mut String, line: &str) {
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+/// A text from the catalogue within a comment: one line.
+fn printed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|one| !one.is_control()).collect()
+}
+
+/// A text of TOML. `${` would be a variable.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.replace("${", "$${")).to_string()
+}
+
+/// A key of TOML.
+fn key(name: &str) -> String {
+    let is_bare =
+        !name.is_empty() && name.chars().all(|one| one.is_ascii_alphanumeric() || matches!(one, '_' | '-'));
+    if is_bare { name.to_owned() } else { basic(name) }
+}
+
+/// A text in double quotes: a key cannot have several lines.
+fn basic(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for one in text.chars() {
+        match one {
+            '"' | '\\' => quoted.extend(['\\', one]),
+            one if one.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(one));
+            }
+            one => quoted.push(one),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn list(texts: &[String]) -> String {
+    format!("[{}]", texts.iter().map(|text| basic(&text.replace("${", "$${"))).collect::<Vec<_>>().join(", "))
+}
+
+fn one_or_list(texts: &[String]) -> String {
+    match texts {
+        [text] => quoted(text),
+        texts => list(texts),
+    }
+}
+
+/// A word for a shell.
+fn shell(text: &str) -> String {
+    let is_plain = text.chars().all(|one| one.is_ascii_alphanumeric() || matches!(one, '_' | '-' | '.'));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

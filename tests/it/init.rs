@@ -1,0 +1,161 @@
+//! `walhook init`: what is proposed for a database that nobody has described, and that it works as it stands.
+
+use crate::receiver::{Receiver, Request};
+use crate::registration::{arrived, one_by_one};
+use crate::running::Site;
+use crate::terminal::type_into;
+use serde_json::Value;
+use std::fs;
+
+/// A help desk as applications make them: numbers for states, parts of parts, bookkeeping, secrets.
+const DESK: &str = r#"
+    create table schema_migrations (version text primary key);
+    create type urgency as enum ('low', 'high');
+    create table issue_statuses (id int primary key, name text not null, position int, is_closed boolean);
+    insert into issue_statuses values (1, 'New', 1, false), (2, 'In "Progress"', 2, false), (5, 'Closed', 3, true);
+    create table users (id int primary key, login text not null unique, name text, password_hash text, mail text,
+        last_login timestamptz);
+    create table projects (id int primary key, identifier text not null unique, title text);
+    create table issues (id int primary key, project_id int not null references projects, number text not null unique,
+        status_id int references issue_statuses, urgency urgency, assigned_to_id int references users, title text,
+        author_id int references users, updated_by int references users, updated_at timestamptz, deleted_at timestamptz);
+    create table journals (id int primary key, issue_id int not null references issues on delete cascade,
+        author_id int references users, notes text);
+    create table journal_details (id int primary key, journal_id int not null references journals, field text, old text);
+    create table watchers (issue_id int references issues, user_id int references users, primary key (issue_id, user_id));
+    create table search_log (what text);
+    create unlogged table cache (id int primary key);
+    create view open_issues as select * from issues where status_id <> 5;
+    create materialized view totals as select count(*) from issues;
+    create table measured (id int, at date, primary key (id, at)) partition by range (at);
+    create table measured_2026 partition of measured for values from ('2026-01-01') to ('2027-01-01');
+    create schema crm;
+    create table crm.users (id int primary key, "odd ""name"".x" text);
+    create table crm."order.line" (id int primary key, ordered date);
+    comment on table crm."order.line" is E'lines of\n orders';
+"#;
+
+fn init(site: &Site, more: &[&str]) -> (i32, String) {
+    let url = site.cluster.url("postgres");
+    site.run(&[&["init", "--database-url", &url], more].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_proposed_works_as_it_stands() {
+    let (site, receiver) = (Site::new(DESK).await, Receiver::start().await);
+    let (code, said) = init(&site, &["--yes", "--webhook", &receiver.url()]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("6 forms"), "{said}");
+    let file = fs::read_to_string(site.config()).unwrap();
+    let line = |text: &str| assert!(file.lines().any(|line| line == text), "{text}");
+    for text in [
+        "labels = { 1 = \"New\", 2 = 'In \"Progress\"', 5 = \"Closed\" }",
+        "deleted = \"deleted_at\"",
+        "actor.column = \"updated_by\"",
+        "ignore = [\"updated_at\"]",
+        "hidden = [\"password_hash\"]",
+        "#entry_id = [\"number\"]",
+        "verb = \"status-changed\"",
+        "verb = \"urgency-changed\"",
+        "verb = \"assigned-to-changed\"",
+        "verb = \"journal-added\"",
+        "verb = \"detail-added\"",
+        "actor.column = \"author_id\"",
+        "table = 'crm.\"order.line\"'",
+        "# lines of orders",
+        "name = \"crm.users\"",
+        "table = \"measured\"",
+    ] {
+        line(text);
+    }
+    for (table, reason) in [
+        ("schema_migrations", "framework"),
+        ("issue_statuses", "labels"),
+        ("watchers", "joins issues and users"),
+        ("search_log", "no primary key"),
+        ("cache", "unlogged"),
+        ("open_issues", "view"),
+        ("totals", "materialized view"),
+    ] {
+        let said = file.lines().find(|line| line.starts_with(&format!("# {table} "))).unwrap_or_default();
+        assert!(said.contains(reason), "{table}: {said}");
+    }
+    assert!(!file.contains("measured_2026"), "its root speaks for it");
+
+    // it is enough for everything else
+    let listen = site.base().replace("http://", "");
+    fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
+    let (code, said) = site.run(&["setup", "--apply", "--replica-identity-full", "issues"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = site.run(&["check"]);
+    assert_eq!(code, 0, "{said}");
+    let walhook = site.start().await;
+    one_by_one(
+        &site.session().await,
+        &[
+            "insert into users values (1, 'jane', 'Jane', 'hush', 'jane@example.org', null)",
+            "insert into projects values (1, 'it', 'IT')",
+            "insert into issues values (7, 1, 'I-7', 1, 'low', null, 'printer', 1, 1, now(), null)",
+            "begin; insert into journals values (1, 7, 1, 'on fire'); insert into journal_details values (1, 1, 'a', 'b'); commit",
+            "update issues set status_id = 5, updated_at = now() where id = 7",
+            "update issues set updated_at = now() where id = 7",
+            "update issues set deleted_at = now() where id = 7",
+            "insert into measured values (1, '2026-11-24')",
+        ],
+    )
+    .await;
+    arrived(&receiver, 9).await;
+    let mut bodies: Vec<Value> = receiver.requests().iter().map(Request::json).collect();
+    bodies.sort_by_key(|body| body["sequence"].as_u64());
+    let told: Vec<String> = bodies
+        .iter()
+        .map(|body| format!("{}.{}", body["noun"].as_str().unwrap(), body["event"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "users.create",
+            "projects.create",
+            "issues.create",
+            "issues.journal-added",
+            "issues.detail-added",
+            "issues.update",
+            "issues.status-changed",
+            "issues.delete",
+            "measured.create"
+        ]
+    );
+    assert_eq!(bodies[5]["changed"]["status"]["new"], 5);
+    assert_eq!(bodies[4]["entry_id"], "7");
+    assert!(bodies[0]["entry"].get("password_hash").is_none());
+    assert_eq!(walhook.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_asks_on_a_terminal_and_writes_over_nothing() {
+    let site =
+        Site::new("create table ticket (id int primary key); create table person (id int primary key)").await;
+    let url = site.cluster.url("postgres");
+    let command = site.command(&["init", "--database-url", &url]);
+    let (code, screen) = type_into(command, &["3\n", "2\n", "http://127.0.0.1:9/hook\n"]);
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("numbers from 1 to 2"), "{screen}");
+    let path = site.config();
+    let file = fs::read_to_string(&path).unwrap();
+    assert!(file.contains("table = \"ticket\"") && !file.contains("\"person\""), "{file}");
+    assert!(file.contains("callback.url = \"http://127.0.0.1:9/hook\""), "{file}");
+
+    let (code, said) = init(&site, &["--yes"]);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("is there already") && said.contains("--force"), "{said}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), file);
+    let (code, said) = init(&site, &["--stdout"]);
+    assert!(code == 0 && said.contains("table = \"person\""), "{said}");
+    let (code, said) = init(&site, &["--force", "--json"]);
+    assert_eq!(code, 0, "{said}");
+    let described: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(described["forms"][0]["name"], "person");
+    assert!(fs::read_to_string(&path).unwrap().contains("table = \"person\""));
+    let (code, said) = init(&site, &["--schema", "nowhere", "--force"]);
+    assert!(code == 1 && said.contains("has no tables in nowhere"), "{said}");
+}

@@ -2,6 +2,7 @@
 
 use crate::event::{FormEvent, Verb};
 use crate::form::Lane;
+use crate::keymap::KeyChange;
 use crate::lsn::{Lsn, Position, Progress};
 use crate::registration::RegistrationChange;
 use crate::webhook::WebhookId;
@@ -128,6 +129,8 @@ pub struct Batch {
     /// What became of registrations in its last transaction, in the order in which it was written: they count for what
     /// comes behind the batch. Only in batches with progress.
     pub registrations: Vec<RegistrationChange>,
+    /// What its transactions tell of keys, in the order of the log. In a batch without progress they count at once.
+    pub keys: Vec<KeyChange>,
     /// How far capture has come with this batch. None means that the transaction goes on: the events are
     /// stored but do not count until a batch with progress arrives, and are gone if the process ends before.
     pub progress: Option<Progress>,

@@ -68,6 +68,13 @@ impl<'q, B: Bindings> Forms<'q, B> {
         self.catalog.forms().filter_map(|form| self.now(&form.name))
     }
 
+    /// The tables of all forms that are configured, as they are bound now or were last.
+    pub(super) fn tables(&self) -> Vec<RelationId> {
+        let last = self.catalog.forms().filter_map(|form| self.remembered.get(&form.name));
+        let now = self.all_now().map(|form| form.relation.id);
+        now.chain(last.map(|record| record.relation)).collect()
+    }
+
     /// The names under which a form goes on: its own while it is configured, else those of the forms that took its
     /// table over.
     pub(super) fn names_now(&self, form: &str) -> Vec<String> {

@@ -20,6 +20,7 @@ mod forms;
 mod gap;
 mod index;
 mod kept;
+mod keys;
 mod known;
 mod marks;
 mod merged;
@@ -59,6 +60,7 @@ use continuity::Continuity;
 use forms::Forms;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
+use keys::Keys;
 use known::Known;
 use registry::{Registrations, Said};
 use sight::Sight;
@@ -94,6 +96,8 @@ struct Capture<'q, S, B> {
     judged_by: BTreeMap<String, Arc<BoundForm>>,
     /// Rows that others belong to.
     known: Known,
+    /// What the log tells of keys, until it is on disk.
+    keys: Keys,
     /// Memory for the events of an entry; empty between entries.
     told: Vec<FormEvent>,
     observers: Observers,
@@ -245,6 +249,7 @@ where
             // dealt with before the last stop: the server starts again at what it was told, we at what we hold
             Message::Begin { commit_lsn, .. } if commit_lsn <= self.progress.commit_lsn => self.open = None,
             Message::Begin { commit_lsn, committed_at_us, xid } => {
+                self.keys.begin();
                 self.open = Some(Open::begin(self.epoch, commit_lsn, committed_at_us, xid));
             }
             Message::Origin { name } => {
@@ -268,6 +273,7 @@ where
                 if let Some(open) = self.open.as_mut().filter(|_| is_emptied) {
                     open.registrations.push(Said::Emptied);
                 }
+                self.note_emptied(&relations);
                 self.tell_of_truncation(&relations);
             }
             Message::Logical { transactional, prefix, content } => {
@@ -315,6 +321,7 @@ where
             // rare, and large: apart
             self.take_belonging(ordinal, form, &change).boxed().await?;
             self.note_entry(form, &change);
+            self.relieve_keys().boxed().await?;
             if form.belonging.is_none() && !form.form.supplied.is_empty() {
                 let change = self.change_with_supplied(form, &change).boxed().await?;
                 if let Some(open) = &mut self.open {
@@ -396,6 +403,7 @@ where
             self.batch.held.extend(held);
         }
         self.batch.quarantined.append(&mut open.quarantined);
+        self.batch.keys.append(&mut self.keys.complete());
         self.progress.end_lsn = end_lsn;
         // servers before 15 tell of transactions that have nothing for us, and those may be gone without harm when
         // the server was put back: they are nothing to recognise it by
@@ -510,12 +518,14 @@ where
     }
 
     fn batch_is_empty(&self) -> bool {
-        let Batch { events, quarantined, held, released, registrations, progress: _, last: _ } = &self.batch;
+        let Batch { events, quarantined, held, released, registrations, keys, progress: _, last: _ } =
+            &self.batch;
         events.is_empty()
             && quarantined.is_empty()
             && held.is_empty()
             && released.is_empty()
             && registrations.is_empty()
+            && keys.is_empty()
     }
 
     /// When to hand a position over without events, if nothing comes before. That is rare, and when nobody is
@@ -532,6 +542,7 @@ where
         batch.last = self.last;
         self.batch_bytes = 0;
         self.handed_over = self.progress;
+        self.keys.handed_over(self.progress.end_lsn);
         self.handed_over_at = Instant::now();
         self.under_way.push_back(self.queue.enqueue(batch));
         let tally = std::mem::take(&mut self.tally);
@@ -551,6 +562,7 @@ where
     fn confirm(&mut self, durable: Option<Durable>) {
         if let Some(durable) = durable {
             self.source.confirm(durable);
+            self.keys.durable(durable.end_lsn());
             self.observers.tell(Observation::Confirmed { end_lsn: durable.end_lsn() });
         }
     }

@@ -132,6 +132,7 @@ pub async fn run_on<D: Database>(
         // somebody sits before it; later one bad condition must not stop the other webhooks
         refuse_unfit_conditions(&settings.webhooks, forms.all_now(), |_| false)?;
     }
+    queue.keep_key_tables(forms.tables()).await?;
     let registrations = load(&settings.registry, &settings.webhooks, queue).await?;
     let mut subscriptions = subscribe(&registrations, queue, observers).await?;
     for form in forms.all_now() {
@@ -147,6 +148,7 @@ pub async fn run_on<D: Database>(
         registrations,
         judged_by: BTreeMap::new(),
         known: super::known::Known::default(),
+        keys: super::keys::Keys::default(),
         told: Vec::new(),
         observers: observers.clone(),
         epoch: stream.epoch,

@@ -50,6 +50,7 @@ where
         let (Some(belonging), Some(bound)) = (&child.form.belonging, &child.belonging) else { return Ok(()) };
         let on = match &belonging.role {
             Role::Hop { .. } => {
+                self.note_keys(child, change);
                 note(&mut self.known, child, &bound.by, change);
                 return Ok(());
             }
@@ -146,28 +147,47 @@ where
         if let Some(row) = self.known.find(&reference) {
             return Ok(row);
         }
+        let kept = self.kept_row(form, by, values).await.map_err(End::Trouble)?;
+        let kept = match kept {
+            // nothing else of it is asked for
+            Some(row) if form.belonging.is_some() => return Ok(row),
+            kept => kept,
+        };
+        // the entry that had these values may have others by now, and another entry these
+        let key = kept.as_ref().and_then(|row| texts(form, row, &form.key));
+        let (wanted_by, wanted) = match &key {
+            Some(key) => (&form.key[..], &key[..]),
+            None => (by, values),
+        };
         let table = format!("{}.{}", form.relation.schema, form.relation.name);
         let is_seen = self.sees_all().await.map_err(End::Trouble)?;
-        match self.forms.look_up(form, by, values, 1).await.map_err(End::Trouble)? {
+        let found = self.forms.look_up(form, wanted_by, wanted, 1).await.map_err(End::Trouble)?;
+        let reason = match found {
             Found::Rows(mut rows) => match rows.pop() {
                 Some(row) => {
                     // one from before what the log has told is for this once
+                    if is_seen && kept.is_none() {
+                        self.note_found(form, by, &row);
+                    }
+                    let row = kept.map_or_else(|| row.clone(), |kept| kept.filled_from(&row));
                     if is_seen {
                         self.known.put(reference, &row);
                     }
-                    Ok(row)
+                    return Ok(row);
                 }
-                None => Err(End::Lost(format!("table {table} has no row {}", values.join("|")))),
+                None => format!("table {table} has no row {}", values.join("|")),
             },
             Found::Refused(reason) => {
-                Err(End::Lost(format!("row {} of table {table} cannot be read: {reason}", values.join("|"))))
+                format!("row {} of table {table} cannot be read: {reason}", values.join("|"))
             }
-        }
+        };
+        kept.ok_or(End::Lost(reason))
     }
 
     /// Takes note of an entry's row, for others that belong to it.
     pub(super) fn note_entry(&mut self, form: &BoundForm, change: &RowChange) {
         if form.form.has_others() {
+            self.note_keys(form, change);
             note(&mut self.known, form, &form.key, change);
             for by in references_to(form) {
                 note(&mut self.known, form, &by, change);
@@ -177,7 +197,7 @@ where
 }
 
 /// The lists of columns by which rows of other tables refer to a form, beside its key.
-fn references_to(form: &BoundForm) -> Vec<Vec<usize>> {
+pub(super) fn references_to(form: &BoundForm) -> Vec<Vec<usize>> {
     let columns = |names: &Vec<String>| columns_of(form, names);
     let by_merges = form.happenings.references.map(|column| vec![column]);
     let lists = form.form.referred_by.iter().filter_map(columns);
@@ -263,7 +283,7 @@ pub(super) fn next(form: &BoundForm, bound: &BoundBelonging, row: &Row) -> Resul
 }
 
 /// Whether the values of some columns say which entry a row is, and whether it is one.
-fn tells_which(form: &BoundForm, by: &[usize]) -> bool {
+pub(super) fn tells_which(form: &BoundForm, by: &[usize]) -> bool {
     !form.chooses_rows()
         && form.key.len() == by.len()
         && form.key.iter().chain(&form.entry_id).all(|column| by.contains(column))

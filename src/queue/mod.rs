@@ -2,13 +2,14 @@
 
 pub mod sqlite;
 
-use crate::change::RowChange;
+use crate::change::{RelationId, RowChange};
 use crate::delivery::{
     AcceptedGap, Attempt, Batch, Body, Claim, DeliveryId, DeliveryNumber, Held, HeldRef, LastTransaction,
     Settled, State, StreamRecord,
 };
 use crate::event::Verb;
 use crate::form::{BindingRecord, Lane};
+use crate::keymap::{KeyRef, KeyRow};
 use crate::lsn::{Durable, Position};
 pub use crate::registration::WebhookRecord;
 use crate::registration::{Registration, Registrations};
@@ -214,6 +215,13 @@ pub trait Queue: Send + Sync {
 
     /// Remembers the table that a form is bound to.
     fn record_binding(&self, binding: BindingRecord) -> Answer<'_, ()>;
+
+    /// What is kept of the row that has a key, or had it last; none where no batch has told of it, or what it told has been
+    /// purged since.
+    fn key_row(&self, key: KeyRef) -> Answer<'_, Option<KeyRow>>;
+
+    /// Forgets the keys of all tables but these.
+    fn keep_key_tables(&self, tables: Vec<RelationId>) -> Answer<'_, ()>;
 
     // --- for events that could not be judged
 

@@ -1,5 +1,7 @@
 //! Rows of other tables that belong to entries, and what the application emits itself.
 
+mod gone;
+
 use crate::receiver::{Receiver, Request};
 use crate::registration::{arrived, one_by_one};
 use crate::running::Site;

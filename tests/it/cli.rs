@@ -260,6 +260,7 @@ impl Desk {
         self.queue
             .enqueue(Batch {
                 registrations: vec![],
+                keys: vec![],
                 events: vec![event],
                 quarantined: vec![],
                 progress,

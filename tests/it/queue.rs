@@ -13,6 +13,8 @@ mod conformance;
 mod crash;
 #[path = "queue/holding.rs"]
 mod holding;
+#[path = "queue/keymap.rs"]
+mod keymap;
 #[path = "queue/make.rs"]
 pub(crate) mod make;
 mod noted;

@@ -11,6 +11,7 @@ use walhook::delivery::{
 };
 use walhook::event::Verb;
 use walhook::form::BindingRecord;
+use walhook::keymap::{KeyRef, KeyRow};
 use walhook::lsn::{Durable, Lsn};
 use walhook::observe::{Observation, Observers};
 use walhook::queue::{
@@ -100,6 +101,12 @@ impl Queue for Full {
         unreachable!()
     }
     fn staged(&self, _: Option<u64>, _: usize) -> Answer<'_, Vec<StagedEntry>> {
+        unreachable!()
+    }
+    fn key_row(&self, _: KeyRef) -> Answer<'_, Option<KeyRow>> {
+        unreachable!()
+    }
+    fn keep_key_tables(&self, _: Vec<u32>) -> Answer<'_, ()> {
         unreachable!()
     }
     fn bindings(&self) -> Answer<'_, Vec<BindingRecord>> {

@@ -36,7 +36,8 @@ where
         change: &RowChange,
     ) -> Result<(), Error> {
         let Some(supplement) = &belonging.supplement else { return Ok(()) };
-        let before = self.row_before(table, change);
+        let before = self.row_before(table, change).await?;
+        self.note_keys(table, change);
         note(&mut self.known, table, &table.key, change);
         let after = match change {
             RowChange::Insert { new } => Some(new.clone()),
@@ -72,25 +73,29 @@ where
     }
 
     /// The row as it was, as far as it is known.
-    fn row_before(&mut self, table: &BoundForm, change: &RowChange) -> Option<Row> {
+    async fn row_before(&mut self, table: &BoundForm, change: &RowChange) -> Result<Option<Row>, Error> {
         let (old, new) = match change {
-            RowChange::Insert { .. } => return None,
+            RowChange::Insert { .. } => return Ok(None),
             RowChange::Update { old, new } => (old, Some(new)),
             RowChange::Delete { old } => (old, None),
         };
         if let Some(row) = old.full() {
-            return Some(row.clone());
+            return Ok(Some(row.clone()));
         }
-        let row = old.row().or(new)?;
-        let values = texts(table, row, &table.key)?;
+        let Some(row) = old.row().or(new) else { return Ok(None) };
+        let Some(values) = texts(table, row, &table.key) else { return Ok(None) };
         let reference = Reference { form: table.form.name.clone(), by: table.key.clone(), values };
-        self.known.find(&reference).or_else(|| {
+        if let Some(known) = self.known.find(&reference) {
+            return Ok(Some(known));
+        }
+        if let Some(kept) = self.kept_row(table, &table.key, &reference.values).await? {
+            return Ok(Some(kept));
+        }
+        Ok(Some(match (old, new) {
+            (OldRow::Key(key), None) => key_alone(table, key),
             // an update without old values leaves it where it was, as far as anybody knows
-            Some(match (old, new) {
-                (OldRow::Key(key), None) => key_alone(table, key),
-                _ => without_values(table, row),
-            })
-        })
+            _ => without_values(table, row),
+        }))
     }
 
     /// Tells what an entry's fields were and are: `gone` stood in the row before, `come` stands in it now.

@@ -4,6 +4,7 @@ use super::block::Block;
 use super::fault::Fault;
 use super::held;
 use super::index::Effect;
+use super::keymap;
 use super::rows::sql;
 use super::writer::{Published, Writer};
 use crate::delivery::{Batch, LastTransaction, NewDelivery, NewEvent, State};
@@ -27,7 +28,8 @@ pub(super) fn footprint_bytes(batch: &Batch) -> usize {
     };
     let quarantined: usize = batch.quarantined.iter().map(|row| row.bytes.len() + 100).sum();
     let held: usize = batch.held.iter().map(held::footprint_bytes).sum();
-    batch.events.iter().map(event).sum::<usize>() + quarantined + held
+    let keys: usize = batch.keys.iter().map(keymap::footprint_bytes).sum();
+    batch.events.iter().map(event).sum::<usize>() + quarantined + held + keys
 }
 
 impl Writer {
@@ -39,7 +41,8 @@ impl Writer {
         if !released.is_empty() {
             self.early.forbid();
         }
-        if !batch.events.is_empty() || !batch.quarantined.is_empty() || !batch.held.is_empty() {
+        let brings = !batch.quarantined.is_empty() || !batch.held.is_empty() || !batch.keys.is_empty();
+        if brings || !batch.events.is_empty() {
             // what is released makes room for what it becomes
             self.make_room((footprint_bytes(batch) as u64).saturating_sub(freed_bytes))?;
         }
@@ -74,6 +77,7 @@ impl Writer {
                 &row.bytes[..],
             ])?;
         }
+        self.tell_keys(&batch.keys)?;
         if !counts {
             self.store_part()?;
         }

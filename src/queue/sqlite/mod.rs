@@ -32,6 +32,7 @@ mod held;
 mod index;
 mod job;
 mod journal;
+mod keymap;
 mod lanes;
 #[cfg(test)]
 mod lanes_tests;
@@ -60,12 +61,14 @@ mod writer;
 
 pub use options::{Options, Workplace};
 
+use crate::change::RelationId;
 use crate::clock::Clock;
 use crate::delivery::{
     AcceptedGap, Batch, Claim, DeliveryNumber, Held, HeldRef, LastTransaction, Quarantined, Settled,
     StreamRecord,
 };
 use crate::failpoint;
+use crate::keymap::{KeyRef, KeyRow};
 use crate::lsn::Durable;
 use crate::queue::{
     Answer, BindingRecord, DeliveryDetail, DeliveryRef, DeliverySummary, EndedBefore, EntryPurged, EntryRef,
@@ -442,6 +445,14 @@ impl Queue for SqliteQueue {
 
     fn record_binding(&self, binding: BindingRecord) -> Answer<'_, ()> {
         self.write("record a binding", 0, move |writer| writer.record_binding(&binding))
+    }
+
+    fn key_row(&self, key: KeyRef) -> Answer<'_, Option<KeyRow>> {
+        self.read("read a key", move |connection| keymap::row(connection, &key))
+    }
+
+    fn keep_key_tables(&self, tables: Vec<RelationId>) -> Answer<'_, ()> {
+        self.write("forget keys", 0, move |writer| writer.keep_key_tables(&tables))
     }
 
     fn registrations(&self) -> Answer<'_, Registrations> {

@@ -66,6 +66,10 @@ pub(super) async fn purge(
         let wiped = queue.write("purge an entry", 0, move |writer| writer.wipe(&blocks, &entry));
         told.purged += wiped.await?;
     }
+    let wanted = entry.clone();
+    queue
+        .write("forget its keys", 0, move |writer| writer.overwriting(|writer| writer.wipe_keys(&wanted)))
+        .await?;
     while queue.write("give space back", 0, |writer| writer.give_back_all()).await? {}
     let path = std::sync::Arc::clone(&queue.path);
     queue.workplace.blocking("empty the write-ahead log", move || empty_log(&path)).await?;

@@ -68,6 +68,9 @@ impl Writer {
         self.merge_ranges(ranges)?;
         failpoint::reach("queue.purge.after");
         let is_over = matches!(self.round, Round::Over);
+        if is_over {
+            self.purge_keys(before.us)?;
+        }
         if is_over && purged == 0 {
             self.round = Round::BEGINNING;
         }

@@ -45,6 +45,7 @@ impl Writer {
             gap.reason,
             gap.accepted_at_us,
         ])?;
+        self.forget_keys()?;
         self.record_stream(record)?;
         failpoint::reach("queue.gap.after");
         Ok(())

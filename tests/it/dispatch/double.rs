@@ -16,6 +16,7 @@ use walhook::delivery::{
 use walhook::event::Verb;
 use walhook::form::BindingRecord;
 use walhook::form::Lane;
+use walhook::keymap::{KeyRef, KeyRow};
 use walhook::lsn::Durable;
 use walhook::queue::{
     Answer, DeliveryDetail, DeliveryRef, DeliverySummary, Error, Filter, Queue, SequenceRange, Size,
@@ -412,6 +413,14 @@ impl Queue for MemoryQueue {
     }
 
     fn staged(&self, _: Option<u64>, _: usize) -> Answer<'_, Vec<StagedEntry>> {
+        not_here()
+    }
+
+    fn key_row(&self, _: KeyRef) -> Answer<'_, Option<KeyRow>> {
+        not_here()
+    }
+
+    fn keep_key_tables(&self, _: Vec<u32>) -> Answer<'_, ()> {
         not_here()
     }
 

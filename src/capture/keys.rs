@@ -6,8 +6,8 @@
 //! an entry, of which entry and which field. What is told of a transaction counts with its position, and stands here until
 //! that is on disk. What is gone leads on until it is purged, with what was delivered in its time.
 //!
-//! Rows that say all of this in the key that others know them by are not kept. Nor are entries where only some rows of the table
-//! are entries, for that has to be judged by the whole row.
+//! Where only some rows of the table are entries, what decides is kept as well, but for hidden columns: then nothing is. Rows that
+//! say all of this in the key that others know them by are not kept.
 
 use super::database::Bindings;
 use super::known::Reference;
@@ -88,9 +88,20 @@ struct Way {
 /// The ways over a form that are worth keeping.
 fn ways(form: &BoundForm) -> Vec<Way> {
     let (Some(belonging), Some(bound)) = (&form.form.belonging, &form.belonging) else {
-        let is_kept = |by: &Vec<usize>| !form.chooses_rows() && !tells_which(form, by);
-        let which: Vec<usize> = form.key.iter().chain(&form.entry_id).copied().collect();
+        let is_kept = |by: &Vec<usize>| !tells_which(form, by);
+        // what says whether it is an entry, too
+        let decides = form.entries.iter().flat_map(|entries| entries.columns()).chain(form.deleted);
+        let mut which: Vec<usize> = form.key.iter().chain(&form.entry_id).copied().chain(decides).collect();
+        which.sort_unstable();
+        which.dedup();
+        let is_shown = |column: &usize| form.fields.iter().any(|field| field.column == *column);
+        if form.chooses_rows() && !which.iter().all(is_shown) {
+            return Vec::new();
+        }
         let mut lists = if form.form.has_others() { references_to(form) } else { Vec::new() };
+        if form.form.has_others() {
+            lists.push(form.key.clone());
+        }
         lists.sort_unstable();
         lists.dedup();
         let kept = lists.into_iter().filter(is_kept);

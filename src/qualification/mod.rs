@@ -9,6 +9,7 @@
 //! [`Failure`] of one evaluation. No step has I/O, a clock or a random number.
 
 mod bind;
+mod columns;
 mod fault;
 mod judge;
 mod keyword;
@@ -188,6 +189,15 @@ impl BoundQualification {
         let explained =
             |leaf: &program::Leaf| Explained { place: leaf.place.clone(), verdict: judge::leaf(leaf, facts) };
         leaves.into_iter().map(explained).collect()
+    }
+
+    /// The columns that it looks at, each once, in their order.
+    pub fn columns(&self) -> Vec<usize> {
+        let mut columns = Vec::new();
+        self.program.root.columns(&mut columns);
+        columns.sort_unstable();
+        columns.dedup();
+        columns
     }
 
     /// What must hold of an event for the condition to be true, as far as it can be looked up in an index. An event

@@ -141,3 +141,59 @@ async fn a_field_that_is_a_row_ends_although_walhook_has_forgotten_it() {
     assert_eq!((&last["entry"]["title"], &last["entry"]["Severity"]), (&json!("printer"), &Value::Null));
     assert_eq!(walhook.stop(), 0);
 }
+
+/// Whether a row is an entry is judged as of the change: a note was lost because its ticket had been closed for good by the
+/// time that the note was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_an_entry_is_told_although_that_is_none_by_now() {
+    let schema =
+        "create table ticket (id int primary key, kind text, title text, removed boolean default false);
+        alter table ticket replica identity full;
+        create table note (id int primary key, ticket_id int)";
+    let (site, receiver) = (Site::new(schema).await, Receiver::start().await);
+    site.configure(&format!(
+        "[[forms]]\nname = \"Incident\"\ntable = \"ticket\"\nwhere = '''\"incident\" = 'kind' '''\ndeleted = \"removed\"\n\
+         [[forms.children]]\nverb = \"note-added\"\ntable = \"note\"\nparent = \"ticket_id\"\n[[webhooks]]\nname = \"all\"\n\
+         form = \"Incident\"\nevents = [\"create\", \"update\", \"delete\", \"note-added\"]\ncallback.url = \"{}\"\n",
+        receiver.url()
+    ));
+    let walhook = site.start().await;
+    let session = site.session().await;
+    let tickets = "insert into ticket select id, 'incident', 'printer' from generate_series(1, 3) as id";
+    one_by_one(&session, &[tickets, "insert into ticket values (4, 'task', 'none')"]).await;
+    arrived(&receiver, 3).await;
+    assert_eq!(walhook.stop(), 0);
+    one_by_one(
+        &session,
+        &[
+            "insert into note values (10, 1)",
+            "update ticket set removed = true where id = 1",
+            "insert into note values (11, 1)",
+            "insert into note values (20, 2)",
+            "delete from ticket where id = 2",
+            "insert into note values (21, 2)",
+            "insert into note values (30, 3)",
+            "update ticket set kind = 'task' where id = 3",
+            "insert into note values (40, 4)",
+            "update ticket set kind = 'incident' where id = 4",
+            "insert into note values (41, 4)",
+        ],
+    )
+    .await;
+    let walhook = site.start().await;
+    arrived(&receiver, 12).await;
+    let expected = [
+        "1 note-added 10",
+        "1 delete",
+        "2 note-added 20",
+        "2 delete",
+        // nobody has said of a row that is gone whether it was an entry at last
+        "2 note-added 21",
+        "3 note-added 30",
+        "3 delete",
+        "4 create",
+        "4 note-added 41",
+    ];
+    assert_eq!(events(&receiver).split_off(3), expected);
+    assert_eq!(walhook.stop(), 0);
+}

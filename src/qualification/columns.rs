@@ -6,7 +6,9 @@ impl Node {
     pub(super) fn columns(&self, into: &mut Vec<usize>) {
         let mut leaves = Vec::new();
         self.leaves(&mut leaves);
-        leaves.into_iter().for_each(|leaf| leaf.test.columns(into));
+        for leaf in leaves {
+            leaf.test.columns(into);
+        }
     }
 }
 
@@ -16,17 +18,23 @@ impl Test {
             Self::Fixed(_) => {}
             Self::Absent { term, .. } | Self::Like { term, .. } => term.columns(into),
             Self::Compare { left, right, .. } => {
-                [left, right].into_iter().for_each(|term| term.columns(into))
+                left.columns(into);
+                right.columns(into);
             }
             Self::LikeOf { term, pattern, .. } => {
-                [term, pattern].into_iter().for_each(|term| term.columns(into))
+                term.columns(into);
+                pattern.columns(into);
             }
             Self::Amount(amount) => {
                 let Amount { value, currency, .. } = &**amount;
                 into.extend([value.column, currency.column]);
             }
             Self::Changed(Field { column, .. }) => into.push(*column),
-            Self::All(tests) | Self::Any(tests) => tests.iter().for_each(|test| test.columns(into)),
+            Self::All(tests) | Self::Any(tests) => {
+                for test in tests {
+                    test.columns(into);
+                }
+            }
         }
     }
 }
@@ -39,7 +47,9 @@ impl Term {
             Self::Negate { term, .. } | Self::Seconds { term, .. } => term.columns(into),
             Self::Chain { first, steps } => {
                 first.columns(into);
-                steps.iter().for_each(|Step { right, .. }| right.columns(into));
+                for Step { right, .. } in steps {
+                    right.columns(into);
+                }
             }
         }
     }

@@ -168,8 +168,10 @@ where
             if let Some(values) = before.filter(|before| Some(before) != after.as_ref()) {
                 self.keys.tell(KeyChange::Gone { key: key_of(form, &way.by, values) });
             }
+            // an update is no news of what memory has it by already; what is inserted may have been gone
+            let is_new = matches!(change, RowChange::Insert { .. });
             if let (Some(row), Some(values)) = (new, after) {
-                self.note_way(form, &way, values, &row);
+                self.note_way(form, &way, values, &row, is_new);
             }
         }
     }
@@ -184,12 +186,12 @@ where
         }
     }
 
-    fn note_way(&mut self, form: &BoundForm, way: &Way, values: Vec<String>, row: &Row) {
+    fn note_way(&mut self, form: &BoundForm, way: &Way, values: Vec<String>, row: &Row, is_new: bool) {
         let Some(leading_on) = leading(form, way, row) else { return };
         let (form_name, by) = (form.form.name.clone(), way.by.clone());
         let reference = Reference { form: form_name, by, values };
         let known = self.known.find(&reference).and_then(|known| leading(form, way, &known));
-        if known.as_ref() != Some(&leading_on) {
+        if is_new || known.as_ref() != Some(&leading_on) {
             let key = key_of(form, &way.by, reference.values);
             self.keys.tell(KeyChange::Told { key, row: leading_on });
         }

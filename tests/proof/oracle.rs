@@ -28,6 +28,8 @@ pub struct Event {
     pub changed: Option<Vec<usize>>,
     pub renamed_to: Option<Arc<str>>,
     pub renamed_from: Option<Key>,
+    /// The body, where another oracle has made it, but for the webhook's name.
+    pub body: Option<Map<String, Value>>,
 }
 
 /// The expected deliveries of one webhook: number n has the sequence n + 1.
@@ -169,6 +171,7 @@ fn tell(folding: Folding, transaction: &Committed) -> Option<Event> {
         renamed_to: folding.renamed_to.filter(|_| verb == "delete"),
         renamed_from: folding.renamed_from.filter(|_| verb != "delete"),
         key: folding.key,
+        body: None,
     })
 }
 
@@ -240,6 +243,10 @@ impl Expected {
     /// The body, without what no oracle can know (`id` is checked against the header).
     pub fn body(&self, number: usize) -> Value {
         let (event, hook) = (&self.events[number], self.by[number]);
+        if let Some(mut body) = event.body.clone() {
+            body.insert("webhook".into(), json!(hook.name));
+            return body.into();
+        }
         match hook.format {
             "native" => native(event, hook),
             _ => arsys(event, hook, self.id),

@@ -1,5 +1,6 @@
 //! The network and the endpoints: requests that are lost on the way, answered late, taken and not answered, refused.
 
+use crate::desk;
 use crate::proof::laws::Attempt;
 use crate::proof::registered::WISHES;
 use crate::proof::world::{HOOKS, is_refused};
@@ -89,7 +90,7 @@ impl Courier for Network {
 }
 
 fn path_of(hook: u64) -> &'static str {
-    HOOKS.iter().find(|known| known.id == hook).map_or(WISHES[0].path, |known| known.path)
+    HOOKS.iter().chain(&desk::HOOKS).find(|known| known.id == hook).map_or(WISHES[0].path, |known| known.path)
 }
 
 fn is_away(world: &World, hook: u64) -> bool {

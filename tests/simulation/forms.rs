@@ -1,6 +1,8 @@
 //! The tables as the log describes them, and the forms bound to them.
 
+use crate::desk::log;
 use crate::proof::world::{TABLES, Val};
+use crate::world::Shared;
 use std::sync::Arc;
 use walhook::capture::Bindings;
 use walhook::catalog::{self, BindingStatus, Fault, Standing};
@@ -135,11 +137,12 @@ pub struct Tables {
     bound: Vec<[Arc<BoundForm>; 1]>,
     statuses: Vec<BindingStatus>,
     records: Vec<BindingRecord>,
+    world: Shared,
 }
 
 impl Tables {
     /// The forms behind those that are remembered. With `rekeys` the tables have other keys than those had.
-    pub fn new(forms: Vec<Arc<Form>>, remembered: &[BindingRecord], rekeys: bool) -> Self {
+    pub fn new(world: Shared, forms: Vec<Arc<Form>>, remembered: &[BindingRecord], rekeys: bool) -> Self {
         let rules = |table: usize| -> Vec<LaneRule> {
             let record = remembered.iter().find(|record| record.form == TABLES[table].form);
             record.map_or_else(Vec::new, |record| record.rules.clone())
@@ -150,12 +153,15 @@ impl Tables {
             _ => 1,
         };
         let form_of = |table: usize| forms.iter().find(|form| form.name == TABLES[table].form).unwrap();
+        let at_desk = |form: &Arc<Form>| log::table_of(form).map(|table| (Arc::clone(form), table));
+        let desk: Vec<_> = forms.iter().filter_map(at_desk).collect();
         let bound: Vec<_> = (0..TABLES.len())
             .map(|table| [Arc::new(bound(table, form_of(table), times(table), &rules(table)))])
+            .chain(desk.iter().map(|(form, table)| [Arc::new(log::bound(form, *table))]))
             .collect();
-        let status = |table: usize| BindingStatus {
-            form: TABLES[table].form.to_owned(),
-            table: TABLES[table].name.to_owned(),
+        let status = |bound: &[Arc<BoundForm>; 1]| BindingStatus {
+            form: bound[0].form.name.clone(),
+            table: format!("{}.{}", bound[0].relation.schema, bound[0].relation.name),
             standing: Standing::Bound,
             faults: vec![],
         };
@@ -172,10 +178,14 @@ impl Tables {
             }
         };
         Self {
+            statuses: bound.iter().map(status).collect(),
+            records: (0..TABLES.len())
+                .map(record)
+                .chain(desk.iter().map(|(form, table)| log::record(form, *table)))
+                .collect(),
             bound,
-            statuses: (0..TABLES.len()).map(status).collect(),
-            records: (0..TABLES.len()).map(record).collect(),
             forms,
+            world,
         }
     }
 }
@@ -209,16 +219,22 @@ impl Bindings for Tables {
 
     async fn look_up(
         &mut self,
-        _: Arc<BoundForm>,
-        _: Vec<usize>,
-        _: Vec<String>,
-        _: usize,
+        form: Arc<BoundForm>,
+        by: Vec<usize>,
+        values: Vec<String>,
+        rows_max: usize,
     ) -> Result<catalog::Found, catalog::Error> {
-        Ok(catalog::Found::Rows(Vec::new()))
+        let mut world = self.world.lock();
+        let now_us = world.now_us();
+        let found = log::table_of(&form.form)
+            .map(|table| world.cluster.look_up(now_us, table, &by, &values, rows_max))
+            .unwrap_or_default();
+        world.tell(format_args!("server: asked for {} {values:?}: {found:?}", form.form.name));
+        found.map(catalog::Found::Rows).ok_or(catalog::Error::Silent { what: "rows" })
     }
 
     async fn are_visible(&mut self, _: Vec<u32>) -> Result<bool, catalog::Error> {
-        Ok(true)
+        Ok(self.world.lock().cluster.is_seen())
     }
 
     async fn read_file(

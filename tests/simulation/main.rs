@@ -11,6 +11,7 @@
 
 #![allow(missing_docs, unreachable_pub, clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod desk;
 mod disk;
 mod endpoints;
 mod forms;

@@ -1,5 +1,6 @@
 //! A play: many lives of one walhook over one script, from a seed, and the judgement.
 
+use crate::desk;
 use crate::disk::{Disk, FailedSync, Kind, Moment};
 use crate::life::{Death, Fixtures, Legacy, live};
 use crate::proof::history::Committed;
@@ -69,6 +70,7 @@ pub fn config() -> Config {
         "127.0.0.1:0",
         &HOOKS,
     );
+    let text = text + &desk::configuration();
     let parsed = Config::parse(Path::new("walhook.toml"), &text, &|_| None);
     parsed.unwrap_or_else(|problems| panic!("{problems}"))
 }
@@ -112,13 +114,14 @@ pub fn play_on(disk: &Disk, plan: &Plan, config: &Config) -> Verdict {
     let know = |expected: &mut Vec<Expected>| {
         let world = world.lock();
         let (Some(slot), Some(rows)) = (&world.cluster.slot, &world.cluster.registered) else { return false };
-        let start = (slot.consistent_point, rows.clone());
+        let (start, desk) = ((slot.consistent_point, rows.clone()), Arc::clone(&world.cluster.desk));
         let mut known = known.lock().unwrap();
         if known.as_ref() != Some(&start) {
             let from = events.partition_point(|event| event.commit_lsn < start.0);
             let said = &said[said.partition_point(|(commit_lsn, _)| *commit_lsn < start.0)..];
             *expected = expect(&events[from..], &HOOKS);
             expected.extend(expect_registered(&events[from..], &start.1, said));
+            expected.extend(desk::oracle::expect(&desk, &history));
             *known = Some(start);
         }
         true

@@ -4,6 +4,7 @@
 //! later of the asked and the confirmed position, whole and in commit order; a keepalive tells how far it has sent;
 //! what was confirmed is remembered, and forgotten again by a crash before a checkpoint.
 
+use crate::desk::{self, Desk, log, story};
 use crate::forms::{Sent, Tables, oid, relation, row};
 use crate::proof::history::Op;
 use crate::proof::random::Random;
@@ -35,10 +36,13 @@ pub struct Cluster {
     /// Counts connections that stream.
     connection: u64,
     random: Random,
+    seed: u64,
     /// How much of its work goes wrong, in a thousand.
     pub trouble: u64,
     /// Whether each start of walhook finds the tables with other keys.
     rekeys: bool,
+    /// What else happens, from when the slot was made on.
+    pub desk: Arc<Desk>,
     /// The registrations as they were when the slot was made, whatever walhook has read; none until it has.
     pub registered: Option<Vec<Registration>>,
 }
@@ -61,6 +65,28 @@ pub struct Slot {
 }
 
 impl Cluster {
+    /// Rows of the desk as sessions see them now, or the connection's end.
+    pub fn look_up(
+        &mut self,
+        now_us: u64,
+        table: usize,
+        by: &[usize],
+        values: &[String],
+        rows_max: usize,
+    ) -> Option<Vec<walhook::change::Row>> {
+        if self.strikes() {
+            return None;
+        }
+        let done = self.script.partition_point(|one| one.at_us <= now_us);
+        let state = self.desk.state_after(done);
+        Some(state.map(|state| log::look_up(state, table, by, values, rows_max)).unwrap_or_default())
+    }
+
+    /// Whether sessions see what is committed; now and then they do a moment later.
+    pub fn is_seen(&mut self) -> bool {
+        !self.random.percent(10)
+    }
+
     pub fn new(seed: u64, script: Arc<Vec<Transaction>>) -> Self {
         let rekeys = Random::new(seed, 21).percent(25);
         Self {
@@ -70,6 +96,8 @@ impl Cluster {
             random: Random::new(seed, 20),
             trouble: 0,
             rekeys,
+            desk: Arc::default(),
+            seed,
             registered: None,
         }
     }
@@ -215,7 +243,7 @@ impl Database for Way {
         records: Vec<BindingRecord>,
     ) -> Result<Tables, catalog::Error> {
         let rekeys = self.world.lock().cluster.rekeys;
-        Ok(Tables::new(forms, &records, rekeys))
+        Ok(Tables::new(self.world.clone(), forms, &records, rekeys))
     }
 }
 
@@ -275,6 +303,9 @@ impl Server for Asked {
                 active: None,
                 held_until_us: 0,
             });
+            let first = world.cluster.script.partition_point(|one| one.committed.commit_lsn < at);
+            let count = world.cluster.script.len();
+            world.cluster.desk = Arc::new(story::write(world.cluster.seed, first, count));
             world.cluster.registered = None;
             world.tell(format_args!("server: a slot is made at {}", Lsn(at)));
             at
@@ -394,7 +425,7 @@ impl Stream {
             && let Some(transaction) = script.get(self.next).filter(|next| next.at_us <= now_us)
         {
             self.next += 1;
-            self.send(transaction);
+            self.send(self.next - 1, transaction);
             // the rest comes later
             if self.random.percent(10) {
                 break;
@@ -402,7 +433,7 @@ impl Stream {
         }
     }
 
-    fn send(&mut self, transaction: &Transaction) {
+    fn send(&mut self, number: usize, transaction: &Transaction) {
         let committed = &transaction.committed;
         let commit_lsn = Lsn(committed.commit_lsn);
         self.sent.push_back(Message::Begin {
@@ -417,6 +448,14 @@ impl Stream {
                 let within = self.random.below(transaction.end_lsn - committed.commit_lsn + 1);
                 self.sent.push_back(Message::Keepalive { wal_end: Lsn(committed.commit_lsn + within) });
             }
+        }
+        let desk = Arc::clone(&self.world.lock().cluster.desk);
+        for change in desk.changes(number) {
+            self.world.tell(format_args!("desk: in transaction {}: {change:?}", committed.xid));
+            if let desk::Change::Row { table, .. } = change {
+                self.describe(desk::oid(*table), || log::relation(*table));
+            }
+            self.sent.push_back(log::message(change));
         }
         self.sent.push_back(Message::Commit { commit_lsn, end_lsn: Lsn(transaction.end_lsn) });
         self.reached = self.reached.max(transaction.end_lsn);

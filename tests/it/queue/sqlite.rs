@@ -177,7 +177,7 @@ async fn files_that_cannot_be_a_queue_are_refused_in_words() {
     let newer = rusqlite::Connection::open(at("newer.db")).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
-    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 7");
+    let said = format!("queue {folder}/newer.db has schema version 99; this walhook knows versions up to 8");
     assert_eq!(refused(open(&at("newer.db"))), said);
 
     assert_eq!(refused(open(&at("no/such.db"))), format!("queue {folder}/no/such.db cannot be opened"));

@@ -49,14 +49,18 @@ impl Keys {
 
     /// Begins a transaction; what another one told that came to no end, did not happen.
     pub(super) fn begin(&mut self) {
-        self.open.clear();
-        self.open_rows.clear();
+        if !self.open.is_empty() {
+            self.open.clear();
+            self.open_rows.clear();
+        }
     }
 
     /// The transaction is complete: what it told belongs into the batch.
-    pub(super) fn complete(&mut self) -> Vec<KeyChange> {
-        self.batch_rows.extend(self.open_rows.drain());
-        std::mem::take(&mut self.open)
+    pub(super) fn complete(&mut self, batch: &mut Batch) {
+        if !self.open.is_empty() {
+            self.batch_rows.extend(self.open_rows.drain());
+            batch.keys.append(&mut self.open);
+        }
     }
 
     /// The batch was handed over, up to this position.

@@ -403,7 +403,7 @@ where
             self.batch.held.extend(held);
         }
         self.batch.quarantined.append(&mut open.quarantined);
-        self.batch.keys.append(&mut self.keys.complete());
+        self.keys.complete(&mut self.batch);
         self.progress.end_lsn = end_lsn;
         // servers before 15 tell of transactions that have nothing for us, and those may be gone without harm when
         // the server was put back: they are nothing to recognise it by

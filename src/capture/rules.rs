@@ -21,6 +21,14 @@ pub(super) fn apply(events: &mut Vec<FormEvent>) -> Vec<Undecided> {
         }
         let mut told = Vec::new();
         for rule in event.form.happenings.rules.iter().filter(|rule| rule.rule.verbs.contains(&event.verb)) {
+            // of a change that is an update and a word of the form's own it tells once
+            let is_told = |one: &FormEvent| {
+                one.position == event.position
+                    && one.circumstances.rule.as_deref() == Some(rule.rule.name.as_str())
+            };
+            if events.iter().any(is_told) {
+                continue;
+            }
             match holds(rule, event) {
                 Ok(true) => told.push(prompted(rule, event)),
                 Ok(false) => {}

@@ -42,7 +42,8 @@ pub(super) fn events(
                 (change.form, row)
             }
         };
-        if let Some(event) = unchanged(&form, row, transaction, position)? {
+        let is_emitted = matches!(change.is, ChangeOf::Emitted);
+        if let Some(event) = unchanged(&form, row, transaction, position, is_emitted)? {
             events.push(FormEvent { verb, circumstances: Arc::new(circumstances), ..event });
         }
     }
@@ -55,11 +56,16 @@ fn unchanged(
     row: Row,
     transaction: &Arc<Transaction>,
     position: Position,
+    is_emitted: bool,
 ) -> Result<Option<FormEvent>, Undecided> {
     let undecided =
         |reason| Undecided { form: form.form.name.clone(), position, reason, rows: format!("row: {row:?}") };
-    if !is_entry(form, Some(&row)).map_err(undecided)? {
-        return Ok(None);
+    match is_entry(form, Some(&row)) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        // who emits it knows of what: nobody need have told of the row
+        Err(_) if is_emitted => {}
+        Err(reason) => return Err(undecided(reason)),
     }
     which(form, &row, position)?;
     let lane = form.lane_of(&form.key_of(&row));

@@ -70,6 +70,43 @@ async fn a_rule_tells_its_webhooks_what_it_says() {
     assert_eq!(walhook.stop(), 0);
 }
 
+/// A rule that has words for both an update and a part of it told both, and both deliveries were called the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_tells_of_a_change_once_whatever_it_is_called() {
+    let (site, receiver) = (Site::new(SCHEMA).await, Receiver::start().await);
+    site.configure(&format!(
+        "[[forms]]\nname = \"Ticket\"\ntable = \"ticket\"\nemitted = [\"escalated\"]\n[[forms.transitions]]\nverb = \"state-changed\"\n\
+         field = \"state\"\n[[forms.rules]]\nname = \"urgent\"\nevents = [\"update\", \"state-changed\", \"escalated\"]\n\
+         payload = {{ state = \"{{state}}\" }}\n[[webhooks]]\nname = \"all\"\nform = \"Ticket\"\nevents = [\"automation_rule\"]\n\
+         callback.url = \"{}\"\n",
+        receiver.url()
+    ));
+    let walhook = site.start().await;
+    one_by_one(
+        &site.session().await,
+        &[
+            "insert into ticket values (1, 'new', 3)",
+            "update ticket set state = 'open'",
+            "update ticket set urgency = 4",
+            // two things are said of it, beside the change
+            "begin; update ticket set state = 'closed';
+             select pg_logical_emit_message(true, 'walhook.emit', '{\"form\": \"Ticket\", \"entry_id\": \"1\", \"event\": \"escalated\"}');
+             select pg_logical_emit_message(true, 'walhook.emit', '{\"form\": \"Ticket\", \"entry_id\": \"1\", \"event\": \"escalated\"}');
+             commit",
+            "update ticket set state = 'last'",
+        ],
+    )
+    .await;
+    arrived(&receiver, 6).await;
+    let states: Vec<Value> =
+        payloads(&receiver, "all").iter().map(|payload| payload["state"].clone()).collect();
+    assert_eq!(states, ["open", "open", "closed", "closed", "closed", "last"]);
+    let ids: std::collections::BTreeSet<String> =
+        receiver.requests().iter().map(|request| request.id().to_owned()).collect();
+    assert_eq!(ids.len(), 6);
+    assert_eq!(walhook.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_does_not_fit_is_told_and_nothing_else_waits_for_it() {
     let (site, receiver) = (Site::new(SCHEMA).await, Receiver::start().await);

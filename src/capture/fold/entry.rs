@@ -20,6 +20,8 @@ pub(super) struct Entry {
     existed: bool,
     /// The row before the transaction.
     before: OldRow,
+    /// The row before, where it was there and no entry. That is rare, and rows are large.
+    left_out: Option<Box<Row>>,
     /// The row now.
     now: Option<Row>,
     /// Whether it was deleted on the way.
@@ -50,6 +52,7 @@ impl Entry {
             form: Arc::clone(&first.form),
             existed,
             before: OldRow::Absent,
+            left_out: None,
             now: None,
             was_deleted: false,
             renamed_from: None,
@@ -78,6 +81,7 @@ impl Entry {
             form: Arc::clone(&first.form),
             existed: true,
             before: base.clone().map_or(OldRow::Absent, OldRow::Full),
+            left_out: None,
             now: base,
             was_deleted: false,
             renamed_from: None,
@@ -259,6 +263,7 @@ impl Entry {
             self.before = OldRow::Key(now);
         }
         if !was {
+            self.left_out = self.before.full().filter(|_| self.existed).cloned().map(Box::new);
             self.before = OldRow::Absent;
         }
         self.existed = was;
@@ -341,7 +346,8 @@ impl Entry {
         let before = match self.before.full() {
             Some(before) => self.form.datum(before, column),
             None if self.existed => return false,
-            None => Datum::Null,
+            // it was marked before it was an entry
+            None => self.left_out.as_ref().map_or(Datum::Null, |row| self.form.datum(row, column)),
         };
         let now = self.form.datum(now, column);
         now != before && matches!(now, Datum::Text(text) if !is_false(text))

@@ -222,7 +222,9 @@ fn model(told: &Told, is_by_origin: bool, before: Option<Values>, acts: &[Act]) 
     let is_marked = told.has_marker
         && (was.is_none() || told.is_full)
         && is.is_some_and(|is| {
-            is[MERGED].is_some_and(|value| value != "0") && was.is_none_or(|was| was[MERGED] != is[MERGED])
+            // a row that was there and no entry may have been marked for long
+            is[MERGED].is_some_and(|value| value != "0")
+                && before.is_none_or(|before| before[MERGED] != is[MERGED])
         });
     let is_merge = is_said || is_by_origin || was.is_some() && was_deleted && told.delete_insert || is_marked;
     let show = |values: &Values| values.map(|value| value.unwrap_or("NULL")).join(" ");

@@ -4,9 +4,9 @@
 use super::Caller;
 use crate::receiver::{Receiver, Reply, Request};
 use crate::registration::{arrived, one_by_one};
-use crate::running::Site;
+use crate::running::{PATIENCE, Site};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "create table incident (id int primary key, summary text, company text);
     alter table incident replica identity full;
@@ -139,7 +139,8 @@ async fn a_webhook_with_all_its_fields_does_what_they_say() {
     assert_eq!(requests[3].header("authorization"), Some("Basic c3luYzpncmFzcy1hbmQtaGVhdGhlcg=="));
     // the last answer is counted a moment after it was given
     let delivered = async || api.well(&path).await["status"]["delivered"].as_u64();
-    while delivered().await < Some(4) {
+    let started = Instant::now();
+    while delivered().await < Some(4) && started.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(delivered().await, Some(4), "what happened while it was off is not sent later");

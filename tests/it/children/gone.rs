@@ -153,8 +153,8 @@ async fn what_belongs_to_an_entry_is_told_although_that_is_none_by_now() {
     let (site, receiver) = (Site::new(schema).await, Receiver::start().await);
     site.configure(&format!(
         "[[forms]]\nname = \"Incident\"\ntable = \"ticket\"\nwhere = '''\"incident\" = 'kind' '''\ndeleted = \"removed\"\n\
-         [[forms.children]]\nverb = \"note-added\"\ntable = \"note\"\nparent = \"ticket_id\"\n[[webhooks]]\nname = \"all\"\n\
-         form = \"Incident\"\nevents = [\"create\", \"update\", \"delete\", \"note-added\"]\ncallback.url = \"{}\"\n",
+         emitted = [\"escalated\"]\n         [[forms.children]]\nverb = \"note-added\"\ntable = \"note\"\nparent = \"ticket_id\"\n[[webhooks]]\nname = \"all\"\n\
+         form = \"Incident\"\nevents = [\"create\", \"update\", \"delete\", \"note-added\", \"escalated\"]\ncallback.url = \"{}\"\n",
         receiver.url()
     ));
     let walhook = site.start().await;
@@ -177,11 +177,14 @@ async fn what_belongs_to_an_entry_is_told_although_that_is_none_by_now() {
             "insert into note values (40, 4)",
             "update ticket set kind = 'incident' where id = 4",
             "insert into note values (41, 4)",
+            // of an entry that nobody has told of
+            "select pg_logical_emit_message(true, 'walhook.emit',
+                '{\"form\": \"Incident\", \"entry_id\": \"99\", \"event\": \"escalated\"}')",
         ],
     )
     .await;
     let walhook = site.start().await;
-    arrived(&receiver, 12).await;
+    arrived(&receiver, 13).await;
     let expected = [
         "1 note-added 10",
         "1 delete",
@@ -193,6 +196,7 @@ async fn what_belongs_to_an_entry_is_told_although_that_is_none_by_now() {
         "3 delete",
         "4 create",
         "4 note-added 41",
+        "99 escalated",
     ];
     assert_eq!(events(&receiver).split_off(3), expected);
     assert_eq!(walhook.stop(), 0);

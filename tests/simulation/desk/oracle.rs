@@ -155,7 +155,9 @@ fn tell(block: Block) -> Vec<Told> {
     }
     if let (true, Some(row)) = (block.is_touched, &is) {
         let changed = was.as_ref().map(|was| changed(was, row));
-        let marked = row[MERGED].is_some() && was.as_ref().is_none_or(|was| was[MERGED] != row[MERGED]);
+        // a ticket that comes back may have been merged for long
+        let marked =
+            row[MERGED].is_some() && block.before.as_ref().is_none_or(|before| before[MERGED] != row[MERGED]);
         let merges = block.said.merges || marked || was.is_some() && block.was_deleted;
         let is_news = changed.as_ref().is_none_or(|changed| !changed.is_empty());
         if let Some(changed) = &changed {

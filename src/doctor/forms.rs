@@ -220,7 +220,7 @@ fn identity(facts: &Facts, form: &Form, table: &Table, object: &str, findings: &
             Finding::new(Severity::Error, object, what)
                 .mended_by(Mend::Sql(step.sql + ";\n-- costs: " + &cost)),
         );
-    } else if form.old_values == OldValues::Auto {
+    } else if form.old_values == OldValues::Auto && happenings::wants_old_values(form) {
         let mut what = format!(
             "{} logs old values only of its key: updates do not say what changed, deletes carry the key alone",
             table.quoted

@@ -52,6 +52,13 @@ pub(super) fn judge(form: &Form, table: &Table, object: &str, findings: &mut Vec
     }
 }
 
+/// Whether anything that a form tells is better told with old values: rows between lead on as they are, and of children that
+/// only appear nothing was before.
+pub(super) fn wants_old_values(form: &Form) -> bool {
+    let role = form.belonging.as_ref().map(|belonging| &belonging.role);
+    !matches!(role, Some(Role::Hop { .. } | Role::Child { on: On::Insert, .. }))
+}
+
 /// Of a row that was deleted the log has the replica identity, and that has to say to which entry it belonged.
 fn vanishes(belonging: &Belonging, table: &Table, object: &str) -> Option<Finding> {
     let Role::Child { on: On::Delete, verb } = &belonging.role else { return None };

@@ -4,7 +4,7 @@ use super::facts::{Facts, Oid, Role, Table};
 use super::finding::{Finding, Severity};
 use super::names::fill;
 use super::plan::{Plan, Step};
-use super::{Error, Needs, publications, registration};
+use super::{Error, Needs, happenings, publications, registration};
 use crate::form::Form;
 use std::collections::BTreeSet;
 
@@ -226,6 +226,9 @@ fn not_altered(facts: &Facts, form: &Form, table: &Table, full: &BTreeSet<Oid>) 
     let all_full = table.is_full() && table.other_identity.is_empty();
     let possible = table.would_be_safe_with_full(facts.server.version_num);
     if all_full || full.contains(&table.oid) || table.unpublishable().is_some() || !possible {
+        return None;
+    }
+    if table.is_safe() && !happenings::wants_old_values(form) {
         return None;
     }
     let (severity, loss) = if table.is_safe() {

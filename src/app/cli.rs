@@ -123,6 +123,9 @@ pub struct Init {
     /// The address of the database, as for psql; by default the PG* variables say it
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+    /// The product whose data dictionary says what the forms are
+    #[arg(long, value_name = "PRODUCT")]
+    pub preset: Option<Preset>,
     /// Look at this schema alone; can be given several times
     #[arg(long, value_name = "NAME")]
     pub schema: Vec<String>,
@@ -138,6 +141,13 @@ pub struct Init {
     /// Overwrite the configuration that is there
     #[arg(long)]
     pub force: bool,
+}
+
+/// A product with a data dictionary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// BMC Remedy AR System: forms, fields with their numbers, and selections.
+    Arsystem,
 }
 
 /// `setup`.

@@ -4,10 +4,12 @@
 //! catalogue ──► tables ──► forms, children, labels, transitions ──► walhook.toml, with comments that say why
 //! ```
 //!
-//! [`read`] asks the server, and changes nothing there; [`Proposal::of`] judges what it said, as data; and
+//! [`read`] asks the server, and changes nothing there; [`Proposal::of`] judges what it said, as data ([`Proposal::of_arsystem`] asks the data
+//! dictionary of an AR System instead); and
 //! [`Proposal::to_toml`] writes it down. What is proposed is a start that works and that an operator corrects: it
 //! prefers what the catalogue says for certain (keys, foreign keys, types) and uses names where only names tell.
 
+mod arsystem;
 mod children;
 mod error;
 mod labels;

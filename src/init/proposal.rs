@@ -36,6 +36,10 @@ pub struct FormProposal {
     pub rows: i64,
     /// What somebody has written about the table.
     pub comment: Option<String>,
+    /// The columns of the entry id, where that is not the primary key.
+    pub entry_id: Vec<String>,
+    /// The column of the record id.
+    pub record_id: Option<String>,
     /// A column that people may call its entries by, beside the primary key.
     pub number: Option<String>,
     /// The column that means deleted.
@@ -48,6 +52,8 @@ pub struct FormProposal {
     pub hidden: Vec<String>,
     /// Fields with names or labels of their own.
     pub fields: Vec<FieldProposal>,
+    /// Columns that are parts of fields, each with the part's name.
+    pub parts: Vec<(String, String)>,
     /// Words for changes of one field.
     pub transitions: Vec<TransitionProposal>,
     /// Tables that belong to it.
@@ -63,6 +69,10 @@ pub struct FieldProposal {
     pub name: String,
     /// Its column.
     pub column: String,
+    /// Its number, in products that number fields.
+    pub id: Option<u32>,
+    /// What its values mean, where the column's type does not say so.
+    pub kind: Option<&'static str>,
     /// What stands in the column, each with its text.
     pub labels: Vec<(String, String)>,
     /// The table that the labels are of.
@@ -261,6 +271,7 @@ fn form(tables: &[Table], number: usize, wholes: &Wholes<'_>, forms: &[usize]) -
         transitions,
         fields,
         name,
+        ..FormProposal::default()
     }
 }
 
@@ -279,7 +290,7 @@ fn fields(table: &Table, all: &[Table]) -> Vec<FieldProposal> {
             base != *column && table.column(&base).is_some() || fields.iter().any(|field| field.name == base);
         let name = if is_taken { column.clone() } else { base };
         let (column, labels) = (column.clone(), list.labels.clone());
-        fields.push(FieldProposal { name, column, labels, labels_of: name_of(list) });
+        fields.push(FieldProposal { name, column, id: None, kind: None, labels, labels_of: name_of(list) });
     }
     fields
 }

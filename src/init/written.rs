@@ -1,6 +1,6 @@
 //! A proposal as a configuration file, with comments that say why.
 
-use super::proposal::{ChildProposal, FormProposal, Proposal};
+use super::proposal::{ChildProposal, FieldProposal, FormProposal, Proposal};
 use std::fmt::Write as _;
 
 /// Selections with more labels have a line for each.
@@ -72,6 +72,12 @@ fn write_form(text: &mut String, form: &FormProposal) {
         let _ = writeln!(text, "name = {}", quoted(&form.name));
         let _ = writeln!(text, "noun = {}", quoted(&form.noun));
     }
+    if !form.entry_id.is_empty() {
+        let _ = writeln!(text, "entry_id = {}", list(&form.entry_id));
+    }
+    if let Some(column) = &form.record_id {
+        let _ = writeln!(text, "record_id = {}", quoted(column));
+    }
     if let Some(number) = &form.number {
         line(text, "# Unique too, and perhaps what people call an entry by. It needs old values in the log.");
         let _ = writeln!(text, "#entry_id = [{}]", quoted(number));
@@ -99,17 +105,11 @@ fn write_form(text: &mut String, form: &FormProposal) {
         );
         line(text, &format!("#   walhook setup --replica-identity-full {} --apply", shell(&form.name)));
     }
-    for field in &form.fields {
-        let name = key(&field.name);
-        let _ = writeln!(text, "[forms.fields.{name}]");
-        line(text, &format!("# Labels from {}; they stay as they are here.", printed(&field.labels_of)));
-        let _ = writeln!(text, "column = {}", quoted(&field.column));
-        let label = |(value, label): &(String, String)| format!("{} = {}", key(value), quoted(label));
-        let labels: Vec<String> = field.labels.iter().map(label).collect();
-        if labels.len() <= LABELS_IN_LINE_MAX {
-            let _ = writeln!(text, "labels = {{ {} }}", labels.join(", "));
-        } else {
-            let _ = writeln!(text, "[forms.fields.{name}.labels]\n{}", labels.join("\n"));
+    write_fields(text, form);
+    if !form.parts.is_empty() {
+        text.push_str("[forms.parts]\n");
+        for (part, column) in &form.parts {
+            let _ = writeln!(text, "{} = {}", basic(part), quoted(column));
         }
     }
     for transition in &form.transitions {
@@ -122,6 +122,43 @@ fn write_form(text: &mut String, form: &FormProposal) {
     }
     for child in &form.children {
         write_child(text, child);
+    }
+}
+
+/// The fields, those with few labels a line each, the others behind them.
+fn write_fields(text: &mut String, form: &FormProposal) {
+    let (short, long): (Vec<_>, Vec<_>) =
+        form.fields.iter().partition(|field| field.labels.len() <= LABELS_IN_LINE_MAX);
+    let label = |(value, label): &(String, String)| format!("{} = {}", key(value), quoted(label));
+    let explain = |text: &mut String, field: &FieldProposal| {
+        if !field.labels.is_empty() {
+            line(text, &format!("# Labels from {}; they stay as they are here.", printed(&field.labels_of)));
+        }
+    };
+    let settings = |field: &FieldProposal| {
+        let column = Some(format!("column = {}", quoted(&field.column)));
+        let id = field.id.map(|id| format!("id = {id}"));
+        let kind = field.kind.map(|kind| format!("kind = {}", quoted(kind)));
+        column.into_iter().chain(id).chain(kind).collect::<Vec<_>>()
+    };
+    if !short.is_empty() {
+        text.push_str("[forms.fields]\n");
+    }
+    for field in short {
+        explain(text, field);
+        let mut settings = settings(field);
+        if !field.labels.is_empty() {
+            let labels: Vec<String> = field.labels.iter().map(label).collect();
+            settings.push(format!("labels = {{ {} }}", labels.join(", ")));
+        }
+        let _ = writeln!(text, "{} = {{ {} }}", key(&field.name), settings.join(", "));
+    }
+    for field in long {
+        let name = key(&field.name);
+        let _ = writeln!(text, "[forms.fields.{name}]\n{}", settings(field).join("\n"));
+        explain(text, field);
+        let labels: Vec<String> = field.labels.iter().map(label).collect();
+        let _ = writeln!(text, "[forms.fields.{name}.labels]\n{}", labels.join("\n"));
     }
 }
 
@@ -163,7 +200,7 @@ fn printed(text: &str) -> String {
 
 /// A text of TOML. `${` would be a variable.
 fn quoted(text: &str) -> String {
-    toml::Value::String(text.replace("${", "$${")).to_string()
+    basic(&text.replace("${", "$${"))
 }
 
 /// A key of TOML.
@@ -190,7 +227,7 @@ fn basic(text: &str) -> String {
 }
 
 fn list(texts: &[String]) -> String {
-    format!("[{}]", texts.iter().map(|text| basic(&text.replace("${", "$${"))).collect::<Vec<_>>().join(", "))
+    format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
 }
 
 fn one_or_list(texts: &[String]) -> String {

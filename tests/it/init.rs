@@ -49,7 +49,7 @@ async fn what_is_proposed_works_as_it_stands() {
     let file = fs::read_to_string(site.config()).unwrap();
     let line = |text: &str| assert!(file.lines().any(|line| line == text), "{text}");
     for text in [
-        "labels = { 1 = \"New\", 2 = 'In \"Progress\"', 5 = \"Closed\" }",
+        "status = { column = \"status_id\", labels = { 1 = \"New\", 2 = \"In \\\"Progress\\\"\", 5 = \"Closed\" } }",
         "deleted = \"deleted_at\"",
         "actor.column = \"updated_by\"",
         "ignore = [\"updated_at\"]",
@@ -61,7 +61,7 @@ async fn what_is_proposed_works_as_it_stands() {
         "verb = \"journal-added\"",
         "verb = \"detail-added\"",
         "actor.column = \"author_id\"",
-        "table = 'crm.\"order.line\"'",
+        "table = \"crm.\\\"order.line\\\"\"",
         "# lines of orders",
         "name = \"crm.users\"",
         "table = \"measured\"",
@@ -158,4 +158,85 @@ async fn it_asks_on_a_terminal_and_writes_over_nothing() {
     assert!(fs::read_to_string(&path).unwrap().contains("table = \"person\""));
     let (code, said) = init(&site, &["--schema", "nowhere", "--force"]);
     assert!(code == 1 && said.contains("has no tables in nowhere"), "{said}");
+}
+
+/// A data dictionary as AR System has it, and two forms in it: one with a join form over it, one that keeps nothing.
+const ARSYSTEM: &str = r#"
+    create table arschema (schemaid int primary key, name text, schematype int);
+    create table field ("schemaId" int, "fieldId" int, fieldname text, datatype int, foption int);
+    create table field_enum_values (schemaid int, fieldid int, enumid int, value text);
+    insert into arschema values (123, 'HPD:Help Desk', 1), (124, 'HPD:Join', 2), (125, 'HPD:Dialog', 4), (126, 'Gone', 1);
+    insert into field values (123, 1, 'Request ID', 4, 3), (123, 2, 'Submitter', 4, 1), (123, 4, 'Assigned To', 4, 2),
+        (123, 5, 'Last Modified By', 4, 3), (123, 6, 'Modified Date', 7, 3), (123, 7, 'Status', 6, 1),
+        (123, 8, 'Short Description', 4, 1), (123, 102, 'Password', 4, 2), (123, 179, 'InstanceId', 4, 3),
+        (123, 536870913, 'Cost', 12, 2), (123, 536870914, 'Work Log', 5, 2), (123, 536870915, 'Shown', 4, 4),
+        (123, 536870916, 'Short Description', 4, 2), (123, 536870917, 'Photo', 11, 2), (123, 536870918, 'Page', 35, 4);
+    insert into field_enum_values values (123, 7, 1, 'Assigned'), (123, 7, 0, 'New'), (123, 7, 10, 'Closed');
+    create table t123 (c1 text not null primary key, c2 text, c4 text, c5 text, c6 int, c7 int, "C8" text, c102 text, c179 text,
+        c536870913 text, c536870913v numeric(28, 2), c536870913c text, c536870913d int, c536870914 text, c536870916 text);
+    alter table t123 replica identity full;
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_data_dictionary_of_ar_system_says_what_the_forms_are() {
+    let (site, receiver) = (Site::new(ARSYSTEM).await, Receiver::start().await);
+    let (code, said) = init(&site, &["--preset", "arsystem", "--yes", "--webhook", &receiver.url()]);
+    assert_eq!(code, 0, "{said}");
+    let file = fs::read_to_string(site.config()).unwrap();
+    for text in [
+        "table = \"t123\"",
+        "name = \"HPD:Help Desk\"",
+        "noun = \"hpd_help_desk\"",
+        "record_id = \"c179\"",
+        "actor.column = \"c5\"",
+        "ignore = [\"c5\", \"c6\"]",
+        "hidden = [\"c102\"]",
+        "\"Request ID\" = { column = \"c1\", id = 1 }",
+        "\"Modified Date\" = { column = \"c6\", id = 6, kind = \"epoch\" }",
+        "Status = { column = \"c7\", id = 7, labels = { 0 = \"New\", 1 = \"Assigned\", 10 = \"Closed\" } }",
+        "\"Short Description\" = { column = \"C8\", id = 8 }",
+        "\"Short Description (536870916)\" = { column = \"c536870916\", id = 536870916 }",
+        "\"Work Log\" = { column = \"c536870914\", id = 536870914, kind = \"diary\" }",
+        "\"Cost.VALUE\" = \"c536870913v\"",
+        "\"Cost.TYPE\" = \"c536870913c\"",
+        "verb = \"status-changed\"",
+        "# HPD:Join is a join form: take the forms that it joins.",
+        "# Gone has no table t126 here.",
+    ] {
+        assert!(file.lines().any(|line| line == text), "{text}\n{file}");
+    }
+    assert!(!file.contains("Shown") && !file.contains("Dialog") && !file.contains("arschema"), "{file}");
+    let listen = site.base().replace("http://", "");
+    fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
+    let (code, said) = site.run(&["setup", "--apply"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = site.run(&["check"]);
+    assert_eq!(code, 0, "{said}");
+    let walhook = site.start().await;
+    one_by_one(
+        &site.session().await,
+        &[
+            "insert into t123 (c1, c2, c6, c7, \"C8\", c102) values ('REQ1', 'jane', 1700000000, 0, 'printer', 'hush')",
+            "update t123 set c7 = 10, c5 = 'bob'",
+            "update t123 set c5 = 'jane', c6 = 1700000001",
+            "delete from t123",
+        ],
+    )
+    .await;
+    arrived(&receiver, 4).await;
+    let mut bodies: Vec<Value> = receiver.requests().iter().map(Request::json).collect();
+    bodies.sort_by_key(|body| body["sequence"].as_u64());
+    let told: Vec<&str> = bodies.iter().map(|body| body["event"].as_str().unwrap()).collect();
+    assert_eq!(told, ["create", "update", "status-changed", "delete"]);
+    assert_eq!((&bodies[1]["entry_id"], &bodies[1]["actor"]), (&"REQ1".into(), &"bob".into()));
+    assert_eq!(bodies[0]["entry"]["Short Description"], "printer");
+    assert!(!bodies[0].to_string().contains("hush"));
+    assert_eq!(walhook.stop(), 0);
+
+    let (code, said) = init(&site, &["--preset", "arsystem", "--stdout", "--schema", "pg_toast"]);
+    assert_ne!(code, 0, "{said}");
+    site.session().await.batch_execute("drop table field_enum_values").await.unwrap();
+    let (code, said) = init(&site, &["--preset", "arsystem", "--stdout"]);
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains("there is no table field_enum_values"), "{said}");
 }

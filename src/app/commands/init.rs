@@ -1,7 +1,7 @@
 //! `walhook init`.
 
 use super::Context;
-use crate::app::cli::Init;
+use crate::app::cli::{Init, Preset};
 use crate::app::config::{Config, may_hold_password};
 use crate::app::failure::{Exit, Failure};
 use crate::init::{self, Proposal};
@@ -31,7 +31,10 @@ pub async fn perform(context: &Context, arguments: &Init) -> Result<Exit, Failur
         return Err(Failure::no(format!("database {:?} has no tables{of}", address.database()))
             .hint("is it the right one? --database-url names it, --schema its schemas"));
     }
-    let mut proposal = Proposal::of(&tables);
+    let mut proposal = match arguments.preset {
+        None => Proposal::of(&tables),
+        Some(Preset::Arsystem) => Proposal::of_arsystem(&session, &tables).await.map_err(Failure::of)?,
+    };
     let is_asked =
         !arguments.yes && !arguments.stdout && !context.output.json && std::io::stdin().is_terminal();
     let mut endpoint = arguments.webhook.clone();

@@ -258,9 +258,8 @@ fn model(told: &Told, is_by_origin: bool, before: Option<Values>, acts: &[Act]) 
         }
         _ => {}
     }
-    // of an entry that nobody has seen, only its key is known
-    let is_unknown = !is_touched && before.is_none() && !told.chooses;
-    if was.is_some() || is.is_some() || is_unknown {
+    // the application knows of what it speaks, be it an entry or not; but nobody has heard of one that came and went
+    if !is_touched || before.is_some() || now.is_some() {
         lines.extend((0..emitted).map(|_| "escalated".to_owned()));
     }
     if let (Some(was), None) = (&was, &is) {

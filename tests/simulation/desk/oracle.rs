@@ -185,8 +185,17 @@ fn tell(block: Block) -> Vec<Told> {
             }
         }
     }
-    if was.is_some() || is.is_some() {
-        for (verb, key, value, said) in block.told {
+    let is_of_none = was.is_none() && is.is_none();
+    if let (true, true, Some(row)) =
+        (is_of_none, block.is_touched, block.after.as_ref().or(block.before.as_ref()))
+    {
+        base.insert("entry".into(), entry(row));
+        base.insert("changed".into(), json!({}));
+    }
+    if block.before.is_some() || block.after.is_some() {
+        // what belongs to no entry is nobody's; what the application says itself is told
+        let is_told = |verb: &str| !is_of_none || verb == "escalated";
+        for (verb, key, value, said) in block.told.into_iter().filter(|(verb, ..)| is_told(verb)) {
             let mut body = base.clone();
             body.insert(key.into(), value);
             told.push(Told { verb, body, said });

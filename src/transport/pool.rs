@@ -15,16 +15,19 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use foldhash::HashMap;
+use futures_util::future::{self, FutureExt};
 use http::header::HOST;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::fmt::Write as _;
+use std::error::Error as StdError;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -33,15 +36,35 @@ use tokio::time::Instant;
 const UNREAD_BYTES_MAX: u32 = 1 << 20;
 
 /// Why a request has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(super) enum Broken {
     /// There is no connection.
-    #[error("could not connect")]
-    Connecting(#[source] Refusal),
-    /// It broke.
-    #[error("connection broke")]
-    Sending(#[source] hyper::Error),
+    Connecting(Refusal),
+    /// It broke, which all requests on it are told.
+    Sending(Arc<hyper::Error>),
 }
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connecting(_) => "could not connect",
+            Self::Sending(_) => "connection broke",
+        })
+    }
+}
+
+// by hand, for a cause behind an `Arc` could not be told from its own causes
+impl StdError for Broken {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Connecting(refusal) => Some(&**refusal),
+            Self::Sending(error) => Some(&**error),
+        }
+    }
+}
+
+/// Why a connection has ended, once it has: nothing if it ended as it should.
+type Ended = future::Shared<oneshot::Receiver<Arc<hyper::Error>>>;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -152,14 +175,14 @@ struct Kept {
 struct Http1 {
     sender: http1::SendRequest<Parts>,
     allowance: Arc<Allowance>,
-    /// Why the connection has ended, if it has for a reason.
-    ended: oneshot::Receiver<hyper::Error>,
+    ended: Ended,
 }
 
 #[derive(Clone)]
 struct Http2 {
     sender: http2::SendRequest<Parts>,
     allowance: Arc<Allowance>,
+    ended: Ended,
 }
 
 enum Connection {
@@ -267,11 +290,10 @@ impl Connection {
     }
 
     /// Why the connection broke: a request that it had not begun to write is told only that it was not.
-    async fn cause(self, error: hyper::Error) -> hyper::Error {
-        match self {
-            Self::Http1(Http1 { ended, .. }) if error.is_canceled() => ended.await.unwrap_or(error),
-            _ => error,
-        }
+    async fn cause(self, error: hyper::Error) -> Arc<hyper::Error> {
+        let (Self::Http1(Http1 { ended, .. }) | Self::Http2(Http2 { ended, .. })) = self;
+        let error = Arc::new(error);
+        if error.is_canceled() { ended.await.unwrap_or(error) } else { error }
     }
 
     async fn send(
@@ -327,19 +349,25 @@ impl Shared {
         let allowance = Arc::clone(stream.allowance());
         let refused = |error: hyper::Error| Broken::Connecting(error.into());
         if stream.is_http2() {
-            let (sender, driver) = self.http2.handshake(TokioIo::new(stream)).await.map_err(refused)?;
-            self.drive(driver);
-            return Ok(Connection::Http2(self.share(target, Http2 { sender, allowance })));
+            let connection = self.greet(stream, allowance).await.map_err(refused)?;
+            return Ok(Connection::Http2(self.share(target, connection)));
         }
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(refused)?;
         Ok(Connection::Http1(Http1 { sender, allowance, ended: self.drive(driver) }))
     }
 
-    /// Lets a connection read and write until it ends. Returns why it did, if there is a reason.
-    fn drive(
+    /// Speaks HTTP/2 from now on.
+    async fn greet(
         &self,
-        driver: impl Future<Output = hyper::Result<()>> + Send + 'static,
-    ) -> oneshot::Receiver<hyper::Error> {
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        allowance: Arc<Allowance>,
+    ) -> hyper::Result<Http2> {
+        let (sender, driver) = self.http2.handshake(TokioIo::new(stream)).await?;
+        Ok(Http2 { sender, allowance, ended: self.drive(driver) })
+    }
+
+    /// Lets a connection read and write until it ends.
+    fn drive(&self, driver: impl Future<Output = hyper::Result<()>> + Send + 'static) -> Ended {
         let (sender, ended) = oneshot::channel();
         let tasks = &mut self.origins().tasks;
         // those that have ended by now are not kept
@@ -347,10 +375,10 @@ impl Shared {
         tasks.spawn(async move {
             if let Err(error) = driver.await {
                 // most connections end when nobody waits for anything
-                drop(sender.send(error));
+                drop(sender.send(Arc::new(error)));
             }
         });
-        ended
+        ended.shared()
     }
 
     /// Shares a connection with all who send there, unless they share another one meanwhile.

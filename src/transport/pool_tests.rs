@@ -1,7 +1,8 @@
 use super::*;
-use crate::delivery::Body;
+use crate::delivery::{Body, Outcome};
 use crate::transport::answer;
 use crate::transport::guard::{SystemResolver, Trust};
+use crate::transport::trouble::outcome_of;
 use bytes::Bytes;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,6 +96,26 @@ async fn no_more_connections_are_kept_than_allowed() {
     drop(send(&pool, &target).await);
     assert_eq!(next(&mut seen).await, Some(Seen::Request(1)));
     assert_eq!(next(&mut seen).await, Some(Seen::Closed(1)));
+}
+
+/// A request may come to a connection of which the endpoint has just been rid: whoever sends hears why.
+#[tokio::test]
+async fn who_comes_too_late_hears_why_the_connection_broke() {
+    let pool = pool(&Settings::default());
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let connection = pool.0.greet(ours, Allowance::new().into()).await.unwrap();
+    theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    while !connection.sender.is_closed() {
+        tokio::task::yield_now().await;
+    }
+    let target = target("https://receiver.example/hook", None, None);
+    for mut connection in [connection.clone(), connection].map(Connection::Http2) {
+        let body = Body { content_type: String::new(), head: Bytes::new(), tail: Bytes::new() };
+        let refused = connection.send(&target, Request::new(Parts::of(&body))).await.unwrap_err();
+        let broken = Broken::Sending(connection.cause(refused.into_error()).await);
+        let reason = "connection broke: the endpoint broke the rules of HTTP/2 (FRAME_SIZE_ERROR)";
+        assert_eq!(outcome_of(&broken), Outcome::Unreachable { reason: reason.into() });
+    }
 }
 
 #[test]

@@ -156,6 +156,10 @@ pub struct Setup {
     /// Do it, instead of printing it
     #[arg(long)]
     pub apply: bool,
+    /// Print one SQL file with everything that is missing, for somebody else to execute: the database's
+    /// administrator
+    #[arg(long, value_name = "WHOM", conflicts_with = "apply")]
+    pub sql_for: Option<Whom>,
     /// The role that walhook will log in as; by default that of the configuration's address
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
@@ -175,6 +179,13 @@ pub struct Setup {
     /// Log in with this address instead of the configuration's, as a role that may do more
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+}
+
+/// Who executes a file of statements.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Whom {
+    /// The database's administrator
+    Dba,
 }
 
 /// `teardown`.

@@ -18,10 +18,9 @@ const RETAINED_BYTES_NOTABLE: i64 = 1 << 30;
 /// Judges what was found.
 pub fn check(facts: &Facts, needs: &Needs) -> Report {
     let mut findings = Vec::new();
-    server(&facts.server, &mut findings);
+    version(&facts.server, &mut findings);
+    findings.extend(settings(facts, needs));
     findings.extend(standbys::judge(&facts.server.synchronous_standby_names));
-    plugin_libraries(&facts.server, needs, &mut findings);
-    room(facts, &mut findings);
     role(facts, &mut findings);
     slot(facts, needs, &mut findings);
     publication_content(facts, &mut findings);
@@ -33,6 +32,15 @@ pub fn check(facts: &Facts, needs: &Needs) -> Report {
     Report { findings }
 }
 
+/// Judges the settings that only an administrator may change. Each finding's object is the setting's name.
+pub(super) fn settings(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    log(&facts.server, &mut findings);
+    plugin_libraries(&facts.server, needs, &mut findings);
+    room(facts, &mut findings);
+    findings
+}
+
 fn set(setting: &str, value: &str) -> String {
     fill(ALTER_SYSTEM, &[("setting", setting), ("value", value)]) + ";"
 }
@@ -41,7 +49,7 @@ fn set_and_reload(setting: &str, value: &str) -> Mend {
     Mend::Sql(set(setting, value) + "\nselect pg_reload_conf();")
 }
 
-fn server(server: &Server, findings: &mut Vec<Finding>) {
+fn version(server: &Server, findings: &mut Vec<Finding>) {
     let object = format!("PostgreSQL {}", server.version);
     if server.version_num < VERSION_MIN {
         let what = "is too old; walhook reads from 14 and later";
@@ -59,6 +67,9 @@ fn server(server: &Server, findings: &mut Vec<Finding>) {
         let mend = Mend::Key("[source] url: the primary's address (or target_session_attrs=primary)".into());
         findings.push(Finding::new(severity, &object, what).mended_by(mend));
     }
+}
+
+fn log(server: &Server, findings: &mut Vec<Finding>) {
     if server.wal_level == "logical" {
         findings.push(Finding::new(Severity::Ok, "wal_level", "logical"));
     } else {

@@ -15,6 +15,7 @@ pub mod endpoints;
 pub mod facts;
 pub mod finding;
 mod forms;
+pub mod handover;
 mod happenings;
 mod names;
 pub mod plan;

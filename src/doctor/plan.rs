@@ -109,11 +109,15 @@ impl fmt::Display for Plan {
 }
 
 /// A comment of any text: every line of it is one, for names may contain line ends.
-fn comment(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
-    text.split(['\n', '\r']).try_for_each(|line| writeln!(out, "-- {line}"))
+pub(super) fn comment(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
+    text.split(['\n', '\r']).try_for_each(|line| {
+        let space = if line.is_empty() { "" } else { " " };
+        writeln!(out, "--{space}{line}")
+    })
 }
 
-fn script<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
+/// An SQL script of these steps.
+pub(super) fn script<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
     let mut text = String::new();
     for step in steps {
         if text.is_empty() {

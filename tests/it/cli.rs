@@ -152,6 +152,11 @@ fn setup_makes_what_check_misses_and_teardown_removes_it() {
     assert!(stdout(&printed).contains("create publication"), "{}", stdout(&printed));
     assert_eq!(walhook(folder.path(), &["check"]).status.code(), Some(1), "printing must change nothing");
 
+    let file = walhook(folder.path(), &["--json", "setup", "--sql-for", "dba"]);
+    let json: serde_json::Value = serde_json::from_slice(&file.stdout).unwrap();
+    let file = stdout(&walhook(folder.path(), &["setup", "--sql-for", "dba"]));
+    assert!(file.contains("create publication") && json["sql"] == file, "{file}{json}");
+
     let applied = walhook(folder.path(), &["setup", "--apply"]);
     assert_eq!(applied.status.code(), Some(0), "{}{}", stdout(&applied), stderr(&applied));
     let checked = walhook(folder.path(), &["--json", "check"]);

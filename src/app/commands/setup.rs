@@ -1,13 +1,14 @@
 //! `walhook setup`.
 
 use super::{Context, database};
-use crate::app::cli::Setup;
+use crate::app::cli::{Setup, Whom};
 use crate::app::failure::{Exit, Failure};
-use crate::doctor::Needs;
 use crate::doctor::facts::Facts;
 use crate::doctor::setup;
+use crate::doctor::{Needs, handover};
+use serde_json::json;
 
-/// Prints what the database needs, or does it. Ends with 1 where something was left for an administrator or still
+/// Prints what the database needs, for whoever does it, or does it. Ends with 1 where something was left for an administrator or still
 /// stands in the way.
 pub async fn perform(context: &Context, arguments: &Setup) -> Result<Exit, Failure> {
     let config = context.load()?;
@@ -20,6 +21,16 @@ pub async fn perform(context: &Context, arguments: &Setup) -> Result<Exit, Failu
         replica_identity_full: arguments.replica_identity_full.clone(),
         registration: arguments.registration,
     };
+    if let Some(Whom::Dba) = arguments.sql_for {
+        let plan = setup::plan(&facts, &needs, &handover::options(options)).map_err(Failure::of)?;
+        let file = handover::to_administrator(&facts, &needs, &plan);
+        if context.output.json {
+            context.output.json(&json!({ "sql": file }))?;
+        } else {
+            context.output.text(&file)?;
+        }
+        return Ok(Exit::Well);
+    }
     let plan = setup::plan(&facts, &needs, &options).map_err(Failure::of)?;
     database::follow(context, &session, &needs, &plan, arguments.apply).await
 }

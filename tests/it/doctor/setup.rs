@@ -1,11 +1,13 @@
 //! What setup makes, teardown removes, and neither may break.
 
 use super::{House, TABLES, session};
+use std::process::Command;
 use tokio_postgres::error::SqlState;
 use walhook::doctor::facts::Facts;
 use walhook::doctor::finding::Severity;
 use walhook::doctor::plan::{self, StepEnd};
-use walhook::doctor::{Error, check, setup, teardown};
+use walhook::doctor::{Error, check, handover, setup, teardown};
+use walhook::postgres::Session;
 
 // R-NA-08
 #[tokio::test]
@@ -178,6 +180,49 @@ async fn the_role_is_made_if_asked() {
         and not rolsuper and has_schema_privilege(oid, 'helpdesk', 'usage') \
         and not has_table_privilege(oid, 'helpdesk.incident', 'select')";
     assert_eq!(house.count(may).await, 1);
+}
+
+/// Somebody who may do nothing asks for the file; who executes it has only psql. With a role and tables that are
+/// called as they like, and a server that logs no rows yet.
+#[tokio::test]
+async fn the_file_for_the_dba_is_all_that_is_needed() {
+    let mut house = House::with(&["wal_level=replica"], &TABLES).await;
+    house.needs.role = Some("Hook;\ndrop".into());
+    house.sql("create role nobody login").await;
+    let nobody = session(&house.cluster, "nobody").await;
+    let file = async |house: &House, who: &Session| {
+        let facts = Facts::gather(who, &house.needs).await.unwrap();
+        let options = setup::Options { replica_identity_full: vec!["The note".into()], ..Default::default() };
+        let plan = setup::plan(&facts, &house.needs, &handover::options(options)).unwrap();
+        handover::to_administrator(&facts, &house.needs, &plan)
+    };
+    let text = file(&house, &nobody).await;
+    for part in ["RESTARTED", "-- worth a thought: setting max_slot_wal_keep_size", "but where it is said"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    assert_eq!(text, file(&house, &house.dba).await, "who asks makes no difference");
+
+    let path = house.cluster.folder().join("for-the-dba.sql");
+    std::fs::write(&path, &text).unwrap();
+    let address = house.cluster.url("postgres");
+    let mut psql = Command::new(house.cluster.bin().join("psql"));
+    psql.args(["-v", "ON_ERROR_STOP=1", "-qf"]).arg(&path).arg(address);
+    let psql = psql.output().unwrap();
+    assert!(psql.status.success(), "{}\n{text}", String::from_utf8_lossy(&psql.stderr));
+    let left = file(&house, &nobody).await;
+    assert!(left.contains("setting wal_level is replica") && !left.contains("create"), "{left}");
+    house.application_works().await;
+
+    let House { cluster, needs, dba } = house;
+    drop((nobody, dba));
+    cluster.down("fast").unwrap();
+    cluster.up().unwrap();
+    let dba = session(&cluster, "postgres").await;
+    let house = House { cluster, dba, needs };
+    assert!(!house.check().await.has_errors(), "{}", house.check().await);
+    let all = file(&house, &house.dba).await;
+    assert_eq!(all, "-- Database \"postgres\" has everything that walhook needs.\n");
+    house.application_works().await;
 }
 
 #[tokio::test]

@@ -39,6 +39,25 @@ identity as (
         ) as has_generated
     from pg_class c
     where c.oid in (select relid from tree)
+),
+-- tables that have rows of their own, which the table above them shows too
+heirs as (
+    select oid as root, oid as relid from pg_class where oid = any ($1::bigint[]::oid[])
+    union
+    select heirs.root, i.inhrelid
+    from heirs
+    join pg_inherits i on i.inhparent = heirs.relid
+    join pg_class c on c.oid = i.inhrelid and not c.relispartition
+),
+-- what a view shows rows of, through any number of views
+behind as (
+    select oid as root, oid as relid from pg_class where oid = any ($1::bigint[]::oid[]) and relkind in ('v', 'm')
+    union
+    select behind.root, d.refobjid
+    from behind
+    join pg_rewrite w on w.ev_class = behind.relid
+    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+        and d.refclassid = 'pg_class'::regclass and d.refobjid <> behind.relid
 )
 select jsonb_build_object(
     'oid', c.oid::bigint,
@@ -53,6 +72,22 @@ select jsonb_build_object(
         from pg_class r
         join pg_namespace rn on rn.oid = r.relnamespace
         where c.relispartition and r.oid = pg_partition_root(c.oid)
+    ),
+    'heirs', array(
+        select format('%I.%I', hn.nspname, h.relname)
+        from heirs
+        join pg_class h on h.oid = heirs.relid
+        join pg_namespace hn on hn.oid = h.relnamespace
+        where heirs.root = c.oid and heirs.relid <> c.oid
+        order by 1
+    ),
+    'behind', array(
+        select format('%I.%I', bn.nspname, b.relname)
+        from behind
+        join pg_class b on b.oid = behind.relid
+        join pg_namespace bn on bn.oid = b.relnamespace
+        where behind.root = c.oid and b.relkind in ('r', 'p')
+        order by 1
     ),
     'identity', c.relreplident,
     'identity_columns', identity.columns,

@@ -223,6 +223,11 @@ pub struct Table {
     pub persistence: char,
     /// The partitioned table on top of it, if it is a partition.
     pub partition_of: Option<String>,
+    /// The tables that inherit from it, as SQL wants them: their rows are in the log under their own names. None of
+    /// them is a partition.
+    pub heirs: Vec<String>,
+    /// The tables behind a view, as SQL wants them.
+    pub behind: Vec<String>,
     /// `pg_class.relreplident`.
     pub identity: char,
     /// The columns of the identity; empty with FULL, and where there is none.

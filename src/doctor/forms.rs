@@ -30,8 +30,15 @@ pub(super) fn unusable(facts: &Facts, number: usize, form: &Form) -> Option<Find
         return Some(Finding::new(Severity::Error, object, what).mended_by(mend));
     };
     let why = table.unpublishable()?;
-    let mend = match table.persistence {
-        'u' => Mend::Sql(fill(SET_LOGGED, &[("table", &table.quoted)]) + ";"),
+    let mend = match (table.kind, table.persistence) {
+        (_, 'u') => Mend::Sql(fill(SET_LOGGED, &[("table", &table.quoted)]) + ";"),
+        ('v' | 'm', _) if !table.behind.is_empty() => {
+            Mend::Key(format!("[[forms]] table: what it shows rows of: {}", table.behind.join(", ")))
+        }
+        ('f', _) => Mend::Do("run walhook beside the server that its rows are stored in".into()),
+        (_, 't') => {
+            Mend::Key("[[forms]] table: an ordinary one; a temporary one ends with its session".into())
+        }
         _ => Mend::Key("[[forms]] table: the table that the rows are stored in".into()),
     };
     let what = format!("{} {why}; it cannot be published", table.quoted);
@@ -57,6 +64,7 @@ pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Ve
         let mend = Mend::Key(format!("[[forms]] table = {:?}", root.replace('"', "")));
         findings.push(Finding::new(Severity::Warning, &object, what).mended_by(mend));
     }
+    heirs(facts, table, &object, findings);
     columns(form, table, &object, findings);
     entry_id(form, table, &object, findings);
     deleted(form, table, &object, findings);
@@ -70,6 +78,22 @@ pub(super) fn judge(facts: &Facts, number: usize, form: &Form, findings: &mut Ve
             format!("{} gives old and new values", table.quoted),
         ));
     }
+}
+
+/// What inherits from a table shows there, and is in the log as what it is: another table.
+fn heirs(facts: &Facts, table: &Table, object: &str, findings: &mut Vec<Finding>) {
+    let is_told = |heir: &&String| facts.mapped().any(|mapped| mapped.quoted == **heir);
+    let silent: Vec<&str> = table.heirs.iter().filter(|heir| !is_told(heir)).map(String::as_str).collect();
+    if silent.is_empty() {
+        return;
+    }
+    let what = format!(
+        "{} shows rows of tables that inherit from it, and nothing is told of those: {}",
+        table.quoted,
+        silent.join(", ")
+    );
+    let mend = Mend::Key("[[forms]]: one more for each of these tables; a webhook may name several".into());
+    findings.push(Finding::new(Severity::Warning, object, what).mended_by(mend));
 }
 
 /// The tables that have the bytes of attachments have to be there.

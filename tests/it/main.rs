@@ -48,6 +48,7 @@ mod secrecy;
 mod side;
 mod source;
 mod supplements;
+mod tables;
 mod tail;
 mod terminal;
 mod values;

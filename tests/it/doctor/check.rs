@@ -311,7 +311,7 @@ async fn forms_that_do_not_fit_their_tables_are_found() {
         (
             "open",
             "is a view; it cannot be published",
-            "[[forms]] table: the table that the rows are stored in",
+            "[[forms]] table: what it shows rows of: helpdesk.incident",
         ),
     ] {
         let finding = House::find(&report, &format!("form \"The {form}\""), what);

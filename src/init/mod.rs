@@ -14,10 +14,12 @@ mod children;
 mod error;
 mod labels;
 mod names;
+mod polymorphic;
 mod proposal;
 mod tables;
 mod written;
 
 pub use error::Error;
+pub use polymorphic::PolymorphicKey;
 pub use proposal::{ChildProposal, FieldProposal, FormProposal, LeftOut, Proposal, TransitionProposal};
 pub use tables::{Column, ForeignKey, Table, read};

@@ -313,6 +313,18 @@ pub(super) fn is_number(column: &str) -> bool {
     )
 }
 
+/// Whether a column says of which kind the thing is that another one refers to: `notable_type` and `notable_id`.
+pub(super) fn is_kind_of(kind: &str, id: &str) -> bool {
+    let (kind, id) = (words(kind), words(id));
+    // Odoo's
+    if kind == ["model"] && id == ["res", "id"] {
+        return true;
+    }
+    let (Some((what, of)), Some((refers, to))) = (kind.split_last(), id.split_last()) else { return false };
+    let is_kind = matches!(what.as_str(), "type" | "kind" | "class" | "model" | "table" | "entity");
+    is_kind && matches!(refers.as_str(), "id" | "key" | "ref" | "uuid") && of == to && !of.is_empty()
+}
+
 /// A column's name without what says that it refers: `status` of `status_id`, `StatusID`, `id_status` and `fk_status`.
 pub(super) fn base(column: &str) -> String {
     let name = plain(column);
@@ -370,6 +382,18 @@ mod tests {
         }
         assert!(are_alike("Incident", "incidents") && are_alike("TimeEntry", "time_entries"));
         assert!(!are_alike("incident", "incident_note"));
+    }
+
+    #[test]
+    fn kinds_stand_beside_what_refers() {
+        for (kind, id) in [("notable_type", "notable_id"), ("OwnerType", "OwnerId"), ("model", "res_id")] {
+            assert!(is_kind_of(kind, id), "{kind} {id}");
+        }
+        for (kind, id) in
+            [("type", "id"), ("notable_type", "owner_id"), ("mail_type", "mail"), ("model", "id")]
+        {
+            assert!(!is_kind_of(kind, id), "{kind} {id}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::children::{self, Wholes};
 use super::names;
+use super::polymorphic::{self, PolymorphicKey};
 use super::tables::{Column, ForeignKey, Table};
 use std::collections::BTreeSet;
 
@@ -91,7 +92,7 @@ pub struct TransitionProposal {
 }
 
 /// A table that belongs to the form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChildProposal {
     /// The word for its inserts.
     pub verb: String,
@@ -101,6 +102,8 @@ pub struct ChildProposal {
     pub parent: Vec<String>,
     /// What they mean of the form's table, where that is not its primary key.
     pub references: Vec<String>,
+    /// The column that says to which table they refer, and what stands there for this one.
+    pub kind: Option<(String, String)>,
     /// The tables between, the child's next one first.
     pub through: Vec<HopProposal>,
     /// The column of who wrote it.
@@ -118,6 +121,8 @@ pub struct HopProposal {
     pub key: Vec<String>,
     /// The columns that refer to the next.
     pub parent: Vec<String>,
+    /// The column that says to which table they refer, and what stands there for this one.
+    pub kind: Option<(String, String)>,
 }
 
 impl Proposal {
@@ -134,7 +139,12 @@ impl Proposal {
         let wholes = children::wholes(tables, &candidates);
         let forms: Vec<usize> =
             candidates.iter().copied().filter(|number| !wholes.contains_key(number)).collect();
-        let forms = forms.iter().map(|&number| form(tables, number, &wholes, &forms)).collect();
+        // what belongs to several is not what others belong to in this way
+        let of_none: Vec<&Table> = forms.iter().map(|&number| &tables[number]).collect();
+        let of_none: Vec<&Table> = of_none.into_iter().filter(|table| table.polymorphic.is_none()).collect();
+        let (of_many, forms): (Vec<usize>, Vec<usize>) =
+            forms.into_iter().partition(|&number| polymorphic::is_part(&tables[number], &of_none));
+        let forms = forms.iter().map(|&number| form(tables, number, &wholes, &of_many, &forms)).collect();
         Self { forms, left_out }
     }
 }
@@ -226,7 +236,13 @@ pub(super) fn name_of(table: &Table) -> String {
     }
 }
 
-fn form(tables: &[Table], number: usize, wholes: &Wholes<'_>, forms: &[usize]) -> FormProposal {
+fn form(
+    tables: &[Table],
+    number: usize,
+    wholes: &Wholes<'_>,
+    of_many: &[usize],
+    forms: &[usize],
+) -> FormProposal {
     let table = &tables[number];
     // the search path has found one of them
     let is_shared = !table.is_found_unqualified
@@ -266,7 +282,7 @@ fn form(tables: &[Table], number: usize, wholes: &Wholes<'_>, forms: &[usize]) -
         actor: first(names::is_actor),
         ignore: has(names::is_timestamp_of_change).map(|column| column.name.clone()).collect(),
         hidden: has(names::is_secret).map(|column| column.name.clone()).collect(),
-        children: parts(tables, number, wholes),
+        children: parts(tables, number, wholes, of_many),
         lacks_old_values: !table.has_full_identity,
         transitions,
         fields,
@@ -296,7 +312,7 @@ fn fields(table: &Table, all: &[Table]) -> Vec<FieldProposal> {
 }
 
 /// The tables that belong to a form, over however many hops, those that are next to it first.
-fn parts(tables: &[Table], form: usize, wholes: &Wholes<'_>) -> Vec<ChildProposal> {
+fn parts(tables: &[Table], form: usize, wholes: &Wholes<'_>, of_many: &[usize]) -> Vec<ChildProposal> {
     let mut found = Vec::new();
     for &part in wholes.keys() {
         let mut way: Vec<(usize, &ForeignKey)> = Vec::new();
@@ -305,9 +321,21 @@ fn parts(tables: &[Table], form: usize, wholes: &Wholes<'_>) -> Vec<ChildProposa
             way.push((at, key));
             at = whole;
         }
+        let belongs = child(tables, at, &way);
         if at == form {
-            found.push((way.len(), child(tables, form, &way)));
+            found.push((way.len(), belongs));
+        } else if let Some(key) = leads(tables, at, form, of_many) {
+            let (parent, kind) = way_of(tables, form, key);
+            let hop = HopProposal { table: name_of(&tables[at]), key: belongs.references, parent, kind };
+            let through = belongs.through.into_iter().chain([hop]).collect();
+            found.push((way.len() + 1, ChildProposal { through, references: Vec::new(), ..belongs }));
         }
+    }
+    for (number, table) in tables.iter().enumerate() {
+        let Some(key) = leads(tables, number, form, of_many) else { continue };
+        let (parent, kind) = way_of(tables, form, key);
+        let verb = format!("{}-added", names::part_word(&table.name, &tables[form].name));
+        found.push((1, ChildProposal { verb, table: name_of(table), parent, kind, ..described(table) }));
     }
     found.sort_by_key(|(hops, child)| (*hops, child.table.clone()));
     let mut children: Vec<ChildProposal> = found.into_iter().map(|(_, child)| child).collect();
@@ -333,24 +361,40 @@ fn child(tables: &[Table], form: usize, way: &[(usize, &ForeignKey)]) -> ChildPr
             table: name_of(&tables[hop]),
             key: other_than_key(to_it, &tables[hop]),
             parent: on.columns.clone(),
+            kind: None,
         }
     });
     let next = way.get(1).map_or(form, |(hop, _)| *hop);
     let last = way.last().map_or_else(Vec::new, |(_, key)| other_than_key(key, &tables[form]));
-    let wrote = |column: &&Column| names::is_actor(&column.name) || names::is_creator(&column.name);
     ChildProposal {
         verb: format!("{}-added", names::part_word(&table.name, &tables[next].name)),
         table: name_of(table),
         parent: way[0].1.columns.clone(),
         references: last,
         through: hops.collect(),
-        actor: table.columns.iter().find(wrote).map(|column| column.name.clone()),
-        hidden: table
-            .columns
-            .iter()
-            .map(|column| &column.name)
-            .filter(|name| names::is_secret(name))
-            .cloned()
-            .collect(),
+        ..described(table)
     }
+}
+
+/// What is the same of a child whatever it belongs to.
+fn described(table: &Table) -> ChildProposal {
+    let wrote = |column: &&Column| names::is_actor(&column.name) || names::is_creator(&column.name);
+    let secret = table.columns.iter().map(|column| &column.name).filter(|name| names::is_secret(name));
+    ChildProposal {
+        actor: table.columns.iter().find(wrote).map(|column| column.name.clone()),
+        hidden: secret.cloned().collect(),
+        ..ChildProposal::default()
+    }
+}
+
+/// By what rows of a table that belongs to several belong to a form's entries.
+fn leads<'a>(tables: &'a [Table], from: usize, form: usize, of_many: &[usize]) -> Option<&'a PolymorphicKey> {
+    let key = tables[from].polymorphic.as_ref().filter(|_| of_many.contains(&from))?;
+    polymorphic::value_for(key, &tables[form]).map(|_| key)
+}
+
+/// The columns by which it does, and what stands there.
+fn way_of(tables: &[Table], form: usize, key: &PolymorphicKey) -> (Vec<String>, Option<(String, String)>) {
+    let value = polymorphic::value_for(key, &tables[form]);
+    (vec![key.column.clone()], value.map(|value| (key.kind.clone(), value.to_owned())))
 }

@@ -1,7 +1,7 @@
 //! What the catalogue says of tables, read once, as data.
 
-use super::Error;
-use super::labels;
+use super::polymorphic::{self, PolymorphicKey};
+use super::{Error, labels};
 use serde::Deserialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::Json;
@@ -40,6 +40,9 @@ pub struct Table {
     /// Where it is a list of names for numbers: the values of its key, each with its text, in the order of the keys.
     #[serde(skip)]
     pub labels: Vec<(String, String)>,
+    /// What it belongs to, where that is one of several tables.
+    #[serde(skip)]
+    pub polymorphic: Option<PolymorphicKey>,
 }
 
 /// A column.
@@ -84,7 +87,7 @@ impl Table {
 }
 
 /// Reads the tables of some schemas, of all of the application's where none is named. Only the catalogue is read, and the
-/// rows of tables that look like lists of names for numbers, where the role may.
+/// rows of tables that look like lists of names for numbers and the columns that look like kinds of references, where the role may.
 pub async fn read(session: &Client, schemas: &[String]) -> Result<Vec<Table>, Error> {
     let what = "tables";
     let rows = session
@@ -98,5 +101,6 @@ pub async fn read(session: &Client, schemas: &[String]) -> Result<Vec<Table>, Er
         tables.push(table);
     }
     labels::read(session, &mut tables).await?;
+    polymorphic::read(session, &mut tables).await?;
     Ok(tables)
 }

@@ -166,11 +166,15 @@ fn write_child(text: &mut String, child: &ChildProposal) {
     text.push_str("[[forms.children]]\n");
     let _ = writeln!(text, "verb = {}", quoted(&child.verb));
     let _ = writeln!(text, "table = {}", quoted(&child.table));
-    line(text, "# By its foreign key and its name it belongs to the form.");
+    match &child.kind {
+        Some((column, _)) => line(text, &format!("# {column} says that it belongs to the form.")),
+        None => line(text, "# By its foreign key and its name it belongs to the form."),
+    }
     let _ = writeln!(text, "parent = {}", one_or_list(&child.parent));
     if !child.references.is_empty() {
         let _ = writeln!(text, "references = {}", one_or_list(&child.references));
     }
+    write_kind(text, child.kind.as_ref());
     if let Some(column) = &child.actor {
         let _ = writeln!(text, "actor.column = {}", quoted(column));
     }
@@ -184,6 +188,13 @@ fn write_child(text: &mut String, child: &ChildProposal) {
             let _ = writeln!(text, "key = {}", one_or_list(&hop.key));
         }
         let _ = writeln!(text, "parent = {}", one_or_list(&hop.parent));
+        write_kind(text, hop.kind.as_ref());
+    }
+}
+
+fn write_kind(text: &mut String, kind: Option<&(String, String)>) {
+    if let Some((column, value)) = kind {
+        let _ = writeln!(text, "kind = {{ column = {}, value = {} }}", quoted(column), quoted(value));
     }
 }
 

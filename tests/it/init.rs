@@ -131,6 +131,66 @@ async fn what_is_proposed_works_as_it_stands() {
     assert_eq!(walhook.stop(), 0);
 }
 
+/// Notes of anything, files of notes, and tasks that may be about something.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_one_of_several_is_told_of_each() {
+    let schema = r"
+        create table tickets (id int primary key, title text);
+        create table problem (id int primary key, title text);
+        create table note (id int primary key, about_type text not null, about_id int not null, body text, author_id int);
+        create table note_file (id int primary key, note_id int not null references note, name text);
+        create table task (id int primary key, source_type text, source_id int, title text);
+        insert into note values (1, 'App\Models\Ticket', 1, 'old', 1), (2, 'Problem', 1, 'old', 1), (3, 'Planet', 1, '', 1);
+        insert into task values (1, 'Problem', 1, 'x'), (2, null, null, 'y');
+    ";
+    let (site, receiver) = (Site::new(schema).await, Receiver::start().await);
+    let (code, said) = init(&site, &["--yes", "--webhook", &receiver.url()]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("3 forms"), "{said}");
+    let file = fs::read_to_string(site.config()).unwrap();
+    let count = |line: &str| file.lines().filter(|one| *one == line).count();
+    assert_eq!(count(r#"kind = { column = "about_type", value = "App\\Models\\Ticket" }"#), 2, "{file}");
+    assert_eq!(count(r#"kind = { column = "about_type", value = "Problem" }"#), 2, "{file}");
+    assert_eq!(count("# about_type says that it belongs to the form."), 2, "{file}");
+    let is_form = |table: &str| file.contains(&format!("[[forms]]\ntable = \"{table}\"\n"));
+    assert!(is_form("task") && is_form("tickets") && !is_form("note") && !is_form("note_file"), "{file}");
+
+    let listen = site.base().replace("http://", "");
+    fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
+    let walhook = site.start().await;
+    let (code, said) = site.run(&["check"]);
+    assert_eq!(code, 0, "{said}");
+    let work = [
+        "insert into tickets values (1, 'x')",
+        "insert into problem values (1, 'x')",
+        "insert into note values (4, 'App\\Models\\Ticket', 1, 'new', 1)",
+        "insert into note_file values (41, 4, 'a.txt')",
+        "insert into note values (5, 'Problem', 1, 'new', 1)",
+        "insert into task values (3, 'Problem', 1, 'z')",
+    ];
+    one_by_one(&site.session().await, &work).await;
+    arrived(&receiver, work.len()).await;
+    let mut told: Vec<String> = receiver
+        .requests()
+        .iter()
+        .map(Request::json)
+        .map(|body| format!("{} {} {}", body["noun"], body["entry_id"], body["event"]).replace('"', ""))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            "problem 1 create",
+            "problem 1 note-added",
+            "task 3 create",
+            "tickets 1 create",
+            "tickets 1 file-added",
+            "tickets 1 note-added",
+        ]
+    );
+    assert_eq!(walhook.stop(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_asks_on_a_terminal_and_writes_over_nothing() {
     let site =

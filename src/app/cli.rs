@@ -156,8 +156,8 @@ pub struct Setup {
     /// Do it, instead of printing it
     #[arg(long)]
     pub apply: bool,
-    /// Print one SQL file with everything that is missing, for somebody else to execute: the database's
-    /// administrator
+    /// Print one SQL file with everything that is missing, the role too, for the database's administrator to execute;
+    /// any role that may log in can ask for it (--database-url)
     #[arg(long, value_name = "WHOM", conflicts_with = "apply")]
     pub sql_for: Option<Whom>,
     /// The role that walhook will log in as; by default that of the configuration's address

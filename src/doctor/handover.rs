@@ -1,11 +1,11 @@
 //! Everything that is missing as one SQL file for somebody else to execute: the database's administrator, who may
 //! know neither walhook nor its configuration.
 
+use super::Needs;
 use super::check;
 use super::facts::Facts;
 use super::finding::{Finding, Mend, Severity};
 use super::plan::{Plan, Step, comment, script};
-use super::{Needs, setup};
 use std::fmt::{self, Write};
 
 /// The file. It says what it is for, what it does and costs, how it is executed and how it is undone; what is
@@ -76,9 +76,4 @@ fn write(out: &mut String, facts: &Facts, needs: &Needs, plan: &Plan, settings: 
 /// Whether a remark says something that no statement of the file mends.
 fn is_left(remark: &Finding, missing: &[&Finding]) -> bool {
     remark.severity >= Severity::Warning && missing.iter().all(|finding| finding.object != remark.object)
-}
-
-/// What the file is asked to have beyond what the operator said: there is nobody else to make the role.
-pub fn options(options: setup::Options) -> setup::Options {
-    setup::Options { create_role: true, ..options }
 }

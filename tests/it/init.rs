@@ -40,6 +40,12 @@ fn init(site: &Site, more: &[&str]) -> (i32, String) {
     site.run(&[&["init", "--database-url", &url], more].concat())
 }
 
+/// What was proposed, with a place of its own for the HTTP surface.
+fn listening(site: &Site, file: &str) {
+    let listen = site.base().replace("http://", "");
+    fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_proposed_works_as_it_stands() {
     let (site, receiver) = (Site::new(DESK).await, Receiver::start().await);
@@ -83,8 +89,7 @@ async fn what_is_proposed_works_as_it_stands() {
     assert!(!file.contains("measured_2026"), "its root speaks for it");
 
     // it is enough for everything else
-    let listen = site.base().replace("http://", "");
-    fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
+    listening(&site, &file);
     let (code, said) = site.run(&["setup", "--apply", "--replica-identity-full", "issues"]);
     assert_eq!(code, 0, "{said}");
     let (code, said) = site.run(&["check"]);
@@ -155,8 +160,7 @@ async fn what_belongs_to_one_of_several_is_told_of_each() {
     let is_form = |table: &str| file.contains(&format!("[[forms]]\ntable = \"{table}\"\n"));
     assert!(is_form("task") && is_form("tickets") && !is_form("note") && !is_form("note_file"), "{file}");
 
-    let listen = site.base().replace("http://", "");
-    fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
+    listening(&site, &file);
     let walhook = site.start().await;
     let (code, said) = site.run(&["check"]);
     assert_eq!(code, 0, "{said}");
@@ -266,8 +270,7 @@ async fn the_data_dictionary_of_ar_system_says_what_the_forms_are() {
         assert!(file.lines().any(|line| line == text), "{text}\n{file}");
     }
     assert!(!file.contains("Shown") && !file.contains("Dialog") && !file.contains("arschema"), "{file}");
-    let listen = site.base().replace("http://", "");
-    fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
+    listening(&site, &file);
     let (code, said) = site.run(&["setup", "--apply"]);
     assert_eq!(code, 0, "{said}");
     let (code, said) = site.run(&["check"]);

@@ -8,8 +8,8 @@ use crate::doctor::setup;
 use crate::doctor::{Needs, handover};
 use serde_json::json;
 
-/// Prints what the database needs, for whoever does it, or does it. Ends with 1 where something was left for an administrator or still
-/// stands in the way.
+/// Prints what the database needs, as a plan or as one file for its administrator, or does it. Ends with 1 where
+/// something was left for an administrator or still stands in the way.
 pub async fn perform(context: &Context, arguments: &Setup) -> Result<Exit, Failure> {
     let config = context.load()?;
     let role = database::role(&config, arguments.role.as_ref())?;
@@ -17,12 +17,13 @@ pub async fn perform(context: &Context, arguments: &Setup) -> Result<Exit, Failu
     let session = database::log_in(&config, arguments.database_url.as_ref()).await?;
     let facts = Facts::gather(&session, &needs).await.map_err(Failure::of)?;
     let options = setup::Options {
-        create_role: arguments.create_role,
+        // whoever gets the file has nobody else to make the role
+        create_role: arguments.create_role || arguments.sql_for.is_some(),
         replica_identity_full: arguments.replica_identity_full.clone(),
         registration: arguments.registration,
     };
+    let plan = setup::plan(&facts, &needs, &options).map_err(Failure::of)?;
     if let Some(Whom::Dba) = arguments.sql_for {
-        let plan = setup::plan(&facts, &needs, &handover::options(options)).map_err(Failure::of)?;
         let file = handover::to_administrator(&facts, &needs, &plan);
         if context.output.json {
             context.output.json(&json!({ "sql": file }))?;
@@ -31,6 +32,5 @@ pub async fn perform(context: &Context, arguments: &Setup) -> Result<Exit, Failu
         }
         return Ok(Exit::Well);
     }
-    let plan = setup::plan(&facts, &needs, &options).map_err(Failure::of)?;
     database::follow(context, &session, &needs, &plan, arguments.apply).await
 }

@@ -192,8 +192,12 @@ async fn the_file_for_the_dba_is_all_that_is_needed() {
     let nobody = session(&house.cluster, "nobody").await;
     let file = async |house: &House, who: &Session| {
         let facts = Facts::gather(who, &house.needs).await.unwrap();
-        let options = setup::Options { replica_identity_full: vec!["The note".into()], ..Default::default() };
-        let plan = setup::plan(&facts, &house.needs, &handover::options(options)).unwrap();
+        let options = setup::Options {
+            create_role: true,
+            replica_identity_full: vec!["The note".into()],
+            ..Default::default()
+        };
+        let plan = setup::plan(&facts, &house.needs, &options).unwrap();
         handover::to_administrator(&facts, &house.needs, &plan)
     };
     let text = file(&house, &nobody).await;

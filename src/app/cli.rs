@@ -123,7 +123,7 @@ pub struct Init {
     /// The address of the database, as for psql; by default the PG* variables say it
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
-    /// The product whose data dictionary says what the forms are
+    /// The product that the database is of: its data dictionary says what the forms are, or walhook knows
     #[arg(long, value_name = "PRODUCT")]
     pub preset: Option<Preset>,
     /// Look at this schema alone; can be given several times
@@ -143,11 +143,15 @@ pub struct Init {
     pub force: bool,
 }
 
-/// A product with a data dictionary.
+/// A product that walhook knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// BMC Remedy AR System: forms, fields with their numbers, and selections.
+    /// BMC Remedy AR System: forms, fields with their numbers, and selections, from its data dictionary.
     Arsystem,
+    /// Zammad: tickets with articles, users and organizations.
+    Zammad,
+    /// Znuny, and OTRS 6: tickets with articles.
+    Znuny,
 }
 
 /// `setup`.

@@ -9,21 +9,13 @@ const LABELS_IN_LINE_MAX: usize = 6;
 impl Proposal {
     /// The file's text. `source` is what follows `[source]`, `url` an endpoint that is to hear of everything.
     pub fn to_toml(&self, database: &str, source: &str, url: Option<&str>) -> String {
-        let mut text = format!(
-            "# Proposed by `walhook init` from the catalogue of the database {}. Correct what it guessed, then:\n\
-             #\n\
-             #   walhook setup            what the database needs; --apply does it\n\
-             #   walhook check            what is wrong, each with its remedy\n\
-             #   walhook run\n\
-             #\n\
-             # `walhook config example` has every key.\n\n\
-             [source]\n{source}",
-            printed(database)
-        );
+        let made = "Proposed by `walhook init` from the catalogue of the database";
+        let mut text = head(made, database, "Correct what it guessed", source);
         for form in &self.forms {
             write_form(&mut text, form);
         }
-        self.write_webhook(&mut text, url);
+        let events: Vec<Vec<String>> = self.forms.iter().map(FormProposal::events).collect();
+        write_webhook(&mut text, &events, url);
         if !self.left_out.is_empty() {
             text.push_str("\n# --- no forms ---\n#\n");
             for left_out in &self.left_out {
@@ -32,30 +24,44 @@ impl Proposal {
         }
         text
     }
+}
 
-    fn write_webhook(&self, text: &mut String, url: Option<&str>) {
-        let events: Vec<String> = self.forms.iter().flat_map(FormProposal::events).collect();
-        if events.is_empty() {
-            return;
+/// What the file begins with: how it was made, what to do next, and where the database is.
+pub(super) fn head(made: &str, database: &str, first: &str, source: &str) -> String {
+    format!(
+        "# {made} {}. {first}, then:\n\
+         #\n\
+         #   walhook setup            what the database needs; --apply does it\n\
+         #   walhook check            what is wrong, each with its remedy\n\
+         #   walhook run\n\
+         #\n\
+         # `walhook config example` has every key.\n\n\
+         [source]\n{source}",
+        printed(database)
+    )
+}
+
+/// A webhook that hears of all these events, a list for each form; a comment where there is no URL yet.
+pub(super) fn write_webhook(text: &mut String, forms: &[Vec<String>], url: Option<&str>) {
+    if forms.iter().all(Vec::is_empty) {
+        return;
+    }
+    let mut webhook = String::from("[[webhooks]]\nname = \"everything\"\nevents = [\n");
+    for events in forms {
+        let events: Vec<String> = events.iter().map(|event| quoted(event)).collect();
+        line(&mut webhook, &format!("    {},", events.join(", ")));
+    }
+    webhook.push_str("]\n");
+    let _ = writeln!(webhook, "callback.url = {}", quoted(url.unwrap_or("https://receiver.example/hook")));
+    match url {
+        Some(_) => {
+            text.push_str("\n# Hears of everything; take away what nobody needs.\n");
+            text.push_str(&webhook);
         }
-        let mut webhook = String::from("[[webhooks]]\nname = \"everything\"\nevents = [\n");
-        for form in &self.forms {
-            let events: Vec<String> = form.events().iter().map(|event| quoted(event)).collect();
-            line(&mut webhook, &format!("    {},", events.join(", ")));
-        }
-        webhook.push_str("]\n");
-        let _ =
-            writeln!(webhook, "callback.url = {}", quoted(url.unwrap_or("https://receiver.example/hook")));
-        match url {
-            Some(_) => {
-                text.push_str("\n# Hears of everything; take away what nobody needs.\n");
-                text.push_str(&webhook);
-            }
-            None => {
-                text.push_str("\n# Who is to hear of it, and where. Everything, for a start:\n#\n");
-                for one in webhook.lines() {
-                    line(text, &format!("#{one}"));
-                }
+        None => {
+            text.push_str("\n# Who is to hear of it, and where. Everything, for a start:\n#\n");
+            for one in webhook.lines() {
+                line(text, &format!("#{one}"));
             }
         }
     }

@@ -30,6 +30,7 @@ mod init;
 mod mail;
 mod matching;
 mod operations;
+mod packs;
 mod patterns;
 mod port;
 mod postgres;

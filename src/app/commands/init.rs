@@ -4,12 +4,15 @@ use super::Context;
 use crate::app::cli::{Init, Preset};
 use crate::app::config::{Config, may_hold_password};
 use crate::app::failure::{Exit, Failure};
-use crate::init::{self, Proposal};
+use crate::form::Form;
+use crate::init::{self, Pack, Proposal, Table};
 use crate::postgres::{self, Address};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Reads the catalogue of a database and writes the configuration that it proposes.
 pub async fn perform(context: &Context, arguments: &Init) -> Result<Exit, Failure> {
@@ -31,39 +34,127 @@ pub async fn perform(context: &Context, arguments: &Init) -> Result<Exit, Failur
         return Err(Failure::no(format!("database {:?} has no tables{of}", address.database()))
             .hint("is it the right one? --database-url names it, --schema its schemas"));
     }
-    let mut proposal = match arguments.preset {
-        None => Proposal::of(&tables),
-        Some(Preset::Arsystem) => Proposal::of_arsystem(&session, &tables).await.map_err(Failure::of)?,
-    };
-    let is_asked =
-        !arguments.yes && !arguments.stdout && !context.output.json && std::io::stdin().is_terminal();
-    let mut endpoint = arguments.webhook.clone();
-    if is_asked {
-        show(context, &proposal)?;
-        choose(context, &mut proposal)?;
-        if endpoint.is_none() {
-            endpoint = context.output.ask("URL that is to hear of everything [none]:")?;
+    let (database, source) = (address.database(), source(url));
+    let file = match arguments.preset.and_then(pack) {
+        Some(pack) => known(context, arguments, pack, (database, &source), &tables)?,
+        None => {
+            let proposal = match arguments.preset {
+                Some(Preset::Arsystem) => {
+                    Proposal::of_arsystem(&session, &tables).await.map_err(Failure::of)?
+                }
+                _ => Proposal::of(&tables),
+            };
+            proposed(context, arguments, proposal, (database, &source))?
         }
-    }
-    let text = proposal.to_toml(address.database(), &source(url), endpoint.as_deref());
+    };
     // what is proposed has to be understood
-    Config::parse(path, &text, &|name| std::env::var(name).ok().or_else(|| Some(format!("${name}"))))
-        .map_err(|problems| Failure::new(Exit::Bug, format!("what was proposed is wrong:\n{problems}")))?;
+    understood(path, &file.text)?;
     if arguments.stdout {
-        context.output.text(&text)?;
+        context.output.text(&file.text)?;
         return Ok(Exit::Well);
     }
-    write(path, &text, arguments.force)?;
+    write(path, &file.text, arguments.force)?;
     if context.output.json {
-        context.output.json(&described(path, &proposal))?;
+        let mut described = file.described;
+        described["path"] = path.display().to_string().into();
+        context.output.json(&described)?;
     } else {
-        let (forms, left_out) = (proposal.forms.len(), proposal.left_out.len());
         context.output.text(&format!(
-            "{}: {forms} forms; {left_out} tables are none, the file says why\nnext: walhook setup; walhook check; walhook run",
-            path.display()
+            "{}: {}\nnext: walhook setup; walhook check; walhook run",
+            path.display(),
+            file.said
         ))?;
     }
     Ok(Exit::Well)
+}
+
+/// What is to be written, and what is said of it.
+struct Made {
+    text: String,
+    described: Value,
+    said: String,
+}
+
+/// The mapping of a product that walhook knows by its tables.
+fn pack(preset: Preset) -> Option<Pack> {
+    match preset {
+        Preset::Arsystem => None,
+        Preset::Zammad => Some(init::ZAMMAD),
+        Preset::Znuny => Some(init::ZNUNY),
+    }
+}
+
+/// The file for a database of an application that is known.
+fn known(
+    context: &Context,
+    arguments: &Init,
+    pack: Pack,
+    (database, source): (&str, &str),
+    tables: &[Table],
+) -> Result<Made, Failure> {
+    let config = understood(&context.config, pack.forms)?;
+    let is_there = |form: &Form| tables.iter().any(|table| table.name == form.table);
+    let missing: BTreeSet<&str> =
+        config.forms.iter().filter(|form| !is_there(form)).map(|form| form.table.as_str()).collect();
+    if !missing.is_empty() {
+        let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
+        let application = pack.application;
+        return Err(Failure::no(format!("database {database:?} has no {missing}, as {application} would"))
+            .hint("is it the right one? --database-url names it; without --preset the tables say what the forms are"));
+    }
+    let forms: Vec<&Arc<Form>> = config.forms.iter().filter(|form| form.belonging.is_none()).collect();
+    let events_of = |form: &&Arc<Form>| -> Vec<String> {
+        form.verbs().iter().map(|verb| format!("{}.{verb}", form.noun)).collect()
+    };
+    let events: Vec<Vec<String>> = forms.iter().map(events_of).collect();
+    let url = endpoint(context, arguments)?;
+    let described = forms.iter().zip(&events);
+    let described = described
+        .map(|(form, events)| json!({ "name": form.name, "table": form.table, "events": events }))
+        .collect::<Vec<_>>();
+    Ok(Made {
+        text: pack.to_toml(database, source, url.as_deref(), &events),
+        described: json!({ "forms": described }),
+        said: format!("{} forms of {}", forms.len(), pack.application),
+    })
+}
+
+/// The file for a database whose catalogue says what there is.
+fn proposed(
+    context: &Context,
+    arguments: &Init,
+    mut proposal: Proposal,
+    (database, source): (&str, &str),
+) -> Result<Made, Failure> {
+    if is_asked(context, arguments) {
+        show(context, &proposal)?;
+        choose(context, &mut proposal)?;
+    }
+    let url = endpoint(context, arguments)?;
+    let (forms, left_out) = (proposal.forms.len(), proposal.left_out.len());
+    Ok(Made {
+        text: proposal.to_toml(database, source, url.as_deref()),
+        described: described(&proposal),
+        said: format!("{forms} forms; {left_out} tables are none, the file says why"),
+    })
+}
+
+/// The configuration that a text makes, whatever the environment lacks.
+fn understood(path: &Path, text: &str) -> Result<Config, Failure> {
+    Config::parse(path, text, &|name| std::env::var(name).ok().or_else(|| Some(format!("${name}"))))
+        .map_err(|problems| Failure::new(Exit::Bug, format!("what was proposed is wrong:\n{problems}")))
+}
+
+fn is_asked(context: &Context, arguments: &Init) -> bool {
+    !arguments.yes && !arguments.stdout && !context.output.json && std::io::stdin().is_terminal()
+}
+
+/// Who is to hear of everything.
+fn endpoint(context: &Context, arguments: &Init) -> Result<Option<String>, Failure> {
+    if arguments.webhook.is_none() && is_asked(context, arguments) {
+        return context.output.ask("URL that is to hear of everything [none]:");
+    }
+    Ok(arguments.webhook.clone())
 }
 
 fn show(context: &Context, proposal: &Proposal) -> Result<(), Failure> {
@@ -167,14 +258,13 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     })
 }
 
-fn described(path: &Path, proposal: &Proposal) -> serde_json::Value {
+fn described(proposal: &Proposal) -> Value {
     let forms = proposal.forms.iter().map(
         |form| json!({ "name": form.name, "table": form.table, "rows": form.rows, "events": form.events() }),
     );
     let left_out =
         proposal.left_out.iter().map(|table| json!({ "table": table.table, "reason": table.reason }));
     json!({
-        "path": path.display().to_string(),
         "forms": forms.collect::<Vec<_>>(),
         "left_out": left_out.collect::<Vec<_>>(),
     })

@@ -76,6 +76,7 @@ const ZAMMAD: &str = r"
         internal boolean not null default false, preferences text, updated_by_id int not null, created_by_id int not null);
     create table ticket_time_accountings (id serial primary key, ticket_id int not null references tickets,
         ticket_article_id int, time_unit decimal(6, 2) not null, created_by_id int not null);
+    alter sequence tickets_id_seq restart 40;
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +89,7 @@ async fn zammad() {
             insert into tickets (group_id, priority_id, state_id, number, title, owner_id, customer_id, updated_by_id,
                 created_by_id) values (1, 2, 1, '67001', 'printer', 1, 1, 1, 1);
             insert into ticket_articles (ticket_id, type_id, sender_id, subject, message_id_md5, body, updated_by_id,
-                created_by_id) values (1, 1, 2, 'printer', 'hush', 'is on fire', 1, 1);
+                created_by_id) values (40, 1, 2, 'printer', 'hush', 'is on fire', 1, 1);
             update tickets set article_count = 1, last_contact_at = now(), last_contact_customer_at = now(),
                 updated_at = now();
         commit",
@@ -96,9 +97,9 @@ async fn zammad() {
         "begin;
             update tickets set state_id = 2, owner_id = 4, updated_by_id = 4, updated_at = now();
             insert into ticket_articles (ticket_id, type_id, sender_id, body, internal, updated_by_id, created_by_id)
-                values (1, 10, 1, 'look at it', true, 4, 4);
+                values (40, 10, 1, 'look at it', true, 4, 4);
             insert into ticket_time_accountings (ticket_id, ticket_article_id, time_unit, created_by_id)
-                values (1, 2, 15, 4);
+                values (40, 2, 15, 4);
             update tickets set article_count = 2, last_contact_at = now(), last_contact_agent_at = now();
         commit",
         "update tickets set state_id = 4, close_at = now(), updated_by_id = 4, updated_at = now()",
@@ -106,19 +107,19 @@ async fn zammad() {
     ];
     let expected: [Told<'_>; 14] = [
         ("user.create", "1", &[("entry.firstname", r#""Jane""#)]),
-        ("ticket.create", "1", &[("entry.state", "1"), ("entry.title", r#""printer""#)]),
-        ("ticket.article-added", "1", &[("child.fields.body", r#""is on fire""#), ("actor", r#""1""#)]),
-        ("ticket.update", "1", &[("changed.state.old", "1"), ("changed.state.new", "2")]),
-        ("ticket.status-changed", "1", &[]),
-        ("ticket.owner-changed", "1", &[("changed.owner_id.new", "4"), ("actor", r#""4""#)]),
-        ("ticket.article-added", "1", &[("child.fields.internal", "true")]),
-        ("ticket.time-added", "1", &[("child.fields.time_unit", "15.0")]),
-        ("ticket.update", "1", &[]),
-        ("ticket.status-changed", "1", &[]),
-        ("ticket.closed", "1", &[]),
-        ("ticket.update", "1", &[]),
-        ("ticket.status-changed", "1", &[("changed.state.new", "5")]),
-        ("ticket.merged", "1", &[]),
+        ("ticket.create", "40", &[("entry.state", "1"), ("entry.title", r#""printer""#)]),
+        ("ticket.article-added", "40", &[("child.fields.body", r#""is on fire""#), ("actor", r#""1""#)]),
+        ("ticket.update", "40", &[("changed.state.old", "1"), ("changed.state.new", "2")]),
+        ("ticket.status-changed", "40", &[]),
+        ("ticket.owner-changed", "40", &[("changed.owner_id.new", "4"), ("actor", r#""4""#)]),
+        ("ticket.article-added", "40", &[("child.fields.internal", "true")]),
+        ("ticket.time-added", "40", &[("child.fields.time_unit", "15.0")]),
+        ("ticket.update", "40", &[]),
+        ("ticket.status-changed", "40", &[]),
+        ("ticket.closed", "40", &[]),
+        ("ticket.update", "40", &[]),
+        ("ticket.status-changed", "40", &[("changed.state.new", "5")]),
+        ("ticket.merged", "40", &[]),
     ];
     play("zammad", ZAMMAD, &statements, &expected).await;
 }
@@ -147,6 +148,8 @@ const ZNUNY: &str = r"
         change_time timestamp(0) not null, change_by int not null);
     create table dynamic_field_value (id serial primary key, field_id int not null, object_id bigint not null,
         value_text varchar(3800), value_date timestamp(0), value_int bigint);
+    alter sequence ticket_id_seq restart 40;
+    alter sequence article_id_seq restart 90;
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,33 +158,33 @@ async fn znuny() {
     let statements = [
         "insert into ticket values (default, '2026112410000017', 'printer', 1, 1, 1, null, null, 1, 1, 3, 1, 'acme', 'jane',
             0, 0, 0, 0, 0, 0, 0, now(), 1, now(), 1)",
-        "insert into article values (default, 1, 3, 1, 1, 1, 'x', now(), 1, now(), 1)",
-        "insert into article_data_mime values (default, 1, 'jane', 'desk', 'printer', 'hush', 'is on fire', 1, null, now(), 1,
+        "insert into article values (default, 40, 3, 1, 1, 1, 'x', now(), 1, now(), 1)",
+        "insert into article_data_mime values (default, 90, 'jane', 'desk', 'printer', 'hush', 'is on fire', 1, null, now(), 1,
             now(), 1)",
-        "insert into article_data_mime_attachment values (default, 1, 'fire.jpg', '4', 'image/jpeg', 'hush', now(), 1, now(), 1)",
+        "insert into article_data_mime_attachment values (default, 90, 'fire.jpg', '4', 'image/jpeg', 'hush', now(), 1, now(), 1)",
         "update article set search_index_needs_rebuild = 0",
         "update ticket set escalation_time = 5, escalation_response_time = 5, change_time = now(), change_by = 1",
         "update ticket set user_id = 7, timeout = 9, change_time = now(), change_by = 7",
         "update ticket set queue_id = 2, change_time = now(), change_by = 7",
-        "insert into time_accounting values (default, 1, 1, 10, now(), 7, now(), 7)",
+        "insert into time_accounting values (default, 40, 90, 10, now(), 7, now(), 7)",
         "update ticket set ticket_state_id = 3, change_time = now(), change_by = 7",
         "update ticket set ticket_state_id = 9, change_time = now(), change_by = 7",
     ];
     let expected: [Told<'_>; 14] = [
-        ("ticket.create", "1", &[("entry.TicketNumber", r#""2026112410000017""#), ("entry.State", "1")]),
-        ("ticket.article-added", "1", &[("child.fields.a_body", r#""is on fire""#), ("actor", r#""1""#)]),
-        ("ticket.attachment-added", "1", &[("child.fields.filename", r#""fire.jpg""#)]),
-        ("ticket.update", "1", &[]),
-        ("ticket.owner-changed", "1", &[("changed.user_id.new", "7"), ("actor", r#""7""#)]),
-        ("ticket.update", "1", &[]),
-        ("ticket.queue-changed", "1", &[]),
-        ("ticket.time-added", "1", &[("actor", r#""7""#)]),
-        ("ticket.update", "1", &[]),
-        ("ticket.status-changed", "1", &[("changed.State.old", "1"), ("changed.State.new", "3")]),
-        ("ticket.closed", "1", &[]),
-        ("ticket.update", "1", &[]),
-        ("ticket.status-changed", "1", &[]),
-        ("ticket.merged", "1", &[]),
+        ("ticket.create", "40", &[("entry.TicketNumber", r#""2026112410000017""#), ("entry.State", "1")]),
+        ("ticket.article-added", "40", &[("child.fields.a_body", r#""is on fire""#), ("actor", r#""1""#)]),
+        ("ticket.attachment-added", "40", &[("child.fields.filename", r#""fire.jpg""#)]),
+        ("ticket.update", "40", &[]),
+        ("ticket.owner-changed", "40", &[("changed.user_id.new", "7"), ("actor", r#""7""#)]),
+        ("ticket.update", "40", &[]),
+        ("ticket.queue-changed", "40", &[]),
+        ("ticket.time-added", "40", &[("actor", r#""7""#)]),
+        ("ticket.update", "40", &[]),
+        ("ticket.status-changed", "40", &[("changed.State.old", "1"), ("changed.State.new", "3")]),
+        ("ticket.closed", "40", &[]),
+        ("ticket.update", "40", &[]),
+        ("ticket.status-changed", "40", &[]),
+        ("ticket.merged", "40", &[]),
     ];
     play("znuny", ZNUNY, &statements, &expected).await;
 }

@@ -123,7 +123,7 @@ pub struct Init {
     /// The address of the database, as for psql; by default the PG* variables say it
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
-    /// The product that the database is of: its data dictionary says what the forms are, or walhook knows
+    /// The product that the database belongs to: walhook knows its forms, or reads them from its data dictionary
     #[arg(long, value_name = "PRODUCT")]
     pub preset: Option<Preset>,
     /// Look at this schema alone; can be given several times

@@ -18,6 +18,12 @@ async fn play(preset: &str, schema: &str, statements: &[&str], expected: &[Told<
     let (code, said) = site.run(&init);
     assert_eq!(code, 0, "{said}");
     let file = fs::read_to_string(site.config()).unwrap();
+    let (code, printed) = site.run(&["init", "--database-url", &url, "--preset", preset, "--stdout"]);
+    assert!(code == 0 && printed.contains("\n#[[webhooks]]\n"), "{printed}");
+    let (code, said) = site.run(&[&init[..], &["--force", "--json"]].concat());
+    let described: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &described["forms"][0]["name"]), (0, &"Ticket".into()), "{said}");
+    assert!(file.contains(described["forms"][0]["events"][0].as_str().unwrap()), "{said}");
     let listen = site.base().replace("http://", "");
     fs::write(site.config(), format!("{file}\n[admin]\nlisten = \"{listen}\"\n")).unwrap();
     // as the mapping's own comment says

@@ -35,17 +35,15 @@ pub async fn perform(context: &Context, arguments: &Init) -> Result<Exit, Failur
             .hint("is it the right one? --database-url names it, --schema its schemas"));
     }
     let (database, source) = (address.database(), source(url));
-    let file = match arguments.preset.and_then(pack) {
-        Some(pack) => known(context, arguments, pack, (database, &source), &tables)?,
-        None => {
-            let proposal = match arguments.preset {
-                Some(Preset::Arsystem) => {
-                    Proposal::of_arsystem(&session, &tables).await.map_err(Failure::of)?
-                }
-                _ => Proposal::of(&tables),
-            };
-            proposed(context, arguments, proposal, (database, &source))?
+    let place = (database, source.as_str());
+    let file = match arguments.preset {
+        None => proposed(context, arguments, Proposal::of(&tables), place)?,
+        Some(Preset::Arsystem) => {
+            let proposal = Proposal::of_arsystem(&session, &tables).await.map_err(Failure::of)?;
+            proposed(context, arguments, proposal, place)?
         }
+        Some(Preset::Zammad) => known(context, arguments, init::ZAMMAD, place, &tables)?,
+        Some(Preset::Znuny) => known(context, arguments, init::ZNUNY, place, &tables)?,
     };
     // what is proposed has to be understood
     understood(path, &file.text)?;
@@ -73,15 +71,6 @@ struct Made {
     text: String,
     described: Value,
     said: String,
-}
-
-/// The mapping of a product that walhook knows by its tables.
-fn pack(preset: Preset) -> Option<Pack> {
-    match preset {
-        Preset::Arsystem => None,
-        Preset::Zammad => Some(init::ZAMMAD),
-        Preset::Znuny => Some(init::ZNUNY),
-    }
 }
 
 /// The file for a database of an application that is known.
